@@ -1,0 +1,1 @@
+"""Market data out of shared memory, without a copy."""

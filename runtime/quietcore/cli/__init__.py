@@ -1,0 +1,1 @@
+"""The command `quietcore`: one module a command, imported only when it is asked for."""

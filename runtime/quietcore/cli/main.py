@@ -1,0 +1,97 @@
+"""Entry point: finds the command's module, parses its arguments, turns errors into exit codes.
+
+A command is a module with ``add_arguments(parser)`` and ``run(arguments) -> int``; it is imported only when it
+is asked for, so that `quietcore audit` needs nothing but the standard library and starts at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from quietcore import __version__
+from quietcore.errors import ExitCode, QuietcoreError
+
+
+class Command(NamedTuple):
+    """Where a command lives and its line in the list of commands."""
+
+    module: str
+    summary: str
+
+
+COMMANDS: dict[str, Command] = {
+    # the host
+    "plan": Command("quietcore.host.cli.plan", "show which CPUs do what, before anything is changed"),
+    "apply": Command("quietcore.host.cli.apply", "write the live settings that the roles promised"),
+    "audit": Command("quietcore.host.cli.audit", "compare the host's effective state with what the roles promised"),
+    "revert": Command("quietcore.host.cli.revert", "put back what was there before the first change"),
+    # the pipeline
+    "sim": Command("quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session"),
+    "run": Command("quietcore.cli.run", "the runtime: read ticks, compute signals, send orders"),
+    "status": Command("quietcore.cli.status", "show the pipeline of this host, once or live"),
+    "tally": Command("quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"),
+    "local": Command("quietcore.cli.local", "simulator, feed handler and runtime on this machine, nothing changed on it"),
+    # the throw-away host and the release
+    "vhost": Command("quietcore.vhost.cli", "make, boot, enter and remove the throw-away virtual host"),
+    "release": Command("quietcore.release.cli", "pack feed handler and runtime for a target host"),
+    "demo": Command("quietcore.cli.demo", "provision the throw-away host and show the pipeline on it"),
+}
+
+
+def overview() -> str:
+    """Return the list of commands, as `quietcore --help` prints it."""
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    return f"""usage: quietcore COMMAND [OPTION…]
+
+A quiet, low-latency trading host and the feed-to-order pipeline on it.
+
+commands:
+{rows}
+
+`quietcore COMMAND --help` describes one. Exit codes: 0 ok, 1 found something (drift, failed comparison),
+2 wrong usage or configuration, 3 could not tell.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview(), end="")
+        return ExitCode.OK if words else ExitCode.USAGE
+    if words[0] in ("-V", "--version"):
+        print(f"quietcore {__version__}")
+        return ExitCode.OK
+    command = COMMANDS.get(words[0])
+    if command is None:
+        print(f"quietcore: unknown command {words[0]!r}; `quietcore --help` lists them", file=sys.stderr)
+        return ExitCode.USAGE
+    try:
+        module = importlib.import_module(command.module)
+        parser = argparse.ArgumentParser(
+            prog=f"quietcore {words[0]}",
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(parser)
+        return int(module.run(parser.parse_args(words[1:])))
+    except QuietcoreError as error:
+        print(f"quietcore {words[0]}: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        print(f"\nquietcore {words[0]}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not our failure, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""One kind of error for everything a user can mend, and the exit codes of every command.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class ExitCode(enum.IntEnum):
+    """What a command's exit status means, the same for every command of the project."""
+
+    OK = 0
+    FOUND = 1  # drift, a failed comparison
+    USAGE = 2  # wrong usage or configuration
+    UNKNOWN = 3  # could not tell
+
+
+class QuietcoreError(Exception):
+    """Something a user can mend: what is wrong, where, what was found and expected, and the remedy.
+
+    >>> print(QuietcoreError("unknown key", where="runtime.toml: risk.max_pos", expected="max_position",
+    ...                      remedy="correct the key").message())
+    unknown key: runtime.toml: risk.max_pos; expected max_position; remedy: correct the key
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        found: object = None,
+        expected: object = None,
+        remedy: str | None = None,
+        code: ExitCode = ExitCode.USAGE,
+    ) -> None:
+        self.what = what
+        self.where = where
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+        self.code = code
+        super().__init__(self.message())
+
+    def message(self) -> str:
+        """Return the error as one line."""
+        parts = [self.what if self.where is None else f"{self.what}: {self.where}"]
+        if self.found is not None:
+            parts.append(f"found {self.found}")
+        if self.expected is not None:
+            parts.append(f"expected {self.expected}")
+        if self.remedy is not None:
+            parts.append(f"remedy: {self.remedy}")
+        return "; ".join(parts)
