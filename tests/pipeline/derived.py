@@ -111,8 +111,8 @@ def bybit(
     """Write a Bybit v5 linear recording.
 
     `snapshot_every`: each so many messages of a symbol a snapshot comes in mid-stream (at depth 1 all are).
-    `restart_at`: that message of each symbol restarts the service, a snapshot with ``u`` 1. `early_deltas`: so
-    many deltas come before the first snapshot.
+    `restart_at`: that message of each symbol restarts the service, a snapshot with ``u`` 1. `early_deltas`:
+    so many deltas come before the first snapshot.
     """
     rng = random.Random(seed)
     walks = [
