@@ -5,8 +5,9 @@ correct, not fast: `json`, decimals in dictionaries, best levels found by sortin
 
 Binance USD-M (developers.binance.com, "How to manage a local order book correctly"): deltas before a snapshot
 are kept; with a snapshot those with ``u < lastUpdateId`` are dropped; the first applied has
-``U <= lastUpdateId <= u``; each later one has ``pu == previous u``. Anything else is a gap: the book waits
-for another snapshot. A snapshot that arrives while the book is live tells nothing new and changes nothing.
+``U <= lastUpdateId <= u``; each later one has ``pu == previous u``, else there is a gap and the book waits
+for another snapshot. The same delta again (same ``u``) is dropped. A snapshot that arrives while the book is
+live tells nothing new and changes nothing.
 
 Bybit v5 (bybit-exchange.github.io/docs/v5/websocket/public/orderbook): a snapshot, and any message with
 ``u == 1``, overwrites the book; a delta of depth 50 and more has ``u == previous u + 1``, else there is a gap
@@ -18,10 +19,10 @@ Run as a script: ``python reference_book.py --venue binance-usdm FILE --json [--
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import re
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -143,7 +144,7 @@ class Reference:
         """Yield each line's JSON object; None, counted, for a line that is none."""
         raw = path.read_bytes()
         if raw[:2] == b"\x1f\x8b":
-            raw = self.unpack(path)
+            raw = self.unpack(raw)
         lines = raw.split(b"\n")
         unfinished = lines.pop()
         for line, complete in [*((line, True) for line in lines), (unfinished, False)]:
@@ -167,15 +168,19 @@ class Reference:
             else:
                 self.count["malformed"] += 1
 
-    def unpack(self, path: Path) -> bytes:
-        """Return as much as a gzip file gives."""
+    def unpack(self, packed: bytes) -> bytes:
+        """Return as much as a gzip file gives, be it cut off."""
         parts = []
-        with gzip.open(path) as stream:
+        while packed:
+            member = zlib.decompressobj(zlib.MAX_WBITS | 16)
             try:
-                while part := stream.read(1 << 16):
-                    parts.append(part)
-            except (EOFError, OSError):
+                parts.append(member.decompress(packed))
+            except zlib.error:
                 self.truncated = True
+                break
+            if not member.eof:
+                self.truncated = True
+            packed = member.unused_data
         return b"".join(parts)
 
     def symbol_of(self, message: Message) -> str | None:
@@ -251,7 +256,7 @@ class Reference:
                 integer(data, key)
             book = self.book(data["s"])
             if book.based:
-                self.binance_delta(book, data)
+                self.binance_live(book, data)
             else:
                 book.waiting.append(data)
                 self.count["depth_buffered"] += 1
@@ -276,29 +281,38 @@ class Reference:
         self.publish(book, live=False)
         waiting, book.waiting = book.waiting, []
         for position, delta in enumerate(waiting):
-            if not book.based:  # a gap among the deltas kept: what follows waits for the next snapshot
-                book.waiting += waiting[position:]
+            if not self.binance_delta(book, delta):  # it and what follows wait for the next snapshot
+                book.waiting = waiting[position:]
                 break
-            self.binance_delta(book, delta)
 
-    def binance_delta(self, book: Book, data: Message) -> None:
-        bids, asks = levels(data.get("b")), levels(data.get("a"))
-        first, last, previous = data["U"], data["u"], data["pu"]
-        if not book.bridged:
-            if last < book.update_id:
-                self.count["depth_dropped"] += 1
-                return
-            fits = first <= book.update_id <= last
-        else:
-            fits = previous == book.update_id
-        if not fits:
-            self.gap(book)
+    def binance_live(self, book: Book, data: Message) -> None:
+        """Apply a delta that came after the snapshot, or keep it for the next one."""
+        if not self.binance_delta(book, data):
             book.waiting.append(data)
             self.count["depth_buffered"] += 1
-            return
+
+    def binance_delta(self, book: Book, data: Message) -> bool:
+        """Apply or drop a delta; False where it does not fit, and the book waits for another snapshot."""
+        bids, asks = levels(data.get("b")), levels(data.get("a"))
+        first, last, previous = data["U"], data["u"], data["pu"]
+        old = last == book.update_id if book.bridged else last < book.update_id  # old or the same again
+        if old:
+            self.count["depth_dropped"] += 1
+            return True
+        if not book.bridged and first > book.update_id:
+            # The snapshot is older than the first delta: no loss, but it must be fetched again.
+            book.state, book.based = RESYNC, False
+            return False
+        if book.bridged and previous != book.update_id:
+            self.gap(book)
+            return False
         book.apply(bids, asks)
         book.update_id, book.bridged = last, True
-        self.applied(book)
+        self.count["depth_applied"] += 1
+        self.live_or_crossed(book)
+        if book.state == LIVE:
+            self.book_quotes[book.symbol, book.update_id] = self.quote_of(book)
+        return True
 
     def bybit(self, message: Message) -> None:
         topic = message.get("topic")
@@ -323,8 +337,8 @@ class Reference:
             book.bids, book.asks = {}, {}
         elif message.get("type") != "delta":
             raise Refused("neither snapshot nor delta")
-        elif book.state != LIVE:
-            self.count["depth_dropped"] += 1
+        elif book.state != LIVE or (depth > 1 and update_id == book.update_id):
+            self.count["depth_dropped"] += 1  # nothing to apply it to, or the same message again
             return
         elif depth >= 50 and update_id != book.update_id + 1:
             self.gap(book)
@@ -336,12 +350,6 @@ class Reference:
         book.asks = dict(best(book.asks, depth, bids=False))
         book.update_id = update_id
         self.live_or_crossed(book)
-
-    def applied(self, book: Book) -> None:
-        self.count["depth_applied"] += 1
-        self.live_or_crossed(book)
-        if book.state == LIVE:
-            self.book_quotes[book.symbol, book.update_id] = self.quote_of(book)
 
     def live_or_crossed(self, book: Book) -> None:
         if book.crossed():
@@ -425,16 +433,12 @@ def main() -> int:
     parser.add_argument(
         "--json", action="store_true", help="one JSON object (the default prints a few lines)"
     )
-    parser.add_argument(
-        "--hashes", type=Path, help="write `symbol update_id message_hash running_hash` lines here"
-    )
+    parser.add_argument("--hashes", type=Path, help="write `symbol update_id message_hash` lines here")
     arguments = parser.parse_args()
     reference = Reference(arguments.venue, arguments.depth)
     result = reference.run(arguments.file)
     if arguments.hashes:
-        rows = [
-            f"{symbol} {update} {one:016x} {all_:016x}\n" for symbol, update, one, all_ in reference.hashes
-        ]
+        rows = [f"{symbol} {update} {message:016x}\n" for symbol, update, message, _ in reference.hashes]
         arguments.hashes.write_text("".join(rows))
     if arguments.json:
         print(json.dumps(result))
