@@ -22,7 +22,9 @@ import time
 from pathlib import Path
 
 if sys.version_info < (3, 11):
-    sys.exit(f"setup: Python 3.11 or newer is needed, this is {platform.python_version()}; run make with PYTHON=python3.12")
+    sys.exit(
+        f"setup: Python 3.11 or newer is needed, this is {platform.python_version()}; run make with PYTHON=python3.12"
+    )
 
 import tomllib
 
@@ -85,7 +87,7 @@ def install_packages(groups: list[str], dry_run: bool) -> None:
     if shutil.which("apt-get") is None or shutil.which("dpkg-query") is None:
         if platform.system() != "Linux":
             raise SetupError(
-                f"{platform.system()} is no controller for this step; use Debian 12 or 13 or Ubuntu (README, Where it runs)"
+                f"{platform.system()} is no controller for this step; use Debian 12 or 13 or Ubuntu (see README.md)"
             )
         say(f"no apt-get here; these are expected to be installed: {' '.join(wanted)}")
         return
@@ -134,7 +136,12 @@ def run(command: list[str], what: str) -> None:
 def make_venv() -> None:
     """Make or renew .venv, and install this project into it as an editable package."""
     key = hashlib.sha256()
-    for part in (LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), sys.version.encode(), str(VENV).encode()):
+    for part in (
+        LOCK.read_bytes(),
+        (ROOT / "pyproject.toml").read_bytes(),
+        sys.version.encode(),
+        str(VENV).encode(),
+    ):
         key.update(hashlib.sha256(part).digest())
     stamp = VENV / "quietcore-setup"
     if stamp.exists() and stamp.read_text() == key.hexdigest():
@@ -144,8 +151,18 @@ def make_venv() -> None:
         shutil.rmtree(VENV)
     say(f"virtual environment with Python {platform.python_version()} in .venv")
     run([sys.executable, "-m", "venv", str(VENV)], "venv")
-    pip = [str(VENV / "bin/python"), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"]
-    run([*pip, "--require-hashes", "--only-binary=:all:", "-r", str(LOCK)], "pip install of the locked packages")
+    pip = [
+        str(VENV / "bin/python"),
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--progress-bar=off",
+    ]
+    run(
+        [*pip, "--require-hashes", "--only-binary=:all:", "-r", str(LOCK)],
+        "pip install of the locked packages",
+    )
     run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)], "pip install of quietcore")
     stamp.write_text(key.hexdigest())
 

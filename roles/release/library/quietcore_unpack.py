@@ -84,7 +84,9 @@ def main() -> None:
         except UnpackError as error:
             module.fail_json(msg=str(error), dest=dest)
     module.exit_json(
-        changed=True, dest=dest, diff={"before": "", "after": f"{dest}/\n", "before_header": dest, "after_header": dest}
+        changed=True,
+        dest=dest,
+        diff={"before": "", "after": f"{dest}/\n", "before_header": dest, "after_header": dest},
     )
 
 

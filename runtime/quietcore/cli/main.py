@@ -28,14 +28,22 @@ COMMANDS: dict[str, Command] = {
     # the host
     "plan": Command("quietcore.host.cli.plan", "show which CPUs do what, before anything is changed"),
     "apply": Command("quietcore.host.cli.apply", "write the live settings that the roles promised"),
-    "audit": Command("quietcore.host.cli.audit", "compare the host's effective state with what the roles promised"),
+    "audit": Command(
+        "quietcore.host.cli.audit", "compare the host's effective state with what the roles promised"
+    ),
     "revert": Command("quietcore.host.cli.revert", "put back what was there before the first change"),
     # the pipeline
-    "sim": Command("quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session"),
+    "sim": Command(
+        "quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session"
+    ),
     "run": Command("quietcore.cli.run", "the runtime: read ticks, compute signals, send orders"),
     "status": Command("quietcore.cli.status", "show the pipeline of this host, once or live"),
-    "tally": Command("quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"),
-    "local": Command("quietcore.cli.local", "simulator, feed handler and runtime on this machine, nothing changed on it"),
+    "tally": Command(
+        "quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"
+    ),
+    "local": Command(
+        "quietcore.cli.local", "simulator, feed handler and runtime on this machine, nothing changed on it"
+    ),
     # the throw-away host and the release
     "vhost": Command("quietcore.vhost.cli", "make, boot, enter and remove the throw-away virtual host"),
     "release": Command("quietcore.release.cli", "pack feed handler and runtime for a target host"),

@@ -24,10 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     here = Target.here()
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     action = actions.add_parser("pack", help="pack a release for a target", description=__doc__)
-    action.add_argument("--machine", default=here.machine, help="as `uname -m` prints it (default: %(default)s)")
+    action.add_argument(
+        "--machine", default=here.machine, help="as `uname -m` prints it (default: %(default)s)"
+    )
     action.add_argument("--python", default=".".join(map(str, here.python)), help="default: %(default)s")
     action.add_argument("--glibc", default=".".join(map(str, here.glibc)), help="default: %(default)s")
-    action.add_argument("--feed", type=Path, default=ROOT / "build/bin/quietcore-feed", help="default: %(default)s")
+    action.add_argument(
+        "--feed", type=Path, default=ROOT / "build/bin/quietcore-feed", help="default: %(default)s"
+    )
     action.add_argument("--out", type=Path, default=ROOT / "build/release", help="default: %(default)s")
     action.add_argument("--json", action="store_true", help="print one JSON object")
 

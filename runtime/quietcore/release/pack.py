@@ -1,4 +1,4 @@
-"""A release: feed handler, its libraries, the runtime's own code and a manifest, in one archive named by its content."""
+"""A release: feed handler, its libraries, the runtime's code and a manifest, in one archive named by its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runtime's third-party packages for a target: unpacked wheels from the lock, without running the target's Python."""
+"""The runtime's third-party packages for a target: wheels of the lock, unpacked without running its Python."""
 
 from __future__ import annotations
 
@@ -42,7 +42,15 @@ def install(lock: Path, target: Target, into: Path) -> None:
     """Unpack the wheels of the lock that fit the target into a folder, each checked against its hash."""
     major, minor = target.python
     command = [
-        *(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--progress-bar=off"),
+        *(
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--quiet",
+            "--progress-bar=off",
+        ),
         *("--target", str(into), "--no-compile", "--no-deps", "--require-hashes", "--only-binary=:all:"),
         *("--python-version", f"{major}.{minor}", "--implementation", "cp", "--abi", f"cp{major}{minor}"),
         *("--abi", "abi3", "--abi", "none"),

@@ -33,7 +33,9 @@ class Target:
 
     def platform_tags(self) -> list[str]:
         """Return the wheel platform tags that run on this target, newest first."""
-        tags = [f"manylinux_2_{minor}_{self.machine}" for minor in MANYLINUX_GLIBC if (2, minor) <= self.glibc]
+        tags = [
+            f"manylinux_2_{minor}_{self.machine}" for minor in MANYLINUX_GLIBC if (2, minor) <= self.glibc
+        ]
         if self.glibc >= (2, 17):
             tags.append(f"manylinux2014_{self.machine}")
         return tags
@@ -48,5 +50,7 @@ def version(text: str, where: str, example: str) -> tuple[int, int]:
     """Return the first two numbers of a version; errors name the option."""
     match = re.match(r"(\d+)\.(\d+)", text)
     if match is None:
-        raise QuietcoreError("no version", where=where, found=repr(text), expected=f"a version such as {example}")
+        raise QuietcoreError(
+            "no version", where=where, found=repr(text), expected=f"a version such as {example}"
+        )
     return int(match[1]), int(match[2])
