@@ -11,7 +11,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo demo-down local test lint format test-native test-python test-host clean
+.PHONY: help setup build native demo demo-down local test lint format test-native test-python test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,8 +20,11 @@ help: ## this list
 setup: ## install what building needs, and the virtual environment
 	@$(SETUP) python build
 
-build: setup ## build/bin/quietcore-feed and .venv/bin/quietcore
-	@.ci/step "native build ($(PRESET))" cmake -P native/build.cmake $(PRESET)
+build: setup native ## build/bin/quietcore-feed and .venv/bin/quietcore
+
+# Without the set-up, for those who have it.
+native:
+	@cd native && cmake --preset $(PRESET) >/dev/null && cmake --build --preset $(PRESET) --target quietcore-feed
 
 demo: ## provision the throw-away host, show the pipeline on it, leave it running
 	@$(SETUP) python build host
@@ -32,3 +35,31 @@ demo-down: ## remove the throw-away host
 
 local: build ## simulator, feed handler and runtime on this machine; nothing is changed on it
 	@quietcore local $(RECORDED)
+
+test: ## every check and test, the virtual host included
+	@$(SETUP) python build host test
+	@tests/run
+
+lint: ## ruff, mypy, clang-format, yamllint, ansible-lint
+	@$(SETUP) python
+	@tests/run lint
+
+format: ## rewrite Python and C++ in the project's format
+	@$(SETUP) python
+	@ruff check --fix --quiet . ; ruff format .
+	@git ls-files 'native/*.hpp' 'native/*.cpp' | xargs clang-format -i
+
+test-native: ## GoogleTest, warnings as errors
+	@$(SETUP) python build
+	@tests/run native
+
+test-python: ## pytest, without the virtual host
+	@$(SETUP) python build test
+	@tests/run build python
+
+test-host: ## molecule test: the whole site on a virtual host
+	@$(SETUP) python build host test
+	@tests/run build host
+
+clean: ## remove what was built; the virtual environment and images stay
+	@rm -rf build/bin build/native build/log build/release
