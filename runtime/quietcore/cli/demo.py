@@ -21,9 +21,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from quietcore import vhost
 from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.vhost import ssh
 
 ROOT = Path(__file__).resolve().parents[3]
+ON_HOST = "/opt/quietcore/current/bin/quietcore"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="demo", help="name of the throw-away host (default: %(default)s)")
     parser.add_argument("--recording", type=Path, help="replay this recording instead of a generated session")
     parser.add_argument("--venue", help="venue of the recording (default: told from its first line)")
-    parser.add_argument("--seconds", type=int, default=30, help="how long to show the pipeline (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=int, default=30, help="how long to show the pipeline (default: %(default)s)"
+    )
 
 
 class Story:
@@ -85,42 +90,92 @@ class Background:
 
 def failed(what: str, status: int, remedy: str) -> QuietcoreError:
     """Return the error for a step that ended with a status other than 0."""
-    return QuietcoreError("step failed", where=what, found=f"exit status {status}", remedy=remedy, code=ExitCode.UNKNOWN)
+    return QuietcoreError(
+        "step failed", where=what, found=f"exit status {status}", remedy=remedy, code=ExitCode.UNKNOWN
+    )
 
 
-class Host:
-    """The throw-away host, as the demo talks to it."""
+def show(host: vhost.Info, command: str) -> int:
+    """Run a shell command on the host, its output going to the user; return its exit status."""
+    options = ["-tt"] if sys.stdout.isatty() else []
+    places = vhost.places(host.name)
+    words = ssh.command(places, [command], options=options)
+    return subprocess.run(words, stdin=subprocess.DEVNULL, check=False).returncode
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.ssh_config = ROOT / "build/vhost" / name / "ssh_config"
 
-    def up(self) -> None:
-        """Make and boot it, or do nothing where it runs."""
-        command = [sys.executable, "-m", "quietcore", "vhost", "up", "--name", self.name]
-        status = subprocess.run(command, cwd=ROOT, check=False).returncode
-        if status:
-            raise failed("throw-away host", status, "the lines above say what; then run make demo again")
+def provision(story: Story, host: vhost.Info, extra: dict[str, object]) -> None:
+    """Run site.yml on the host, its output going to the user."""
+    command = ["ansible-playbook", "-i", "inventory/virtual", "site.yml"]
+    if extra:
+        command += ["--extra-vars", json.dumps(extra)]
+    environment = {**os.environ, "QUIETCORE_VHOST": host.name, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    with story.step(f"QUIETCORE_VHOST={host.name} {shlex.join(command)}"):
+        status = subprocess.run(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, check=False
+        ).returncode
+    if status:
+        raise failed(
+            "ansible-playbook site.yml", status, "the task above says what; then run make demo again"
+        )
 
-    def ssh(self, command: str, *, terminal: bool = False) -> list[str]:
-        """Return the command line that runs a shell command there."""
-        options = ["-tt"] if terminal else []
-        return ["ssh", "-q", "-F", str(self.ssh_config), *options, f"quietcore-{self.name}", command]
 
-    def show(self, command: str) -> int:
-        """Run a shell command there, its output going to the user; return its exit status."""
-        terminal = sys.stdout.isatty()
-        return subprocess.run(self.ssh(command, terminal=terminal), stdin=subprocess.DEVNULL, check=False).returncode
-
-    def read(self, command: str) -> str:
-        """Return what a shell command there prints; raise QuietcoreError where it fails."""
-        done = subprocess.run(self.ssh(command), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        if done.returncode:
+def add_recording(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return the variables of site.yml that replay the recording asked for."""
+    if arguments.recording is None:
+        if arguments.venue is not None:
             raise QuietcoreError(
-                "command failed on the throw-away host",
-                where=command,
-                found=(done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1],
-                remedy=f"look with: {shlex.join(self.ssh(command))}",
-                code=ExitCode.UNKNOWN,
+                "--venue without --recording", remedy="name the recording, or leave both out"
             )
-        return done.stdout
+        return {}
+    from quietcore.sim import recording  # only now: it needs more than the standard library
+
+    path = arguments.recording.resolve()
+    described = recording.describe(path, arguments.venue)
+    return {
+        "simulator_recording": str(path),
+        "simulator_venue": described.venue,
+        "quietcore_demo_depth": described.depth,
+    }
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Provision, show, judge."""
+    os.chdir(ROOT)
+    story = Story()
+    extra = add_recording(arguments)
+    log = ROOT / "build/log/native.log"
+    build = Background("native build", ["make", "--no-print-directory", "native"], log)
+    try:
+        with story.step("image and boot of the throw-away host, native build beside it"):
+            host = vhost.up(arguments.name)
+            build.wait(story)
+    finally:
+        build.stop()
+    provision(story, host, extra)
+    story.say(f"the pipeline, live for {arguments.seconds} s")
+    if status := show(host, f"{ON_HOST} status --watch {arguments.seconds}"):
+        raise failed("quietcore status", status, f"look with: {login(host)}")
+    story.say("the audit")
+    audit = show(host, f"{ON_HOST} audit")
+    story.say("the figures since the start of the runtime")
+    closing = show(host, f"{ON_HOST} status --closing")
+    story.say("the host goes on running:")
+    print(f"""
+  log in          {login(host)}
+  look around     quietcore status --watch 60      quietcore audit      quietcore plan
+                  systemctl status 'quietcore-*'   journalctl -fu quietcore-runtime
+                  cat /sys/devices/system/cpu/isolated /proc/cmdline
+  from here       QUIETCORE_VHOST={host.name} .venv/bin/ansible-playbook site.yml      (changed=0)
+  remove it       make demo-down{"" if host.name == "demo" else f" DEMO={host.name}"}
+""")
+    if audit or closing:
+        said = " and ".join(name for name, status in (("audit", audit), ("figures", closing)) if status)
+        print(f"quietcore demo: not as it must be: {said}; the tables above say where", file=sys.stderr)
+        return ExitCode.FOUND
+    story.say("done")
+    return ExitCode.OK
+
+
+def login(host: vhost.Info) -> str:
+    """Return the line that logs in to the host."""
+    return shlex.join(ssh.command(vhost.places(host.name)))
