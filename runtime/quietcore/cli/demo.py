@@ -134,7 +134,7 @@ def add_recording(arguments: argparse.Namespace) -> dict[str, object]:
     return {
         "simulator_recording": str(path),
         "simulator_venue": described.venue,
-        "quietcore_demo_depth": described.depth,
+        "simulator_depth": described.depth,
     }
 
 
