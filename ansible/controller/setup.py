@@ -150,7 +150,9 @@ def make_venv() -> None:
         say("the lock changed: the virtual environment is made anew")
         shutil.rmtree(VENV)
     say(f"virtual environment with Python {platform.python_version()} in .venv")
-    run([sys.executable, "-m", "venv", str(VENV)], "venv")
+    # An activated virtual environment may be the very one that was just removed: ask the interpreter beneath it.
+    interpreter = getattr(sys, "_base_executable", sys.executable)
+    run([interpreter, "-m", "venv", str(VENV)], "venv")
     pip = [
         str(VENV / "bin/python"),
         "-m",
