@@ -1,4 +1,4 @@
-"""The host as files below a root: the live one (`/`) or a copied tree, read, written and asked the same way."""
+"""The host as files below a root: the live one (`/`) or a copied tree, used the same way."""
 
 from __future__ import annotations
 

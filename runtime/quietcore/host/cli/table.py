@@ -10,7 +10,7 @@ from collections.abc import Sequence
 def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None, least: int = 12
 ) -> str:
-    """Return rows as aligned columns; the widest columns are wrapped until it fits `width` (the terminal's)."""
+    """Return rows as aligned columns; the widest are wrapped to fit `width` (the terminal's)."""
     room = width or max(60, shutil.get_terminal_size((120, 40)).columns)
     widths = [max([len(name), *(len(row[column]) for row in rows)]) for column, name in enumerate(header)]
     while sum(widths) + 2 * (len(widths) - 1) > room and max(widths) > least:

@@ -60,7 +60,7 @@ def network_interrupts(machine: Machine) -> frozenset[int]:
 
 
 class InterruptsKind(Kind):
-    """`name` is `all` or `network`; `wanted` is the list of CPUs on which those that can be moved may arrive."""
+    """`name` is `all` or `network`; `wanted` the list of CPUs on which those that can be moved may arrive."""
 
     name = "interrupts"
 

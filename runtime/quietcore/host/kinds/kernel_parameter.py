@@ -205,7 +205,7 @@ def _proof(
 
 
 def _shown(machine: Machine, name: str, wanted: str, messages: BootMessages | UnreadableError) -> str | None:
-    """Return what the kernel shows where that is not what is wanted. Raises AbsentError or UnreadableError."""
+    """Return what the kernel shows where it is not what is wanted. Raises AbsentError or UnreadableError."""
     if name not in _CPU_PARAMETERS:
         if isinstance(messages, UnreadableError):
             raise messages
@@ -214,8 +214,10 @@ def _shown(machine: Machine, name: str, wanted: str, messages: BootMessages | Un
     if name == "isolcpus" and "domain" not in wanted.split(","):
         return None
     if name == "irqaffinity":
-        text = machine.read(_SHOWN_BY[name])
-        return None if parse_cpu_mask(text) == cpus else f"{format_cpu_list(parse_cpu_mask(text))} by default"
+        # The mask may name CPUs that could be plugged in: only those that are there count.
+        present = {cpu.number for cpu in machine.topology.cpus}
+        shown = parse_cpu_mask(machine.read(_SHOWN_BY[name])) & present
+        return None if shown == cpus else f"{format_cpu_list(shown)} by default"
     if name == "rcu_nocbs":
         if isinstance(messages, BootMessages) and messages.offloaded is not None:
             offloaded = parse_cpu_list(messages.offloaded)

@@ -84,8 +84,8 @@ def _wanted(setting: Setting) -> str:
 
 def _read(setting: Setting, machine: Machine) -> str:
     text = machine.read(setting.name)
-    if _format(setting) == "cpu_list":
-        return format_cpu_list(parse_cpu_list(text))
-    if _format(setting) == "cpu_mask":
-        return format_cpu_list(parse_cpu_mask(text))
-    return chosen(text)
+    if _format(setting) == "text":
+        return chosen(text)
+    cpus = parse_cpu_list(text) if _format(setting) == "cpu_list" else parse_cpu_mask(text)
+    # A mask may name CPUs that could be plugged in: only those that are there count.
+    return format_cpu_list(cpus & {cpu.number for cpu in machine.topology.cpus})

@@ -1,0 +1,121 @@
+#!/usr/bin/python
+"""Keeps the host part of Quietcore's library on a host. Called through the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: quietcore_host_library
+short_description: Install the host's commands (plan, apply, audit, revert) on a host, without a release
+description:
+  - Copies C(quietcore.host), which needs nothing but Python's standard library, from the controller in one transfer.
+  - C(path) then holds exactly these files; bytecode is left alone.
+options:
+  path:
+    description: Folder on the host.
+    type: path
+    default: /opt/quietcore/host
+  state:
+    description: Whether the library is there.
+    type: str
+    choices: [present, absent]
+    default: present
+  files:
+    description: Content by path below C(path). Filled in by the action plugin.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+author:
+  - Quietcore
+"""
+
+EXAMPLES = r"""
+- name: Install the host's commands
+  quietcore_host_library:
+    path: /opt/quietcore/host
+"""
+
+RETURN = r"""
+files_changed:
+  description: Paths that were written or removed.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def installed(path: str) -> dict[str, str]:
+    """Return the content of the files below a folder, bytecode left out."""
+    found: dict[str, str] = {}
+    for folder, folders, names in os.walk(path):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in names:
+            full = os.path.join(folder, name)
+            with open(full, encoding="utf-8", errors="replace") as file:
+                found[os.path.relpath(full, path)] = file.read()
+    return found
+
+
+def write(path: str, content: str) -> None:
+    """Write a file beside its place and rename it."""
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=os.path.dirname(path))
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o644)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(name, path)
+
+
+def line(name: str, content: str) -> str:
+    """Return a file as one line of a diff: its name and what its content is known by."""
+    return f"{hashlib.sha256(content.encode()).hexdigest()[:12]} {name}\n"
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "default": "/opt/quietcore/host"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "files": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    path, state = module.params["path"], module.params["state"]
+    wanted: dict[str, str] = module.params["files"] if state == "present" else {}
+    if state == "present" and not wanted:
+        module.fail_json(msg="no files were given: the action plugin quietcore_host_library was not found")
+    found = installed(path)
+    changed = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+    gone = state == "absent" and os.path.isdir(path)
+    if not module.check_mode:
+        if gone:
+            shutil.rmtree(path)
+        for name in changed if state == "present" else ():
+            if name in wanted:
+                write(os.path.join(path, name), wanted[name])
+            else:
+                os.unlink(os.path.join(path, name))
+    lines = {
+        "before": "".join(line(name, found[name]) for name in sorted(found) if name in changed),
+        "after": "".join(line(name, wanted[name]) for name in sorted(wanted) if name in changed),
+        "before_header": path,
+        "after_header": path,
+    }
+    module.exit_json(changed=bool(changed or gone), files_changed=changed, diff=lines)
+
+
+if __name__ == "__main__":
+    main()
