@@ -104,7 +104,7 @@ def test_platform_tags_follow_the_target() -> None:
 
 
 def unpack_module() -> ModuleType:
-    path = ROOT / "roles/release/library/quietcore_unpack.py"
+    path = ROOT / "ansible/plugins/modules/quietcore_unpack.py"
     spec = importlib.util.spec_from_file_location("quietcore_unpack", path)
     assert spec is not None
     assert spec.loader is not None
