@@ -100,6 +100,11 @@ public:
   void connection_lost(std::uint32_t symbol);
   void all_connections_lost();
 
+  /// Stores only the cursor.
+  void publish_cursor() noexcept {
+    if (ring_ != nullptr)
+      ring_->publish();
+  }
   /// Stores cursor, heartbeat and statistics. Sources call it when they pause, and at least every 100 ms.
   void pause();
 
