@@ -185,11 +185,14 @@ def binance(
     walk = Walk("ETHUSDT", rng, levels, 2, 3, 250_000)
     lines: list[str] = []
     update, previous, now, trade = 7_000_000, 6_999_990, START_MS, 100
-    past: list[dict[str, Any]] = []
+    past: list[tuple[int, dict[str, int], dict[int, int], dict[int, int]]] = []
     while len(lines) < messages:
         now += rng.randint(1, 40)
         if past and len(lines) in (snapshot_at, again_at or -1):
-            lines.append(compact(past[max(0, len(past) - 4)]))
+            told, stamp, bids_then, asks_then = past[max(0, len(past) - 4)]
+            full = {"bids": walk.write(sorted(bids_then.items(), reverse=True)[:1000])}
+            full |= {"asks": walk.write(sorted(asks_then.items())[:1000])}
+            lines.append(compact({"lastUpdateId": told, **stamp, **full}))
             continue
         kind = rng.random()
         (bid, bid_size), (ask, ask_size) = walk.best()
@@ -216,9 +219,7 @@ def binance(
             data = {"e": "depthUpdate", **time, "s": walk.name, "U": first, "u": update, "pu": previous}
             data |= {"b": walk.write(bids), "a": walk.write(asks)}
             previous = update
-            full = {"bids": walk.write(sorted(walk.bids.items(), reverse=True)[:1000])}
-            full |= {"asks": walk.write(sorted(walk.asks.items())[:1000])}
-            past = [*past[-8:], {"lastUpdateId": update, **time, **full}]
+            past = [*past[-8:], (update, time, dict(walk.bids), dict(walk.asks))]
             if gap_at and len(lines) >= gap_at:
                 gap_at = 0  # lost on the way
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -32,14 +33,13 @@ class Line(NamedTuple):
 def open_recording(path: Path) -> IO[bytes]:
     """Open a recording, unpacking gzip; raise QuietcoreError (exit 2) where it cannot be read."""
     try:
-        stream = path.open("rb")
+        with path.open("rb") as stream:
+            packed = stream.read(2) == b"\x1f\x8b"
+        return gzip.open(path) if packed else path.open("rb")  # type: ignore[return-value]
     except OSError as error:
         raise QuietcoreError(
             "cannot read the recording", where=str(path), found=error.strerror, remedy="give an existing file"
         ) from error
-    if stream.peek(2)[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=stream)  # type: ignore[return-value]
-    return stream
 
 
 def lines(path: Path) -> Iterator[Line]:
@@ -63,7 +63,7 @@ def lines(path: Path) -> Iterator[Line]:
                         remedy=f"copy the file again, or cut the line off: head -n {number - 1}",
                     )
                 yield _split(number, text)
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
+        except (EOFError, OSError, zlib.error) as error:
             raise QuietcoreError(
                 "the recording's compression is cut off or damaged",
                 where=f"{path}:{number + 1}",

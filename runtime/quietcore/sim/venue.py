@@ -113,7 +113,7 @@ def client_of(request: web.Request, socket: web.WebSocketResponse) -> Client:
     transport = request.transport
 
     def abort() -> None:
-        if isinstance(transport, asyncio.Transport):
+        if transport is not None:
             transport.abort()
 
     return Client(socket, abort)
