@@ -46,7 +46,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 plan:
-  description: The plan as in the file, and C(lists), the same sets in the kernel's list form.
+  description: The plan as in the file, C(lists), the same sets in the kernel's list form, and C(memory_kib).
   type: dict
   returned: success
 """
@@ -91,7 +91,7 @@ def main() -> None:
     except QuietcoreError as error:
         module.fail_json(msg=failure_message(error), exit_code=int(error.code))
     result = outcome_result(outcome)
-    result["plan"] = {**plan.to_json(), "lists": plan.lists()}
+    result["plan"] = {**plan.to_json(), "lists": plan.lists(), "memory_kib": topology.memory_kib}
     if outcome.failures:
         module.fail_json(msg="; ".join(outcome.failures), **result)
     for warning in plan.warnings:

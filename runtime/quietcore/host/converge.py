@@ -228,7 +228,7 @@ def _converge(
             outcome.findings.append(finding)
             # Check mode configures nothing, so what is due shows as missing there.
             due = finding.verdict not in (Verdict.OK, Verdict.UNSUPPORTED) and not hands.real
-            outcome.reboot_required |= finding.verdict is Verdict.PENDING or (setting.needs_boot and due)
+            outcome.reboot_required |= setting.needs_boot and (finding.verdict is Verdict.PENDING or due)
     if hands.real:
         outcome.failures += [
             f"{finding.id}: {finding.found} instead of {finding.wanted}: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from typing import Any
 
@@ -9,6 +10,7 @@ from ..errors import QuietcoreError
 from .converge import Outcome
 from .findings import Verdict
 from .kinds import Change
+from .machine import DESIRED_FOLDER
 
 
 def outcome_result(outcome: Outcome) -> dict[str, Any]:
@@ -29,9 +31,22 @@ def change_diff(change: Change) -> dict[str, str]:
     return {
         "before_header": address,
         "after_header": address,
-        "before": _text(change.previous),
-        "after": _text(change.new),
+        "before": _shown(address, change.previous),
+        "after": _shown(address, change.new),
     }
+
+
+def _shown(address: str, value: Any) -> str:
+    """Return a value as text; of a role's promises only what is wanted, the rest explains it."""
+    if value is None or not address.startswith(DESIRED_FOLDER):
+        return _text(value)
+    settings = json.loads(value["content"])["settings"]
+    return "".join(f"{item['id']}: {_first_line(item['wanted'])}\n" for item in settings)
+
+
+def _first_line(value: Any) -> str:
+    lines = str(value).splitlines() or [""]
+    return lines[0] if len(lines) == 1 else f"{len(lines)} lines"
 
 
 def _text(value: Any) -> str:

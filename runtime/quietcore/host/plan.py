@@ -57,13 +57,18 @@ class CorePlan:
     topology: Topology
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of /etc/quietcore/plan.json."""
+        """Return the content of /etc/quietcore/plan.json.
+
+        Memory is left out: its size differs a little from boot to boot, and the plan does not depend on it.
+        """
+        topology = self.topology.to_json()
+        del topology["memory_kib"]
         return {
             "version": 1,
             "sets": {name: list(self.sets[name]) for name in SETS},
             "isolated": list(self.isolated),
             "warnings": list(self.warnings),
-            "topology": self.topology.to_json(),
+            "topology": topology,
         }
 
     def lists(self) -> dict[str, str]:

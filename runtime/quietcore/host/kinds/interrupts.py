@@ -78,7 +78,7 @@ class InterruptsKind(Kind):
             raise refuse(setting, "unknown CPUs, or none that runs", f"CPUs out of {format_cpu_list(online)}")
 
     def judge(self, setting: Setting, context: Context) -> Finding:
-        """See whether any movable interrupt arrives elsewhere."""
+        """See whether any movable interrupt arrives, or may arrive, elsewhere."""
         try:
             selected = _selected(setting, context.machine)
         except (AbsentError, UnreadableError, QuietcoreError) as error:
@@ -93,16 +93,23 @@ class InterruptsKind(Kind):
                 reasons.append(str(error))
                 movable = True
             (astray if movable else fixed).append(interrupt)
-        note = f"{len(fixed)} cannot be moved, the kernel manages them: {_names(fixed)}" if fixed else ""
+        moving = _moving(setting, selected)
+        notes = [f"{len(fixed)} cannot be moved, the kernel manages them: {_names(fixed)}"] if fixed else []
+        if moving:
+            notes.append(f"{len(moving)} will move with their next interrupt: {_names(moving)}")
         if astray:
-            cause = "; ".join(
-                ["moved after they were set, or new since then", *reasons, *([note] if note else [])]
-            )
+            cause = "; ".join(["moved after they were set, or new since then", *reasons, *notes])
             return report(setting, Verdict.DRIFT, _names(astray), cause, APPLY)
-        return report(setting, Verdict.OK, f"all {len(selected) - len(fixed)} that can be moved", note)
+        if moving and setting.name == "all":
+            # One more interrupt will arrive where none should.
+            remedy = "wait for their next interrupt, or reboot"
+            return report(setting, Verdict.PENDING, _names(moving), "; ".join(notes), remedy)
+        return report(
+            setting, Verdict.OK, f"all {len(selected) - len(fixed)} that can be moved", "; ".join(notes)
+        )
 
     def changes(self, setting: Setting, context: Context) -> list[Change]:
-        """Return a write for each movable interrupt that arrives elsewhere."""
+        """Return a write for each movable interrupt that may arrive elsewhere."""
         try:
             selected = _selected(setting, context.machine)
         except (AbsentError, UnreadableError) as error:
@@ -142,8 +149,15 @@ def _selected(setting: Setting, machine: Machine) -> list[Interrupt]:
 
 
 def _elsewhere(setting: Setting, interrupts: list[Interrupt]) -> list[Interrupt]:
+    """Return those that are allowed to arrive on other CPUs."""
     wanted = parse_cpu_list(str(setting.wanted))
-    return [interrupt for interrupt in interrupts if interrupt.cpus - wanted]
+    return [interrupt for interrupt in interrupts if interrupt.allowed - wanted]
+
+
+def _moving(setting: Setting, interrupts: list[Interrupt]) -> list[Interrupt]:
+    """Return those that arrive elsewhere although they may not: many controllers move one when it next comes."""
+    wanted = parse_cpu_list(str(setting.wanted))
+    return [item for item in interrupts if not item.allowed - wanted and item.cpus - wanted]
 
 
 def _names(interrupts: list[Interrupt]) -> str:
