@@ -23,7 +23,8 @@ CommandLine::CommandLine(const CommandSpec &spec, std::span<const std::string_vi
     }
     if (!argument.starts_with("-") || argument == "-") {
       if (spec.positional.empty() || positional_)
-        throw Error({.what = "unexpected argument", .found = std::string(argument), .remedy = see_help(spec)});
+        throw Error(
+            {.what = "unexpected argument", .found = std::string(argument), .remedy = see_help(spec)});
       positional_ = argument;
       continue;
     }
@@ -38,7 +39,8 @@ CommandLine::CommandLine(const CommandSpec &spec, std::span<const std::string_vi
       throw Error({.what = "unknown option", .found = std::string(argument), .remedy = see_help(spec)});
     if (option->value.empty()) {
       if (value)
-        throw Error({.what = "option takes no value", .where = std::string(argument), .remedy = see_help(spec)});
+        throw Error(
+            {.what = "option takes no value", .where = std::string(argument), .remedy = see_help(spec)});
       value = "";
     } else if (!value) {
       if (i + 1 == arguments.size())
@@ -63,7 +65,8 @@ std::string CommandLine::required(std::string_view option) const {
   throw Error({.what = "option missing", .where = std::string(option), .remedy = see_help(spec_)});
 }
 
-std::optional<std::int64_t> CommandLine::number(std::string_view option, std::int64_t low, std::int64_t high) const {
+std::optional<std::int64_t> CommandLine::number(std::string_view option, std::int64_t low,
+                                                std::int64_t high) const {
   const auto value = text(option);
   if (!value)
     return std::nullopt;
@@ -82,7 +85,8 @@ std::optional<std::int64_t> CommandLine::number(std::string_view option, std::in
 std::string CommandLine::positional() const {
   if (positional_)
     return *positional_;
-  throw Error({.what = "argument missing", .expected = std::string(spec_.positional), .remedy = see_help(spec_)});
+  throw Error(
+      {.what = "argument missing", .expected = std::string(spec_.positional), .remedy = see_help(spec_)});
 }
 
 std::string help_text(const CommandSpec &spec) {
@@ -96,7 +100,8 @@ std::string help_text(const CommandSpec &spec) {
   if (!spec.positional.empty())
     rows.emplace_back(std::string(spec.positional), spec.positional_help);
   for (const OptionSpec &option : spec.options)
-    rows.emplace_back(std::string(option.name) + (option.value.empty() ? "" : " " + std::string(option.value)),
+    rows.emplace_back(std::string(option.name) +
+                          (option.value.empty() ? "" : " " + std::string(option.value)),
                       option.help);
   rows.emplace_back("--help", "show this");
   std::size_t width = 0;

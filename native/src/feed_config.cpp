@@ -33,7 +33,8 @@ public:
       out = typed<std::string>(*node, key, "a string");
   }
 
-  template <typename Number> void number(std::string_view key, Number &out, std::int64_t low, std::int64_t high) {
+  template <typename Number>
+  void number(std::string_view key, Number &out, std::int64_t low, std::int64_t high) {
     const toml::node *node = take(key);
     if (node == nullptr)
       return;
@@ -90,7 +91,10 @@ public:
       std::string expected;
       for (const std::string &known : known_)
         expected += (expected.empty() ? "one of " : ", ") + known;
-      throw Error({.what = "unknown key", .where = where(name), .expected = expected, .remedy = "correct or remove it"});
+      throw Error({.what = "unknown key",
+                   .where = where(name),
+                   .expected = expected,
+                   .remedy = "correct or remove it"});
     }
   }
 
@@ -151,10 +155,14 @@ Wait parse_wait(const std::string &text, const std::string &where) {
     return Wait::Nap;
   if (text == "spin")
     return Wait::Spin;
-  throw Error({.what = "way to wait not known", .where = where, .found = "\"" + text + "\"", .expected = "nap or spin"});
+  throw Error({.what = "way to wait not known",
+               .where = where,
+               .found = "\"" + text + "\"",
+               .expected = "nap or spin"});
 }
 
-void set_streams(Subscription &subscription, const std::vector<std::string> &names, const std::string &where) {
+void set_streams(Subscription &subscription, const std::vector<std::string> &names,
+                 const std::string &where) {
   subscription.book = false;
   subscription.trade = false;
   subscription.ticker = false;

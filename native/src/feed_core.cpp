@@ -66,8 +66,7 @@ ParseResult FeedCore::receive(Parser &parser, std::string_view bytes, const Rece
 }
 
 void FeedCore::on_depth(const DepthMessage &message) {
-  const std::uint32_t symbol =
-      message.symbol.empty() ? receipt_.symbol_hint : find(message.symbol, receipt_);
+  const std::uint32_t symbol = message.symbol.empty() ? receipt_.symbol_hint : find(message.symbol, receipt_);
   if (symbol == SymbolIndex::kNone) {
     if (message.symbol.empty())
       find("(none given)", receipt_);
@@ -151,7 +150,8 @@ void FeedCore::hold(SymbolBook &book, const DepthMessage &message, const Receipt
   held.receipt = receipt;
 }
 
-bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt, bool snapshot) {
+bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt,
+                     bool snapshot) {
   SymbolBook &book = books_[symbol];
   const Instrument &instrument = instruments_[symbol];
   if (!to_levels(message.bids, instrument, scratch_bids_, receipt) ||
@@ -180,11 +180,11 @@ bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Re
   }
   publish_book(symbol, message, receipt, change, snapshot);
   if (crossed) {
-    diagnostics_.report(Trouble::Crossed, {.what = "crossed book of " + instrument.name,
-                                           .where = receipt.origin.text(),
-                                           .found = "a bid at or above an ask after update " +
-                                                    std::to_string(message.last_id),
-                                           .remedy = "the book waits for a new snapshot"});
+    diagnostics_.report(Trouble::Crossed,
+                        {.what = "crossed book of " + instrument.name,
+                         .where = receipt.origin.text(),
+                         .found = "a bid at or above an ask after update " + std::to_string(message.last_id),
+                         .remedy = "the book waits for a new snapshot"});
     lose(symbol, receipt);
   }
   return !crossed;

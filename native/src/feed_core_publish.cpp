@@ -198,15 +198,15 @@ bool FeedCore::to_lots(Decimal value, Scale scale, const char *what, const Instr
   std::string digits = std::to_string(value.digits);
   if (value.places != 0)
     digits += "e-" + std::to_string(value.places);
-  diagnostics_.report(
-      Trouble::OutOfRange,
-      {.what = std::string(what) + " of " + instrument.name + " refused",
-       .where = receipt.origin.text(),
-       .found = digits,
-       .expected = status == DecimalStatus::NotMultiple ? "a multiple of " + std::to_string(scale.mantissa) +
-                                                              "e-" + std::to_string(scale.exponent)
-                                                        : "a number that fits 64 bits in these units",
-       .remedy = "restart the feed if the venue has changed the instrument"});
+  diagnostics_.report(Trouble::OutOfRange,
+                      {.what = std::string(what) + " of " + instrument.name + " refused",
+                       .where = receipt.origin.text(),
+                       .found = digits,
+                       .expected = status == DecimalStatus::NotMultiple
+                                       ? "a multiple of " + std::to_string(scale.mantissa) + "e-" +
+                                             std::to_string(scale.exponent)
+                                       : "a number that fits 64 bits in these units",
+                       .remedy = "restart the feed if the venue has changed the instrument"});
   return false;
 }
 

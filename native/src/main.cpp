@@ -23,8 +23,9 @@ const std::array<Command, 3> kCommands{
     {{kRunCommand, run_command}, {kReplayCommand, replay_command}, {kVerifyCommand, verify_command}}};
 
 std::string usage() {
-  std::string text = "usage: quietcore-feed COMMAND [options]\n\n"
-                     "Reads exchange market data and publishes books, trades and quotes to shared memory.\n\n";
+  std::string text =
+      "usage: quietcore-feed COMMAND [options]\n\n"
+      "Reads exchange market data and publishes books, trades and quotes to shared memory.\n\n";
   for (const Command &command : kCommands) {
     const std::string_view summary = command.spec.summary;
     text += "  " + std::string(command.spec.name) + std::string(10 - command.spec.name.size(), ' ') +
@@ -37,15 +38,16 @@ std::string usage() {
 
 ExitCode dispatch(Arguments arguments) {
   if (arguments.empty())
-    throw Error({.what = "no command", .expected = "run, replay or verify", .remedy = "see quietcore-feed --help"});
+    throw Error(
+        {.what = "no command", .expected = "run, replay or verify", .remedy = "see quietcore-feed --help"});
   const std::string_view name = arguments.front();
   if (name == "--help" || name == "-h" || name == "help") {
     std::cout << usage();
     return ExitCode::Ok;
   }
   if (name == "--version") {
-    std::printf("quietcore-feed %s (shared memory version %u, schema %016llx)\n", QUIETCORE_VERSION, shm::kVersion,
-                static_cast<unsigned long long>(shm::kSchemaHash));
+    std::printf("quietcore-feed %s (shared memory version %u, schema %016llx)\n", QUIETCORE_VERSION,
+                shm::kVersion, static_cast<unsigned long long>(shm::kSchemaHash));
     return ExitCode::Ok;
   }
   for (const Command &command : kCommands) {

@@ -57,8 +57,8 @@ std::string memory_lock_warning(int error, std::uint64_t limit_kib, std::uint64_
     finding.expected = "the right to lock memory";
     finding.remedy = "give the service CAP_IPC_LOCK, or LimitMEMLOCK=infinity";
   } else if (error == ENOMEM) {
-    finding.expected = std::to_string(need_kib) + " KiB within RLIMIT_MEMLOCK, which is " + std::to_string(limit_kib) +
-                       " KiB";
+    finding.expected = std::to_string(need_kib) + " KiB within RLIMIT_MEMLOCK, which is " +
+                       std::to_string(limit_kib) + " KiB";
     finding.remedy = "raise LimitMEMLOCK= (ulimit -l), or make the ring smaller";
   } else if (error == EAGAIN) {
     finding.remedy = "free memory: some of it could not be locked";
@@ -77,11 +77,12 @@ MemoryLock lock_memory() {
   }
   result.locked_kib = status_kib("VmLck:");
   if (result.locked_kib == 0)
-    result.warning = Finding{.what = "memory is not locked",
-                             .where = "/proc/self/status: VmLck",
-                             .found = "0 kB after mlockall",
-                             .remedy = "this kernel or container ignores mlockall: run on a host that does not"}
-                         .message();
+    result.warning =
+        Finding{.what = "memory is not locked",
+                .where = "/proc/self/status: VmLck",
+                .found = "0 kB after mlockall",
+                .remedy = "this kernel or container ignores mlockall: run on a host that does not"}
+            .message();
   return result;
 }
 

@@ -32,7 +32,7 @@ RecordingReader::RecordingReader(std::string path) : path_(std::move(path)), fil
                  .found = why,
                  .expected = "a readable file of `receive_ns raw_json` or `raw_json` lines, plain or gzip"});
   };
-  struct stat info {};
+  struct stat info{};
   if (stat(path_.c_str(), &info) != 0)
     refuse(std::strerror(errno));
   if (S_ISDIR(info.st_mode))
@@ -78,8 +78,9 @@ bool RecordingReader::next(RecordedLine &line) {
   for (;;) {
     const char *data = buffer_.data() + begin_;
     const std::size_t have = filled_ - begin_;
-    const auto *feed =
-        have > scanned ? static_cast<const char *>(std::memchr(data + scanned, '\n', have - scanned)) : nullptr;
+    const auto *feed = have > scanned
+                           ? static_cast<const char *>(std::memchr(data + scanned, '\n', have - scanned))
+                           : nullptr;
     if (feed == nullptr) {
       scanned = have;
       if (refill())

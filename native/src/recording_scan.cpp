@@ -35,7 +35,7 @@ struct SeenSymbol {
   Finest finest;
   std::uint32_t window = 0;
   bool has_book = false;
-  double price = 0; ///< of its first trade or ticker
+  double price = 0;                                            ///< of its first trade or ticker
   std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges; ///< update ids of its deltas
 };
 
@@ -163,7 +163,10 @@ RecordingFacts scan_recording(const Venue &venue, const std::string &path) {
                  .expected = "at most 65535"});
   for (const SeenSymbol &symbol : scan.symbols) {
     if (symbol.name.size() > 31)
-      throw Error({.what = "symbol name too long", .where = path, .found = symbol.name, .expected = "at most 31 characters"});
+      throw Error({.what = "symbol name too long",
+                   .where = path,
+                   .found = symbol.name,
+                   .expected = "at most 31 characters"});
     facts.instruments.push_back({symbol.name, Scale{1, symbol.finest.price}, Scale{1, symbol.finest.size}});
     facts.windows.push_back(symbol.window);
     facts.has_book.push_back(symbol.has_book);

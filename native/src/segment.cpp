@@ -104,7 +104,8 @@ std::string segment_unreadable(const SegmentView &view, std::uint64_t file_size)
     return "another schema of the same version";
   if (header.header_size != sizeof(shm::Header) || header.slot_size != sizeof(shm::Slot))
     return "other record sizes";
-  if (header.capacity < kMinCapacity || header.capacity > kMaxCapacity || !std::has_single_bit(header.capacity))
+  if (header.capacity < kMinCapacity || header.capacity > kMaxCapacity ||
+      !std::has_single_bit(header.capacity))
     return "capacity " + std::to_string(header.capacity) + ", not a power of two from 1024";
   if (header.symbol_count == 0 || header.symbol_count > kMaxSymbols || header.ladder_depth == 0 ||
       header.ladder_depth > kMaxLadderDepth)

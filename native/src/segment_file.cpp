@@ -21,7 +21,9 @@ constexpr mode_t kMode = 0640;
 
 std::string reason(int error) { return std::strerror(error); }
 
-std::string mebibytes(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20U) - 1) >> 20U) + " MiB"; }
+std::string mebibytes(std::uint64_t bytes) {
+  return std::to_string((bytes + (1U << 20U) - 1) >> 20U) + " MiB";
+}
 
 /// Mode and group whatever the umask was.
 void protect(int fd, const std::string &group) {
@@ -41,7 +43,8 @@ FileDescriptor elect(const SegmentSpec &spec, const SegmentPlace &place) {
   if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     char pid[32] = {};
     const ssize_t got = pread(fd.get(), pid, sizeof(pid) - 1, 0);
-    const std::string holder = got > 0 ? "process " + std::string(pid, strcspn(pid, "\n")) : "another process";
+    const std::string holder =
+        got > 0 ? "process " + std::string(pid, strcspn(pid, "\n")) : "another process";
     throw Error({.what = "the feed has a producer already",
                  .where = path,
                  .found = "locked by " + holder,
@@ -74,7 +77,7 @@ private:
 Mapping create(const SegmentSpec &spec, const SegmentPlace &place) {
   const auto symbols = static_cast<std::uint32_t>(spec.instruments.size());
   const std::uint64_t size = SegmentLayout::of(spec.capacity, symbols, spec.ladder_depth).total;
-  struct statvfs room {};
+  struct statvfs room{};
   const bool known = statvfs(place.folder.c_str(), &room) == 0;
   const std::uint64_t free_bytes = known ? static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize : 0;
   const auto no_space = [&](const std::string &found) {
@@ -126,7 +129,8 @@ FileDescriptor::~FileDescriptor() {
 }
 
 Mapping::Mapping(int fd, std::uint64_t size, bool writable, const std::string &path) : size_(size) {
-  void *at = mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  void *at =
+      mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
   if (at == MAP_FAILED)
     throw Error({.what = "the ring cannot be mapped", .where = path, .found = reason(errno)});
   data_ = static_cast<std::byte *>(at);
@@ -161,7 +165,7 @@ ProducerSegment ProducerSegment::open(const SegmentSpec &spec, const SegmentPlac
                  .found = reason(errno),
                  .remedy = "remove the file, or run as the user that owns it"});
   if (fd) {
-    struct stat info {};
+    struct stat info{};
     if (fstat(fd.get(), &info) != 0)
       throw Error({.what = "the ring cannot be opened", .where = path, .found = reason(errno)});
     const auto size = static_cast<std::uint64_t>(info.st_size);
@@ -181,8 +185,8 @@ ProducerSegment ProducerSegment::open(const SegmentSpec &spec, const SegmentPlac
         return out;
       }
       Mapping fresh = create(spec, place);
-      // Only where the field is certainly where this build thinks it is; a reader of another version notices the
-      // dead heartbeat instead.
+      // Only where the field is certainly where this build thinks it is; a reader of another version notices
+      // the dead heartbeat instead.
       if (known_layout)
         shared(view.header().closed).store(1, std::memory_order_release);
       out.mapping_ = std::move(fresh);
@@ -201,7 +205,7 @@ Mapping map_segment_for_reading(const std::string &feed, const SegmentPlace &pla
                  .where = path,
                  .found = reason(errno),
                  .remedy = "start the feed " + feed + ", or name another"});
-  struct stat info {};
+  struct stat info{};
   if (fstat(fd.get(), &info) != 0 || info.st_size == 0)
     throw Error({.what = "the ring is empty", .where = path, .remedy = "restart its feed handler"});
   const auto size = static_cast<std::uint64_t>(info.st_size);

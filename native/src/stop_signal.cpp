@@ -11,7 +11,7 @@ void on_signal(int) { stop.store(true, std::memory_order_relaxed); }
 } // namespace
 
 void StopSignal::install() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_signal;
   sigemptyset(&action.sa_mask);
   sigaction(SIGTERM, &action, nullptr);

@@ -53,10 +53,10 @@ std::string pin_this_thread(int cpu) {
   CPU_SET(cpu, &wanted);
   if (sched_setaffinity(0, sizeof(wanted), &wanted) != 0) {
     const int error = errno;
-    return failed(std::strerror(error), error == EINVAL
-                                            ? "correct cpu or the core plan: the CPU is offline, absent or outside the "
-                                              "service's allowed CPUs (AllowedCPUs=)"
-                                            : "allow sched_setaffinity to the service");
+    return failed(std::strerror(error),
+                  error == EINVAL ? "correct cpu or the core plan: the CPU is offline, absent or outside the "
+                                    "service's allowed CPUs (AllowedCPUs=)"
+                                  : "allow sched_setaffinity to the service");
   }
   cpu_set_t got;
   CPU_ZERO(&got);

@@ -16,10 +16,11 @@ std::string Url::text() const { return scheme + "://" + authority() + path; }
 
 Url Url::parse(std::string_view text, std::string_view plain, const std::string &where) {
   const auto refuse = [&] {
-    return Error({.what = "address not usable",
-                  .where = where,
-                  .found = "\"" + std::string(text) + "\"",
-                  .expected = std::string(plain) + "://HOST[:PORT] or " + std::string(plain) + "s://HOST[:PORT]"});
+    return Error(
+        {.what = "address not usable",
+         .where = where,
+         .found = "\"" + std::string(text) + "\"",
+         .expected = std::string(plain) + "://HOST[:PORT] or " + std::string(plain) + "s://HOST[:PORT]"});
   };
   Url url;
   const std::size_t colon = text.find("://");

@@ -29,7 +29,8 @@ struct Known {
   Quote quote;
 };
 
-/// Compares the venue's own quotes with the book's wherever both have the same update id, whichever comes first.
+/// Compares the venue's own quotes with the book's wherever both have the same update id, whichever comes
+/// first.
 class QuoteComparison {
 public:
   void book(std::uint64_t update_id, const Quote &quote) {
@@ -138,7 +139,8 @@ Verification verify_recording(const Venue &venue, const std::string &path, const
   if (!options.hashes.empty()) {
     hashes.reset(std::fopen(options.hashes.c_str(), "w"));
     if (!hashes)
-      throw Error({.what = "the hashes cannot be written", .where = options.hashes, .found = std::strerror(errno)});
+      throw Error(
+          {.what = "the hashes cannot be written", .where = options.hashes, .found = std::strerror(errno)});
   }
   FeedCore core(venue, facts.instruments, {options.ladder_depth, facts.windows}, diagnostics, nullptr);
   Collector collector(core.instruments(), hashes.get());
@@ -158,15 +160,17 @@ Verification verify_recording(const Venue &venue, const std::string &path, const
   }
   const bool truncated = facts.cut_line != 0 || facts.cut_gzip;
   if (truncated)
-    diagnostics.say(Finding{.what = "the recording is cut off",
-                            .where = path + ":" + std::to_string(facts.cut_line != 0 ? facts.cut_line : facts.lines),
-                            .found = facts.cut_gzip ? "compressed data that stop before their end"
-                                                    : "a last line that is no complete message",
-                            .remedy = "copy or record it again; what comes before was judged"}
-                        .message());
+    diagnostics.say(
+        Finding{.what = "the recording is cut off",
+                .where = path + ":" + std::to_string(facts.cut_line != 0 ? facts.cut_line : facts.lines),
+                .found = facts.cut_gzip ? "compressed data that stop before their end"
+                                        : "a last line that is no complete message",
+                .remedy = "copy or record it again; what comes before was judged"}
+            .message());
   if (hashes && (std::fflush(hashes.get()) != 0 || std::ferror(hashes.get()) != 0))
-    throw Error({.what = "the hashes cannot be written", .where = options.hashes, .found = std::strerror(errno)},
-                ExitCode::Unknown);
+    throw Error(
+        {.what = "the hashes cannot be written", .where = options.hashes, .found = std::strerror(errno)},
+        ExitCode::Unknown);
 
   const shm::Statistics &statistics = core.statistics();
   const CoreCounts &counts = core.counts();
@@ -196,7 +200,8 @@ Verification verify_recording(const Venue &venue, const std::string &path, const
     if (facts.has_book[i]) {
       const std::string &name = facts.instruments[i].name;
       must(result.books != 0, "the book of " + name + " never became live");
-      must(result.books == 0 || core.state(i) == shm::State::LIVE, "the book of " + name + " did not end live");
+      must(result.books == 0 || core.state(i) == shm::State::LIVE,
+           "the book of " + name + " did not end live");
     }
   }
   must(equal == compared, std::to_string(compared - equal) + " best prices differ from the venue's own");

@@ -7,8 +7,8 @@
 
 namespace quietcore {
 
-/// Waits between tries: doubling up to a limit, each shortened by up to half at random so that many clients of one
-/// server do not come back together.
+/// Waits between tries: doubling up to a limit, each shortened by up to half at random so that many clients
+/// of one server do not come back together.
 class Backoff {
 public:
   using Duration = std::chrono::milliseconds;

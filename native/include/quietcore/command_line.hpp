@@ -37,7 +37,8 @@ public:
   [[nodiscard]] std::optional<std::string> text(std::string_view option) const;
   [[nodiscard]] std::string required(std::string_view option) const;
   /// A whole number within [low, high].
-  [[nodiscard]] std::optional<std::int64_t> number(std::string_view option, std::int64_t low, std::int64_t high) const;
+  [[nodiscard]] std::optional<std::int64_t> number(std::string_view option, std::int64_t low,
+                                                   std::int64_t high) const;
   /// The positional argument.
   [[nodiscard]] std::string positional() const;
 

@@ -33,8 +33,8 @@ struct Origin {
   }
 };
 
-/// Reports trouble on stderr, one line each: the first five of a kind, then at most one every ten seconds with the
-/// number that was left out. Runs only when something is wrong, so it may allocate.
+/// Reports trouble on stderr, one line each: the first five of a kind, then at most one every ten seconds
+/// with the number that was left out. Runs only when something is wrong, so it may allocate.
 class Diagnostics {
 public:
   explicit Diagnostics(std::FILE *out = stderr) noexcept : out_(out) {}

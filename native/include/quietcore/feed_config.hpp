@@ -30,8 +30,8 @@ struct FeedConfig {
   std::string websocket{};
   std::string rest{};
   std::string tls_ca{};
-  Subscription subscription{};    ///< symbols empty: all that the venue lists
-  std::size_t max_symbols = 0;    ///< 0: no limit
+  Subscription subscription{}; ///< symbols empty: all that the venue lists
+  std::size_t max_symbols = 0; ///< 0: no limit
   CpuWish cpu{};
   std::string plan = "/etc/quietcore/plan.json";
   Wait wait = Wait::Nap;
@@ -39,8 +39,8 @@ struct FeedConfig {
   std::uint32_t ladder_depth = 20;
   std::string group = "quietcore";
 
-  /// Reads a file on top of what is set; the feed's name becomes the file's. An unknown key, a wrong type or an
-  /// impossible value throws Error with file, line, key and expectation.
+  /// Reads a file on top of what is set; the feed's name becomes the file's. An unknown key, a wrong type or
+  /// an impossible value throws Error with file, line, key and expectation.
   void read_file(const std::string &path);
 
   /// What can be checked without the venue's data. `where`: the file or "command line". Throws Error.

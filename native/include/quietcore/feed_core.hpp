@@ -132,10 +132,10 @@ private:
     SymbolBook(std::uint32_t window, std::uint32_t ladder_depth);
     OrderBook book;
     BookSync sync{};
-    Quote quote{};                       ///< last one published from the book
-    std::vector<shm::Level> bids;        ///< ladder as published
+    Quote quote{};                ///< last one published from the book
+    std::vector<shm::Level> bids; ///< ladder as published
     std::vector<shm::Level> asks;
-    std::uint64_t announced_tick = 0;    ///< BOOK tick of the table's content
+    std::uint64_t announced_tick = 0; ///< BOOK tick of the table's content
     std::uint64_t messages = 0;
     std::uint64_t sequence = 0;
     std::deque<HeldDepth> held{};
@@ -158,7 +158,8 @@ private:
   void add_ladder_ticks(SymbolBook &book, const Tick &like, std::uint64_t update_id);
   void publish_book(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt,
                     const BookChange &change, bool snapshot);
-  [[nodiscard]] Tick tick_like(std::uint32_t symbol, const Receipt &receipt, std::int64_t venue_ns) const noexcept;
+  [[nodiscard]] Tick tick_like(std::uint32_t symbol, const Receipt &receipt,
+                               std::int64_t venue_ns) const noexcept;
   /// Publishes pending_, the last of which has `after` ticks behind it.
   void emit_pending(std::size_t after);
   void emit(Tick &tick, std::size_t remaining);

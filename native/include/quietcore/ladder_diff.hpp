@@ -7,11 +7,11 @@
 
 namespace quietcore {
 
-/// Calls emit(price, size) for the changes that turn a reader's ladder `before` into `after`, both best first and
-/// at most `depth` long: first deletes (size 0) best to worst, then upserts best to worst.
+/// Calls emit(price, size) for the changes that turn a reader's ladder `before` into `after`, both best first
+/// and at most `depth` long: first deletes (size 0) best to worst, then upserts best to worst.
 ///
-/// The reader inserts or replaces at the sorted place and drops what falls beyond `depth` levels; so a price that
-/// vanished needs no delete where it is worse than all of a full new ladder: the upserts push it out.
+/// The reader inserts or replaces at the sorted place and drops what falls beyond `depth` levels; so a price
+/// that vanished needs no delete where it is worse than all of a full new ladder: the upserts push it out.
 template <Side kSide, typename Emit>
 void ladder_diff(std::span<const shm::Level> before, std::span<const shm::Level> after, std::size_t depth,
                  Emit &&emit) {

@@ -11,8 +11,8 @@
 
 namespace quietcore {
 
-/// Follows a venue over its WebSocket connections until a stop is asked for: subscribes, pings, reconnects, fetches
-/// snapshots, and hands every message to the core. Everything runs on the calling thread, but REST.
+/// Follows a venue over its WebSocket connections until a stop is asked for: subscribes, pings, reconnects,
+/// fetches snapshots, and hands every message to the core. Everything runs on the calling thread, but REST.
 class LiveFeed {
 public:
   /// `subscription` with the symbols that `core` was made for, in the same order.
@@ -22,8 +22,8 @@ public:
   LiveFeed &operator=(const LiveFeed &) = delete;
   ~LiveFeed();
 
-  /// Called by run() once its helper thread is there and before the first connection: place and lock memory here,
-  /// so that neither the helper inherits the CPU nor its stack is left out.
+  /// Called by run() once its helper thread is there and before the first connection: place and lock memory
+  /// here, so that neither the helper inherits the CPU nor its stack is left out.
   void before_loop(std::function<void()> call);
 
   /// Returns when StopSignal is set; books are STALE then. Throws Error where it cannot even begin.

@@ -19,13 +19,13 @@ struct RawLevel {
 struct DepthMessage {
   std::string_view symbol{}; ///< empty: the message does not say (Binance's REST snapshot)
   bool snapshot = false;
-  std::uint32_t window = 0;       ///< levels a side that the venue keeps, 0: no window
-  std::uint64_t first_id = 0;     ///< first update id in the message, where the venue gives one
-  std::uint64_t last_id = 0;      ///< update id of the book after the message
-  std::uint64_t previous_id = 0;  ///< last_id of the message before, where the venue gives one
-  std::uint64_t sequence = 0;     ///< the venue's cross sequence, 0: none
-  std::int64_t venue_ns = 0;      ///< UTC, when the venue sent it
-  std::int64_t engine_ns = 0;     ///< UTC, the matching engine's time, 0: not given
+  std::uint32_t window = 0;      ///< levels a side that the venue keeps, 0: no window
+  std::uint64_t first_id = 0;    ///< first update id in the message, where the venue gives one
+  std::uint64_t last_id = 0;     ///< update id of the book after the message
+  std::uint64_t previous_id = 0; ///< last_id of the message before, where the venue gives one
+  std::uint64_t sequence = 0;    ///< the venue's cross sequence, 0: none
+  std::int64_t venue_ns = 0;     ///< UTC, when the venue sent it
+  std::int64_t engine_ns = 0;    ///< UTC, the matching engine's time, 0: not given
   std::span<const RawLevel> bids{};
   std::span<const RawLevel> asks{};
 };
@@ -106,9 +106,10 @@ public:
   Parser &operator=(const Parser &) = delete;
   virtual ~Parser() = default;
 
-  /// Parses one message of `size` bytes, followed by kMessagePadding readable ones, and hands its content to the
-  /// sink; nothing reaches the sink of a message that is refused.
-  [[nodiscard]] virtual ParseResult parse(const char *bytes, std::size_t size, MessageSink &sink) noexcept = 0;
+  /// Parses one message of `size` bytes, followed by kMessagePadding readable ones, and hands its content to
+  /// the sink; nothing reaches the sink of a message that is refused.
+  [[nodiscard]] virtual ParseResult parse(const char *bytes, std::size_t size,
+                                          MessageSink &sink) noexcept = 0;
 };
 
 } // namespace quietcore

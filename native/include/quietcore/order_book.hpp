@@ -22,7 +22,7 @@ struct Quote {
 /// What applying one message did.
 struct BookChange {
   std::size_t best_rank = std::numeric_limits<std::size_t>::max(); ///< best rank touched on either side
-  std::size_t absent = 0;   ///< deletes of levels that were not there
+  std::size_t absent = 0;                                          ///< deletes of levels that were not there
   std::size_t overflow = 0; ///< levels beyond the venue's window, dropped
 
   void note(const Applied &applied) noexcept {
@@ -33,11 +33,12 @@ struct BookChange {
   }
 };
 
-/// A book in integer ticks and lots. With a window it holds at most that many levels a side, as the venue does;
-/// without one it keeps every level it was ever told of.
+/// A book in integer ticks and lots. With a window it holds at most that many levels a side, as the venue
+/// does; without one it keeps every level it was ever told of.
 class OrderBook {
 public:
-  /// window: levels a side that the venue keeps, 0: no window. reserve: levels a side held without allocating.
+  /// window: levels a side that the venue keeps, 0: no window. reserve: levels a side held without
+  /// allocating.
   explicit OrderBook(std::size_t window, std::size_t reserve)
       : window_(window), bids_(reserve), asks_(reserve) {}
 
@@ -91,9 +92,7 @@ public:
   }
 
 private:
-  std::size_t enforce_window() {
-    return window_ == 0 ? 0 : bids_.trim(window_) + asks_.trim(window_);
-  }
+  std::size_t enforce_window() { return window_ == 0 ? 0 : bids_.trim(window_) + asks_.trim(window_); }
 
   std::size_t window_;
   BookSide<Side::Bid> bids_;

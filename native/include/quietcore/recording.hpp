@@ -10,10 +10,10 @@ namespace quietcore {
 
 /// One line of a recording.
 struct RecordedLine {
-  std::uint64_t number = 0;      ///< from 1
-  std::int64_t receive_ns = 0;   ///< 0 where the line has none
-  std::string_view message{};    ///< followed by kMessagePadding readable bytes; valid until the next line
-  bool ended = true;             ///< the line had its line feed
+  std::uint64_t number = 0;    ///< from 1
+  std::int64_t receive_ns = 0; ///< 0 where the line has none
+  std::string_view message{};  ///< followed by kMessagePadding readable bytes; valid until the next line
+  bool ended = true;           ///< the line had its line feed
 };
 
 /// How reading came to its end.

@@ -26,8 +26,8 @@ public:
   /// Starts at the published cursor.
   explicit RingReader(SegmentView view) noexcept;
 
-  /// Takes the next tick. Overrun: the producer has lapped this reader; `dropped` has grown by exactly the number
-  /// of ticks that are lost, and the next poll goes on behind them.
+  /// Takes the next tick. Overrun: the producer has lapped this reader; `dropped` has grown by exactly the
+  /// number of ticks that are lost, and the next poll goes on behind them.
   [[nodiscard]] Poll poll(Tick &out) noexcept;
 
   /// Goes to a tick's number, for a reader that wants what is still in the ring.
@@ -35,7 +35,8 @@ public:
   [[nodiscard]] std::uint64_t next() const noexcept { return next_; }
   [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_; }
 
-  /// A consistent copy of a symbol's book, or nothing where the entry stays odd (its writer died) for `tries`.
+  /// A consistent copy of a symbol's book, or nothing where the entry stays odd (its writer died) for
+  /// `tries`.
   [[nodiscard]] std::optional<BookCopy> book(std::size_t symbol, unsigned tries = 1000) const;
 
 private:

@@ -41,11 +41,12 @@ struct BookEntry {
 
 /// The only writer of a segment: ring slots, book table, heartbeat, statistics. One thread.
 ///
-/// A tick is written as odd sequence, seven words, even sequence; readers never block it and are not known to it.
+/// A tick is written as odd sequence, seven words, even sequence; readers never block it and are not known to
+/// it.
 class RingWriter {
 public:
-  /// Takes over a formatted segment: continues after its highest even sequence, raises the epoch, and, where it is
-  /// not the first producer, makes every book STALE and publishes a RESTART tick.
+  /// Takes over a formatted segment: continues after its highest even sequence, raises the epoch, and, where
+  /// it is not the first producer, makes every book STALE and publishes a RESTART tick.
   explicit RingWriter(SegmentView view);
 
   RingWriter(const RingWriter &) = delete;

@@ -61,13 +61,13 @@ struct SegmentPlace {
 
 /// The producer's hold on a feed: the lock by which it was elected, and the mapped segment.
 ///
-/// The lock lies on a file of its own that is never renamed or unlinked, and the kernel frees it when the process
-/// ends, however it ends.
+/// The lock lies on a file of its own that is never renamed or unlinked, and the kernel frees it when the
+/// process ends, however it ends.
 class ProducerSegment {
 public:
-  /// Elects this process and opens the feed's segment, or makes a new one beside it and renames it into place where
-  /// there is none or it does not fit the spec; the old one is then marked closed if it can be.
-  /// Throws Error where another producer runs or there is no room; leaves nothing half made.
+  /// Elects this process and opens the feed's segment, or makes a new one beside it and renames it into place
+  /// where there is none or it does not fit the spec; the old one is then marked closed if it can be. Throws
+  /// Error where another producer runs or there is no room; leaves nothing half made.
   static ProducerSegment open(const SegmentSpec &spec, const SegmentPlace &place);
 
   [[nodiscard]] SegmentView view() const noexcept { return SegmentView(mapping_.data()); }

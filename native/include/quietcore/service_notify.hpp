@@ -5,8 +5,8 @@
 
 namespace quietcore {
 
-/// Tells the service manager about this process, over the socket in $NOTIFY_SOCKET (sd_notify(3)); does nothing where
-/// there is none.
+/// Tells the service manager about this process, over the socket in $NOTIFY_SOCKET (sd_notify(3)); does
+/// nothing where there is none.
 class ServiceNotify {
 public:
   ServiceNotify();

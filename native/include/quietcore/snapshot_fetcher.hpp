@@ -14,8 +14,8 @@
 
 namespace quietcore {
 
-/// Fetches book snapshots over REST on a thread of its own, so that the receiving thread never waits for one. Keeps to
-/// a budget: `burst` at once, then one every `spacing`.
+/// Fetches book snapshots over REST on a thread of its own, so that the receiving thread never waits for one.
+/// Keeps to a budget: `burst` at once, then one every `spacing`.
 class SnapshotFetcher {
 public:
   struct Request {
@@ -25,8 +25,8 @@ public:
   };
   struct Answer {
     Request request;
-    std::string body{};       ///< empty where it failed
-    std::string problem{};    ///< why, one line
+    std::string body{};    ///< empty where it failed
+    std::string problem{}; ///< why, one line
     std::int64_t receive_ns = 0;
   };
   /// Called on the fetcher's thread.

@@ -11,7 +11,8 @@
 
 namespace quietcore {
 
-/// From a symbol's name to its number in the directory. Open addressing, built once, no allocation on look-up.
+/// From a symbol's name to its number in the directory. Open addressing, built once, no allocation on
+/// look-up.
 class SymbolIndex {
 public:
   static constexpr std::uint32_t kNone = UINT32_MAX;

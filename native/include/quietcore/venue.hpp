@@ -68,9 +68,10 @@ struct Subscription {
 
 /// One WebSocket connection and what is said on it.
 struct ConnectionPlan {
-  std::string target;                ///< path and query
-  std::vector<std::string> requests; ///< sent after the handshake, each answered by a Subscribed control message
-  std::vector<std::string> symbols;  ///< whose books depend on it
+  std::string target; ///< path and query
+  std::vector<std::string>
+      requests; ///< sent after the handshake, each answered by a Subscribed control message
+  std::vector<std::string> symbols; ///< whose books depend on it
 };
 
 /// Fetches a REST target; returns the body or throws Error.

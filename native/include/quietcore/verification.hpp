@@ -21,10 +21,10 @@ struct VerifyOptions {
   std::string hashes{}; ///< file for one "symbol update_id hash" line per LIVE book message, empty: none
 };
 
-/// Runs a recording through parser, rules and books, and checks what can be checked without the venue: continuous
-/// update ids, no crossed book, the venue's window kept, and the venue's own best prices equal to the book's.
-/// Throws Error where the file cannot be read at all.
-[[nodiscard]] Verification verify_recording(const Venue &venue, const std::string &path, const VerifyOptions &options,
-                                            Diagnostics &diagnostics);
+/// Runs a recording through parser, rules and books, and checks what can be checked without the venue:
+/// continuous update ids, no crossed book, the venue's window kept, and the venue's own best prices equal to
+/// the book's. Throws Error where the file cannot be read at all.
+[[nodiscard]] Verification verify_recording(const Venue &venue, const std::string &path,
+                                            const VerifyOptions &options, Diagnostics &diagnostics);
 
 } // namespace quietcore

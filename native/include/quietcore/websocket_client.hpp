@@ -18,14 +18,15 @@ namespace quietcore {
 /// What a connection tells its owner, on the loop's thread.
 struct WebSocketEvents {
   std::function<void()> opened;
-  /// A complete text or binary message, followed by kMessagePadding readable bytes; the time is taken right after the
-  /// read returned.
+  /// A complete text or binary message, followed by kMessagePadding readable bytes; the time is taken right
+  /// after the read returned.
   std::function<void(std::string_view bytes, std::int64_t receive_ns)> message;
   /// The connection is over, or never came to be. Called once; not after close().
   std::function<void(const std::string &why)> closed;
 };
 
-/// One WebSocket connection, plain or TLS, without compression. Pings are answered. Runs on the loop it is given.
+/// One WebSocket connection, plain or TLS, without compression. Pings are answered. Runs on the loop it is
+/// given.
 class WebSocketClient {
 public:
   WebSocketClient() = default;
@@ -40,8 +41,8 @@ public:
 };
 
 /// Resolves, connects, verifies and shakes hands; then reads until the end.
-[[nodiscard]] std::shared_ptr<WebSocketClient> open_websocket(boost::asio::io_context &loop, const Url &server,
-                                                              const std::string &target, const TlsTrust &trust,
-                                                              WebSocketEvents events);
+[[nodiscard]] std::shared_ptr<WebSocketClient> open_websocket(boost::asio::io_context &loop,
+                                                              const Url &server, const std::string &target,
+                                                              const TlsTrust &trust, WebSocketEvents events);
 
 } // namespace quietcore

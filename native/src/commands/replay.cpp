@@ -107,9 +107,10 @@ double speed_of(const CommandLine &line) {
 }
 
 std::uint64_t capacity_of(const CommandLine &line) {
-  const auto capacity = static_cast<std::uint64_t>(
-      line.number("--capacity", static_cast<std::int64_t>(kMinCapacity), static_cast<std::int64_t>(kMaxCapacity))
-          .value_or(65536));
+  const auto capacity =
+      static_cast<std::uint64_t>(line.number("--capacity", static_cast<std::int64_t>(kMinCapacity),
+                                             static_cast<std::int64_t>(kMaxCapacity))
+                                     .value_or(65536));
   if (!std::has_single_bit(capacity))
     throw Error({.what = "value not usable",
                  .where = "--capacity",
@@ -127,7 +128,8 @@ constexpr CommandSpec kReplayCommand{
     "lines of `receive_ns raw_json` or bare `raw_json` (paced by the venue's time), plain or gzip",
     kOptions,
     "Receive times are the recorded ones and marked so; venue times are marked as not comparable.\n"
-    "exit status: 0 played to its end or stopped; 1 the recording is cut off; 2 wrong usage, or no room for the ring"};
+    "exit status: 0 played to its end or stopped; 1 the recording is cut off; 2 wrong usage, or no room for "
+    "the ring"};
 
 ExitCode replay_command(Arguments arguments) {
   const CommandLine line(kReplayCommand, arguments);
@@ -191,12 +193,13 @@ ExitCode replay_command(Arguments arguments) {
   core.all_connections_lost();
   core.pause();
   if (facts.cut_line != 0 || facts.cut_gzip) {
-    diagnostics.say(Finding{.what = "the recording is cut off",
-                            .where = path + ":" + std::to_string(facts.cut_line != 0 ? facts.cut_line : facts.lines),
-                            .found = facts.cut_gzip ? "compressed data that stop before their end"
-                                                    : "a last line that is no complete message",
-                            .remedy = "copy or record it again; what comes before was played"}
-                        .message());
+    diagnostics.say(
+        Finding{.what = "the recording is cut off",
+                .where = path + ":" + std::to_string(facts.cut_line != 0 ? facts.cut_line : facts.lines),
+                .found = facts.cut_gzip ? "compressed data that stop before their end"
+                                        : "a last line that is no complete message",
+                .remedy = "copy or record it again; what comes before was played"}
+            .message());
     return ExitCode::Found;
   }
   return ExitCode::Ok;

@@ -77,11 +77,11 @@ FeedConfig read_config(const CommandLine &line) {
   config.max_symbols = static_cast<std::size_t>(line.number("--symbols", 1, 65535).value_or(0));
   config.subscription.depth =
       static_cast<std::uint32_t>(line.number("--depth", 1, 100'000).value_or(config.subscription.depth));
-  config.capacity = static_cast<std::uint64_t>(
-      line.number("--capacity", 1, static_cast<std::int64_t>(kMaxCapacity))
-          .value_or(static_cast<std::int64_t>(config.capacity)));
-  config.ladder_depth =
-      static_cast<std::uint32_t>(line.number("--ladder-depth", 1, kMaxLadderDepth).value_or(config.ladder_depth));
+  config.capacity =
+      static_cast<std::uint64_t>(line.number("--capacity", 1, static_cast<std::int64_t>(kMaxCapacity))
+                                     .value_or(static_cast<std::int64_t>(config.capacity)));
+  config.ladder_depth = static_cast<std::uint32_t>(
+      line.number("--ladder-depth", 1, kMaxLadderDepth).value_or(config.ladder_depth));
   const auto must = [&](const std::string &value, const char *key, const char *option) {
     if (value.empty())
       throw Error({.what = "setting missing",
@@ -154,7 +154,8 @@ constexpr CommandSpec kRunCommand{
     "",
     kOptions,
     "Without --config the options --feed, --venue, --websocket and --rest are needed.\n"
-    "exit status: 0 stopped by SIGTERM or SIGINT; 2 wrong usage or configuration, another producer, no room for the\n"
+    "exit status: 0 stopped by SIGTERM or SIGINT; 2 wrong usage or configuration, another producer, no room "
+    "for the\n"
     "ring; 3 the venue cannot be reached or understood at the start (later it is tried again and again)"};
 
 ExitCode run_command(Arguments arguments) {
@@ -181,7 +182,8 @@ ExitCode run_command(Arguments arguments) {
   for (const Instrument &instrument : instruments)
     subscription.symbols.push_back(instrument.name);
 
-  SegmentSpec spec{config.feed, std::string(venue->name()), config.capacity, config.ladder_depth, instruments};
+  SegmentSpec spec{config.feed, std::string(venue->name()), config.capacity, config.ladder_depth,
+                   instruments};
   SegmentPlace place;
   place.group = config.group;
   const ProducerSegment segment = ProducerSegment::open(spec, place);
@@ -190,7 +192,8 @@ ExitCode run_command(Arguments arguments) {
   RingWriter ring(segment.view());
   const std::uint32_t window = venue->depths().empty() ? 0 : subscription.depth;
   FeedCore core(*venue, instruments,
-                {config.ladder_depth, std::vector<std::uint32_t>(instruments.size(), window)}, diagnostics, &ring);
+                {config.ladder_depth, std::vector<std::uint32_t>(instruments.size(), window)}, diagnostics,
+                &ring);
   LiveFeed feed(config, *venue, subscription, core, diagnostics, notify);
 
   core.statistics().cpu = 0;

@@ -19,8 +19,10 @@ constexpr std::array<OptionSpec, 3> kOptions{{
 
 constexpr CommandSpec kVerifyCommand{
     "verify",
-    "Runs a recording through parser, venue rules and books, and prints one JSON object: what was applied and\n"
-    "dropped, gaps, crossed books, the venue's own best prices compared with the book's, and a running hash of the\n"
+    "Runs a recording through parser, venue rules and books, and prints one JSON object: what was applied "
+    "and\n"
+    "dropped, gaps, crossed books, the venue's own best prices compared with the book's, and a running hash "
+    "of the\n"
     "best 20 levels for comparison with another book.",
     "FILE",
     "lines of `receive_ns raw_json` or bare `raw_json`, plain or gzip",

@@ -13,24 +13,23 @@ constexpr std::chrono::seconds kConfirmWithin{10};
 } // namespace
 
 Connection::Connection(boost::asio::io_context &loop, Url server, ConnectionPlan plan, TlsTrust trust,
-                       std::optional<Venue::KeepAlive> keep_alive, ConnectionOwner &owner, Diagnostics &diagnostics,
-                       std::uint64_t seed)
+                       std::optional<Venue::KeepAlive> keep_alive, ConnectionOwner &owner,
+                       Diagnostics &diagnostics, std::uint64_t seed)
     : loop_(loop), server_(std::move(server)), plan_(std::move(plan)), trust_(std::move(trust)),
       keep_alive_(std::move(keep_alive)), owner_(owner), diagnostics_(diagnostics),
       backoff_(kFirstRetry, kLongestRetry, seed),
-      name_(server_.text() + plan_.target.substr(0, plan_.target.find('?'))), retry_timer_(loop), ping_timer_(loop),
-      deadline_timer_(loop) {}
+      name_(server_.text() + plan_.target.substr(0, plan_.target.find('?'))), retry_timer_(loop),
+      ping_timer_(loop), deadline_timer_(loop) {}
 
 Connection::~Connection() { close(); }
 
 void Connection::open() {
-  client_ = open_websocket(loop_, server_, plan_.target, trust_,
-                           {.opened = [this] { on_opened(); },
-                            .message =
-                                [this](std::string_view bytes, std::int64_t receive_ns) {
-                                  owner_.connection_message(*this, bytes, receive_ns);
-                                },
-                            .closed = [this](const std::string &why) { on_closed(why); }});
+  client_ = open_websocket(
+      loop_, server_, plan_.target, trust_,
+      {.opened = [this] { on_opened(); },
+       .message = [this](std::string_view bytes,
+                         std::int64_t receive_ns) { owner_.connection_message(*this, bytes, receive_ns); },
+       .closed = [this](const std::string &why) { on_closed(why); }});
 }
 
 void Connection::close() {

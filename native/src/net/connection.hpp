@@ -28,10 +28,12 @@ public:
   virtual void connection_ready(Connection &connection) = 0;
   /// Was open and is no more. It will try again by itself.
   virtual void connection_lost(Connection &connection) = 0;
-  virtual void connection_message(Connection &connection, std::string_view bytes, std::int64_t receive_ns) = 0;
+  virtual void connection_message(Connection &connection, std::string_view bytes,
+                                  std::int64_t receive_ns) = 0;
 };
 
-/// One WebSocket connection kept up: subscribes, counts the confirmations, pings, and comes back after a loss.
+/// One WebSocket connection kept up: subscribes, counts the confirmations, pings, and comes back after a
+/// loss.
 class Connection {
 public:
   Connection(boost::asio::io_context &loop, Url server, ConnectionPlan plan, TlsTrust trust,

@@ -17,8 +17,8 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
-using boost::system::error_code;
 using asio::ip::tcp;
+using boost::system::error_code;
 
 /// One request, from look-up to answer; Stream is a TCP stream or TLS over one.
 template <typename Stream> class Exchange {
@@ -35,15 +35,17 @@ public:
   }
 
   void start() {
-    resolver_.async_resolve(server_.host, server_.port, [this](error_code what, tcp::resolver::results_type found) {
-      if (failed(what, "look-up"))
-        return;
-      beast::get_lowest_layer(stream_).async_connect(found, [this](error_code connect_error, const tcp::endpoint &) {
-        if (failed(connect_error, "connect"))
-          return;
-        secure();
-      });
-    });
+    resolver_.async_resolve(server_.host, server_.port,
+                            [this](error_code what, tcp::resolver::results_type found) {
+                              if (failed(what, "look-up"))
+                                return;
+                              beast::get_lowest_layer(stream_).async_connect(
+                                  found, [this](error_code connect_error, const tcp::endpoint &) {
+                                    if (failed(connect_error, "connect"))
+                                      return;
+                                    secure();
+                                  });
+                            });
   }
 
   error_code error{};
@@ -75,9 +77,8 @@ private:
     http::async_write(stream_, request_, [this](error_code what, std::size_t) {
       if (failed(what, "request"))
         return;
-      http::async_read(stream_, buffer_, parser_, [this](error_code read_error, std::size_t) {
-        done = !failed(read_error, "answer");
-      });
+      http::async_read(stream_, buffer_, parser_,
+                       [this](error_code read_error, std::size_t) { done = !failed(read_error, "answer"); });
     });
   }
 
@@ -98,7 +99,10 @@ std::string fetch(asio::io_context &loop, Stream &stream, const Url &server, con
   exchange.start();
   loop.run_for(timeout);
   if (exchange.error)
-    throw Error({.what = "no answer", .where = where, .found = std::string(exchange.step) + ": " + exchange.error.message(), .remedy = remedy},
+    throw Error({.what = "no answer",
+                 .where = where,
+                 .found = std::string(exchange.step) + ": " + exchange.error.message(),
+                 .remedy = remedy},
                 ExitCode::Unknown);
   if (!exchange.done)
     throw Error({.what = "no answer",

@@ -32,8 +32,8 @@ constexpr std::uint64_t kSweepEveryNs = 5'000'000'000;
 
 class LiveFeed::Implementation final : public ConnectionOwner {
 public:
-  Implementation(const FeedConfig &config, const Venue &venue, const Subscription &subscription, FeedCore &core,
-                 Diagnostics &diagnostics, const ServiceNotify &notify)
+  Implementation(const FeedConfig &config, const Venue &venue, const Subscription &subscription,
+                 FeedCore &core, Diagnostics &diagnostics, const ServiceNotify &notify)
       : config_(config), venue_(venue), subscription_(subscription), core_(core), diagnostics_(diagnostics),
         notify_(notify), parser_(venue.make_parser()), tend_timer_(loop_) {
     for (std::size_t i = 0; i < core.instruments().size(); ++i)
@@ -59,8 +59,8 @@ public:
     before_loop();
     std::vector<ConnectionPlan> plans = venue_.plan(subscription_, websocket.host);
     for (ConnectionPlan &plan : plans)
-      connections_.push_back(std::make_unique<Connection>(loop_, websocket, std::move(plan), trust,
-                                                          venue_.keep_alive(), *this, diagnostics_, random_()));
+      connections_.push_back(std::make_unique<Connection>(
+          loop_, websocket, std::move(plan), trust, venue_.keep_alive(), *this, diagnostics_, random_()));
     for (const auto &connection : connections_) {
       for (const std::string &symbol : connection->plan().symbols)
         symbols_[core_.index().find(symbol)].connection = connection.get();
@@ -81,8 +81,8 @@ public:
   }
 
   void connection_ready(Connection &connection) override {
-    diagnostics_.say("subscribed on " + connection.name() + ": " + std::to_string(connection.plan().symbols.size()) +
-                     " books");
+    diagnostics_.say("subscribed on " + connection.name() + ": " +
+                     std::to_string(connection.plan().symbols.size()) + " books");
     if (fetcher_) {
       for (const std::string &symbol : connection.plan().symbols)
         ask_snapshot(core_.index().find(symbol), Milliseconds(0));
@@ -97,7 +97,8 @@ public:
       core_.pause();
       notify_.send("READY=1\nSTATUS=following " + std::to_string(symbols_.size()) + " symbols of " +
                    std::string(venue_.name()));
-      diagnostics_.say("ready: " + std::to_string(symbols_.size()) + " symbols of " + std::string(venue_.name()));
+      diagnostics_.say("ready: " + std::to_string(symbols_.size()) + " symbols of " +
+                       std::string(venue_.name()));
     }
   }
 
@@ -222,7 +223,8 @@ private:
     if (now - swept_ns_ >= kSweepEveryNs) {
       swept_ns_ = now;
       for (std::uint32_t symbol = 0; symbol < symbols_.size(); ++symbol) {
-        if (const shm::State state = core_.state(symbol); state == shm::State::RESYNC || state == shm::State::STALE)
+        if (const shm::State state = core_.state(symbol);
+            state == shm::State::RESYNC || state == shm::State::STALE)
           snapshot_needed(symbol);
       }
     }
@@ -256,9 +258,10 @@ private:
   std::unique_ptr<SnapshotFetcher> fetcher_; ///< last: its thread posts to the loop
 };
 
-LiveFeed::LiveFeed(const FeedConfig &config, const Venue &venue, const Subscription &subscription, FeedCore &core,
-                   Diagnostics &diagnostics, const ServiceNotify &notify)
-    : implementation_(std::make_unique<Implementation>(config, venue, subscription, core, diagnostics, notify)) {}
+LiveFeed::LiveFeed(const FeedConfig &config, const Venue &venue, const Subscription &subscription,
+                   FeedCore &core, Diagnostics &diagnostics, const ServiceNotify &notify)
+    : implementation_(
+          std::make_unique<Implementation>(config, venue, subscription, core, diagnostics, notify)) {}
 
 LiveFeed::~LiveFeed() = default;
 

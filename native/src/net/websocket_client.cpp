@@ -19,8 +19,8 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace websocket = boost::beast::websocket;
-using boost::system::error_code;
 using asio::ip::tcp;
+using boost::system::error_code;
 
 constexpr std::chrono::seconds kHandshakeTimeout{10};
 constexpr std::chrono::seconds kIdleTimeout{60};
@@ -39,11 +39,12 @@ public:
   }
 
   void start() {
-    resolver_.async_resolve(server_.host, server_.port,
-                            [self = this->shared_from_this()](error_code error, tcp::resolver::results_type found) {
-                              if (!self->failed(error, "look-up"))
-                                self->connect(found);
-                            });
+    resolver_.async_resolve(
+        server_.host, server_.port,
+        [self = this->shared_from_this()](error_code error, tcp::resolver::results_type found) {
+          if (!self->failed(error, "look-up"))
+            self->connect(found);
+        });
   }
 
   void send(std::string text) override {
@@ -76,13 +77,14 @@ private:
   void connect(const tcp::resolver::results_type &found) {
     auto &tcp_layer = beast::get_lowest_layer(stream_);
     tcp_layer.expires_after(kHandshakeTimeout);
-    tcp_layer.async_connect(found, [self = this->shared_from_this()](error_code error, const tcp::endpoint &) {
-      if (self->failed(error, "connect"))
-        return;
-      error_code ignored;
-      beast::get_lowest_layer(self->stream_).socket().set_option(tcp::no_delay(true), ignored);
-      self->secure();
-    });
+    tcp_layer.async_connect(
+        found, [self = this->shared_from_this()](error_code error, const tcp::endpoint &) {
+          if (self->failed(error, "connect"))
+            return;
+          error_code ignored;
+          beast::get_lowest_layer(self->stream_).socket().set_option(tcp::no_delay(true), ignored);
+          self->secure();
+        });
   }
 
   void secure() {
@@ -172,13 +174,14 @@ std::shared_ptr<WebSocketClient> open_websocket(boost::asio::io_context &loop, c
                                                 const std::string &target, const TlsTrust &trust,
                                                 WebSocketEvents events) {
   if (!server.tls()) {
-    auto client = std::make_shared<Client<beast::tcp_stream>>(loop, server, target, std::move(events), nullptr);
+    auto client =
+        std::make_shared<Client<beast::tcp_stream>>(loop, server, target, std::move(events), nullptr);
     client->start();
     return client;
   }
   auto context = make_tls_context(trust);
-  auto client = std::make_shared<Client<asio::ssl::stream<beast::tcp_stream>>>(loop, server, target,
-                                                                              std::move(events), context, *context);
+  auto client = std::make_shared<Client<asio::ssl::stream<beast::tcp_stream>>>(
+      loop, server, target, std::move(events), context, *context);
   client->start();
   return client;
 }

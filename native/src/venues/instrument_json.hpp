@@ -9,7 +9,8 @@
 
 namespace quietcore {
 
-/// What the venues' instrument readers share: an answer that does not look as documented ends the start with one line.
+/// What the venues' instrument readers share: an answer that does not look as documented ends the start with
+/// one line.
 [[noreturn]] inline void bad_instruments(const std::string &target, const std::string &found) {
   throw Error({.what = "instrument data not understood",
                .where = target,
@@ -26,7 +27,8 @@ namespace quietcore {
   return text;
 }
 
-[[nodiscard]] inline Scale scale_of(std::string_view step, std::string_view symbol, const std::string &target) {
+[[nodiscard]] inline Scale scale_of(std::string_view step, std::string_view symbol,
+                                    const std::string &target) {
   Decimal decimal;
   Scale scale;
   if (parse_decimal(step, decimal) != DecimalStatus::Ok || !to_scale(decimal, scale))

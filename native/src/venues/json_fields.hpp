@@ -61,7 +61,8 @@ inline void get_decimal(ondemand::value &value, Decimal &out, const char *field,
 }
 
 template <typename Unsigned>
-inline void get_unsigned(ondemand::value &value, Unsigned &out, const char *field, Problem &problem) noexcept {
+inline void get_unsigned(ondemand::value &value, Unsigned &out, const char *field,
+                         Problem &problem) noexcept {
   if (value.get_uint64().get(out) != simdjson::SUCCESS)
     problem.set(ParseStatus::Incomplete, field);
 }

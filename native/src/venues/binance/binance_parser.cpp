@@ -29,8 +29,8 @@ enum Seen : unsigned {
   kError = 1U << 14U,
 };
 
-/// Everything an event may hold. One letter means different things in different events; the type of its value tells
-/// which, so that "e" need not come first.
+/// Everything an event may hold. One letter means different things in different events; the type of its value
+/// tells which, so that "e" need not come first.
 struct Fields {
   unsigned seen = 0;
   std::string_view stream{};
@@ -205,8 +205,8 @@ private:
 
   ParseResult deliver(Fields &fields, MessageSink &sink) noexcept {
     const bool snapshot = fields.has(kSnapshotId);
-    const bool used = snapshot || fields.event == "depthUpdate" || fields.event == "bookTicker" ||
-                      fields.event == "trade";
+    const bool used =
+        snapshot || fields.event == "depthUpdate" || fields.event == "bookTicker" || fields.event == "trade";
     if (!used)
       return deliver_other(fields, sink);
     if (fields.problem.status != ParseStatus::Ok)

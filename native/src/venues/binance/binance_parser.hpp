@@ -6,8 +6,8 @@
 
 namespace quietcore::binance {
 
-/// Binance USD-M: combined streams {"stream":…,"data":{…}} or raw events (depthUpdate, bookTicker, trade), the REST
-/// depth snapshot, and answers to requests. Fields may come in any order.
+/// Binance USD-M: combined streams {"stream":…,"data":{…}} or raw events (depthUpdate, bookTicker, trade),
+/// the REST depth snapshot, and answers to requests. Fields may come in any order.
 [[nodiscard]] std::unique_ptr<Parser> make_usdm_parser();
 
 } // namespace quietcore::binance

@@ -7,8 +7,8 @@
 namespace quietcore::binance {
 namespace {
 
-/// Deltas wait for a REST snapshot; older ones are dropped, the first applied holds the snapshot's id between its
-/// first and last id, and from then on each names its predecessor.
+/// Deltas wait for a REST snapshot; older ones are dropped, the first applied holds the snapshot's id between
+/// its first and last id, and from then on each names its predecessor.
 class UsdmRule final : public SyncRule {
 public:
   Verdict judge(const DepthMessage &message, const BookSync &sync) const noexcept override {
@@ -85,7 +85,8 @@ public:
   }
 
   std::vector<ConnectionPlan> plan(const Subscription &subscription, std::string_view host) const override {
-    // The venue itself routes streams by their kind since 2026-04-23; a simulator or proxy serves all on one path.
+    // The venue itself routes streams by their kind since 2026-04-23; a simulator or proxy serves all on one
+    // path.
     const bool routed = host.ends_with("binance.com");
     std::vector<ConnectionPlan> plans;
     if (routed) {
@@ -105,8 +106,8 @@ public:
   std::vector<std::string> resubscribe(std::string_view, const Subscription &) const override { return {}; }
 
 private:
-  static void add(std::vector<ConnectionPlan> &plans, const std::string &path, const Subscription &subscription,
-                  bool quotes, bool trades) {
+  static void add(std::vector<ConnectionPlan> &plans, const std::string &path,
+                  const Subscription &subscription, bool quotes, bool trades) {
     constexpr std::size_t kMaxStreams = 200; // on one connection
     std::size_t streams = kMaxStreams;
     for (const std::string &symbol : subscription.symbols) {

@@ -50,7 +50,8 @@ std::vector<Instrument> fetch_instruments(const Fetch &fetch, std::string_view c
         continue;
       simdjson::dom::element price;
       simdjson::dom::element lot;
-      if (item["priceFilter"].get(price) != simdjson::SUCCESS || item["lotSizeFilter"].get(lot) != simdjson::SUCCESS)
+      if (item["priceFilter"].get(price) != simdjson::SUCCESS ||
+          item["lotSizeFilter"].get(lot) != simdjson::SUCCESS)
         bad_instruments(target, "no priceFilter or lotSizeFilter of " + std::string(symbol));
       out.push_back({std::string(symbol), scale_of(text_of(price, "tickSize", target), symbol, target),
                      scale_of(text_of(lot, "qtyStep", target), symbol, target)});

@@ -148,8 +148,12 @@ private:
       return error;
     for (auto row : rows) {
       ondemand::object object;
-      if (const auto error = row.get_object().get(object))
-        return error;
+      if (const auto error = row.get_object().get(object)) {
+        if (error != simdjson::INCORRECT_TYPE)
+          return error;
+        fields.problem.set(ParseStatus::Incomplete, "a trade is no object");
+        continue;
+      }
       RawTrade trade;
       unsigned seen = 0;
       for (auto item : object) {

@@ -8,7 +8,8 @@
 namespace quietcore::bybit {
 namespace {
 
-/// A snapshot replaces the book whenever it comes; deltas count up by one, except at level 1, which repeats itself.
+/// A snapshot replaces the book whenever it comes; deltas count up by one, except at level 1, which repeats
+/// itself.
 class BybitRule final : public SyncRule {
 public:
   Verdict judge(const DepthMessage &message, const BookSync &sync) const noexcept override {
@@ -78,7 +79,8 @@ public:
   }
   std::string snapshot_target(std::string_view) const override { return {}; }
 
-  std::vector<std::string> resubscribe(std::string_view symbol, const Subscription &subscription) const override {
+  std::vector<std::string> resubscribe(std::string_view symbol,
+                                       const Subscription &subscription) const override {
     const std::vector<std::string> topics{book_topic(symbol, subscription.depth)};
     return {request("unsubscribe", topics, 0), request("subscribe", topics, 0)};
   }
