@@ -48,7 +48,7 @@ def write_pattern(slots: int, mask: int, published: int, first: int, count: int,
             store_relaxed(at + 8 + 8 * i, n)
         store_release(at, 2 * n + 2)
         n += 1
-        if n & 63 == 0:
+        if n & 3 == 0:
             store_release(published, n)
     store_release(published, n)
     return n

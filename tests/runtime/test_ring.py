@@ -101,19 +101,19 @@ def hunt(ring: Ring, cursor: Any, limit: int, recheck: bool, stop: Any) -> int:
 
 
 def race(recheck: bool, reads: int, seconds: float, *, until_torn: bool) -> tuple[int, Any, int]:
-    """Let a writer lap a reader on a ring of four slots; return torn ticks, the cursor, ticks written."""
-    memory = np.zeros(4 * 8 + 32, dtype=np.int64)
+    """Let a writer lap a reader on a ring of 16 slots; return torn ticks, the cursor, ticks written."""
+    memory = np.zeros(16 * 8 + 32, dtype=np.int64)
     start = (-memory.ctypes.data) % 128 // 8
     slots = memory[start:].ctypes.data
-    ring = Ring(0, slots + 4 * 64, slots, 3, 4, 0, 0, 0, 0)
+    ring = Ring(0, slots + 16 * 64, slots, 15, 16, 0, 0, 0, 0)
     cursor = new_cursor(0)
     stop = np.zeros(1, dtype=np.int64)
     written: list[int] = []
-    write_pattern(slots, 3, ring.published, 0, 0, stop)
+    write_pattern(slots, 15, ring.published, 0, 0, stop)
     hunt(ring, cursor, 0, recheck, stop)
 
     def write() -> None:
-        written.append(write_pattern(slots, 3, ring.published, 0, 1 << 60, stop))
+        written.append(write_pattern(slots, 15, ring.published, 0, 1 << 60, stop))
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -121,7 +121,7 @@ def race(recheck: bool, reads: int, seconds: float, *, until_torn: bool) -> tupl
     end = time.monotonic() + seconds
     try:
         while cursor[READ] < reads and time.monotonic() < end and not (until_torn and torn):
-            torn += hunt(ring, cursor, min(reads, int(cursor[READ]) + 100_000), recheck, stop)
+            torn += hunt(ring, cursor, min(reads, int(cursor[READ]) + 20_000), recheck, stop)
     finally:
         stop[0] = 1
         writer.join()
@@ -129,8 +129,8 @@ def race(recheck: bool, reads: int, seconds: float, *, until_torn: bool) -> tupl
 
 
 def test_no_torn_tick_is_ever_taken() -> None:
-    torn, cursor, written = race(True, 5_000_000, 10.0, until_torn=False)
-    assert cursor[READ] > 100_000
+    torn, cursor, written = race(True, 50_000_000, 20.0, until_torn=False)
+    assert cursor[READ] > 10_000
     assert cursor[DROPPED] > 0, "the writer never lapped the reader: nothing was tested"
     assert torn == 0
     assert cursor[READ] + cursor[DROPPED] == cursor[NEXT] <= written

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     def raise_event(descriptor: int) -> int:
         """Add one to an eventfd; return what write(2) returned."""
 
+    def bit_length(value: int) -> int:
+        """Return the number of bits of a positive int64, 64 for a negative one."""
+
 else:
     from llvmlite import ir
     from numba import types
@@ -163,5 +166,12 @@ else:
             one = cgutils.alloca_once_value(builder, I64(1))
             function = external(builder, "write", I64, I32, I64.as_pointer(), I64)
             return builder.call(function, [builder.trunc(arguments[0], I32), one, I64(8)])
+
+        return types.int64(types.int64), build
+
+    @intrinsic
+    def bit_length(typing_context, value):
+        def build(context, builder, signature, arguments):
+            return builder.sub(I64(64), builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0)))
 
         return types.int64(types.int64), build

@@ -156,9 +156,11 @@ class SharedMemoryBridge:
         left = max_ticks
         while left > 0:
             room = np.empty((min(left, CHUNK), 8), dtype=np.int64)
+            # Before reading: whatever was published before the segment was closed is then seen.
+            closed = self.segment.closed
             count = copy_ticks(self.segment.ring, self._cursor, room)
             if count == 0:
-                if self._successor():
+                if closed and self._successor():
                     continue
                 return
             left -= count
@@ -169,8 +171,9 @@ class SharedMemoryBridge:
         """Return the ticks that are there now, in one piece up to the wrap, and move past them."""
         while True:
             segment = self.segment
+            closed = segment.closed
             count = claim_batch(segment.ring, self._cursor, max_ticks)
-            if count or not self._successor():
+            if count or not closed or not self._successor():
                 break
         first = int(self._cursor[NEXT])
         self._cursor[NEXT] += count
@@ -178,11 +181,8 @@ class SharedMemoryBridge:
         return Batch(segment, first, count)
 
     def _successor(self) -> bool:
-        """Attach to the segment that replaced a closed one; False if ours is still in use."""
-        segment = self.segment
-        if not segment.closed:
-            return False
-        if not segment.replaced():
+        """Attach to the segment that replaced our closed one; False if it is not there yet."""
+        if not self.segment.replaced():
             return False
         self.close()
         self.connect()
