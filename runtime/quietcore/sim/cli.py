@@ -163,6 +163,10 @@ def _say_ready(simulator: Running, *, as_json: bool) -> None:
             "source": source.title,
             "venue": source.venue,
             "symbols": list(source.instruments),
+            "instruments": {
+                symbol: {"tick": f"{one.tick:f}", "lot": f"{one.lot:f}", "price": source.prices[symbol]}
+                for symbol, one in source.instruments.items()
+            },
             "total": source.total,
         }
         print(json.dumps(ready), flush=True)

@@ -117,6 +117,8 @@ class GeneratedSession:
         self.depth = depth
         self.messages = messages
         self.instruments = instruments(symbols)
+        markets = [_market(number) for number in range(symbols)]
+        self.prices = {name: _text(first, price) for name, price, _, first in markets}
         self.topics = [f"orderbook.{depth}.{name}" for name in self.instruments]
         self.topics += [f"publicTrade.{name}" for name in self.instruments]
 

@@ -143,6 +143,7 @@ class Survey:
     scales: dict[str, Scale] = field(default_factory=dict)
     topics: dict[str, int] = field(default_factory=dict)  # frames by topic, as subscribed to
     snapshots: dict[str, bytes] = field(default_factory=dict)  # a symbol's first REST depth answer
+    prices: dict[str, str] = field(default_factory=dict)  # the first that a symbol has
     frames: int = 0  # that go to a stream
     timed: bool = True  # every line has a receive time
 
@@ -198,6 +199,7 @@ def _see(found: Survey, frames: VenueFrames, frame: Frame, symbol: str, line: Li
     scale = found.scales.setdefault(symbol, Scale())
     try:
         for price, size in frames.prices(frame):
+            found.prices.setdefault(symbol, price)
             if (digits := decimals(price)) > scale.price:
                 scale.price = digits
             if (digits := decimals(size)) > scale.size:

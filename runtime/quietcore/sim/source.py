@@ -18,8 +18,8 @@ from quietcore.sim.recording import read_frames, survey, venue_frames
 class Source:
     """Frames and what is known of them before the first one.
 
-    `topics`: what clients can get. `snapshots`: a symbol's recorded REST depth answer. `total`: frames of one
-    pass that go to a stream, None where the session has no end.
+    `topics`: what clients can get. `snapshots`: a symbol's recorded REST depth answer. `prices`: a price of
+    each symbol, near its first. `total`: frames of one pass that go to a stream, None for an endless session.
     """
 
     title: str
@@ -30,6 +30,7 @@ class Source:
     path: Path | None = None
     session: GeneratedSession | None = None
     snapshots: dict[str, bytes] = field(default_factory=dict)
+    prices: dict[str, str] = field(default_factory=dict)
     timed: bool = True
 
     def reader(self) -> BybitFrames | BinanceFrames:
@@ -69,6 +70,7 @@ def recorded(path: Path, venue: str | None) -> Source:
         total=found.frames,
         path=path,
         snapshots=found.snapshots,
+        prices=found.prices,
         timed=found.timed,
     )
 
@@ -83,4 +85,5 @@ def generated(seed: int, symbols: int, depth: int, messages: int | None) -> Sour
         topics=session.topics,
         total=messages,
         session=session,
+        prices=session.prices,
     )
