@@ -10,7 +10,7 @@ from ansible.errors import AnsibleFilterError
 DOCUMENTATION = r"""
 name: quietcore_promises
 short_description: Turn names and wanted values into promises
-description: Each item of a dictionary becomes a setting of the given kind; an item without a value is left out.
+description: Each item of a dictionary becomes a setting of the given kind; one without a value is left out.
 positional: kind, role, variable, why
 options:
   _input:
@@ -52,7 +52,9 @@ def promises(
 ) -> list[dict[str, Any]]:
     """Return one promise for each name that has a value."""
     if not isinstance(wanted, Mapping):
-        raise AnsibleFilterError(f"{variable}: found {type(wanted).__name__}; expected names with their values")
+        raise AnsibleFilterError(
+            f"{variable}: found {type(wanted).__name__}; expected names with their values"
+        )
     settings: list[dict[str, Any]] = []
     for name in sorted(wanted):
         value = wanted[name]

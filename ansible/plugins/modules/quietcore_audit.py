@@ -8,11 +8,11 @@ module: quietcore_audit
 short_description: Compare a host's effective state with what the roles promised
 description:
   - Reads effective state only and changes nothing.
-  - Fails where a promise does not hold, where a value cannot be read, and where something is unsupported that the
-    inventory neither expects to be unsupported nor leaves optional.
+  - Fails where a promise does not hold, where a value cannot be read, and where something is unsupported that
+    I(expected_unsupported) does not list.
 options:
   expected_unsupported:
-    description: Ids of settings that this kind of host is known not to offer; any other that is not offered fails.
+    description: Ids of settings that this kind of host is known not to offer; any other one fails.
     type: list
     elements: str
     default: []
@@ -83,7 +83,8 @@ def main() -> None:
         module.fail_json(msg=failure_message(error), exit_code=int(error.code))
     expected = set(module.params["expected_unsupported"])
     pending = [item.id for item in findings if item.verdict is Verdict.PENDING]
-    unexpected = [item.id for item in findings if item.verdict is Verdict.UNSUPPORTED and item.id not in expected]
+    lacking = [item.id for item in findings if item.verdict is Verdict.UNSUPPORTED]
+    unexpected = [name for name in lacking if name not in expected]
     failed = [
         item
         for item in findings
@@ -96,7 +97,10 @@ def main() -> None:
         "unexpected": unexpected,
         "pending": pending,
     }
-    problems = [f"{item.id} ({item.verdict.value}): {item.found}; {item.cause}; remedy: {item.remedy}" for item in failed]
+    problems = [
+        f"{item.id} ({item.verdict.value}): {item.found}; {item.cause}; remedy: {item.remedy}"
+        for item in failed
+    ]
     problems += [
         f"{name}: unsupported here, which this kind of host is not known for; "
         "remedy: add it to quietcore_expected_unsupported if that is right"

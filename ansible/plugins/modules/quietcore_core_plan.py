@@ -84,7 +84,9 @@ def main() -> None:
     machine = Machine()
     try:
         topology = read_topology("/", given["interface"])
-        plan = plan_cores(topology, wishes_from({**wishes, "housekeeping_cores": given["housekeeping_cores"]}))
+        plan = plan_cores(
+            topology, wishes_from({**wishes, "housekeeping_cores": given["housekeeping_cores"]})
+        )
         content = json.dumps(plan.to_json(), indent=2, sort_keys=True) + "\n"
         setting = {
             "id": "core_plan.file",

@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: quietcore_host_library
 short_description: Install the host's commands (plan, apply, audit, revert) on a host, without a release
 description:
-  - Copies C(quietcore.host), which needs nothing but Python's standard library, from the controller in one transfer.
+  - Copies C(quietcore.host), which needs only Python's standard library, from the controller in one transfer.
   - C(path) then holds exactly these files; bytecode is left alone.
 options:
   path:
@@ -50,32 +50,30 @@ import hashlib
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 
-def installed(path: str) -> dict[str, str]:
+def installed(path: Path) -> dict[str, str]:
     """Return the content of the files below a folder, bytecode left out."""
-    found: dict[str, str] = {}
-    for folder, folders, names in os.walk(path):
-        folders[:] = [name for name in folders if name != "__pycache__"]
-        for name in names:
-            full = os.path.join(folder, name)
-            with open(full, encoding="utf-8", errors="replace") as file:
-                found[os.path.relpath(full, path)] = file.read()
-    return found
+    return {
+        str(file.relative_to(path)): file.read_text(encoding="utf-8", errors="replace")
+        for file in path.rglob("*")
+        if file.is_file() and file.parent.name != "__pycache__"
+    }
 
 
-def write(path: str, content: str) -> None:
+def write(path: Path, content: str) -> None:
     """Write a file beside its place and rename it."""
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=os.path.dirname(path))
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o644)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(name, path)
+    Path(name).replace(path)
 
 
 def line(name: str, content: str) -> str:
@@ -93,26 +91,26 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    path, state = module.params["path"], module.params["state"]
+    path, state = Path(module.params["path"]), module.params["state"]
     wanted: dict[str, str] = module.params["files"] if state == "present" else {}
     if state == "present" and not wanted:
         module.fail_json(msg="no files were given: the action plugin quietcore_host_library was not found")
     found = installed(path)
     changed = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-    gone = state == "absent" and os.path.isdir(path)
+    gone = state == "absent" and path.is_dir()
     if not module.check_mode:
         if gone:
             shutil.rmtree(path)
         for name in changed if state == "present" else ():
             if name in wanted:
-                write(os.path.join(path, name), wanted[name])
+                write(path / name, wanted[name])
             else:
-                os.unlink(os.path.join(path, name))
+                (path / name).unlink()
     lines = {
         "before": "".join(line(name, found[name]) for name in sorted(found) if name in changed),
         "after": "".join(line(name, wanted[name]) for name in sorted(wanted) if name in changed),
-        "before_header": path,
-        "after_header": path,
+        "before_header": str(path),
+        "after_header": str(path),
     }
     module.exit_json(changed=bool(changed or gone), files_changed=changed, diff=lines)
 

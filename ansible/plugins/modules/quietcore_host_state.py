@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: quietcore_host_state
 short_description: Bring a host to what a role promises, or back to what was there before
 description:
-  - Records a role's settings in C(/etc/quietcore/host.d/<role>.json) and brings them about, live and for the next boot.
+  - Records a role's settings in C(/etc/quietcore/host.d/<role>.json), and brings them about.
   - Before the first change of anything its previous value goes into C(/var/lib/quietcore/journal.jsonl).
   - Refuses, before anything is changed, what can never be right on this host.
   - Never reboots; it says whether a reboot is due.
@@ -22,7 +22,7 @@ options:
     choices: [applied, reverted]
     default: applied
   settings:
-    description: The promises, each with C(id), C(kind), C(name), C(wanted) and C(why). See C(quietcore.host.settings).
+    description: The promises, each with C(id), C(kind), C(name), C(wanted) and C(why).
     type: list
     elements: dict
     default: []

@@ -155,7 +155,7 @@ def _elsewhere(setting: Setting, interrupts: list[Interrupt]) -> list[Interrupt]
 
 
 def _moving(setting: Setting, interrupts: list[Interrupt]) -> list[Interrupt]:
-    """Return those that arrive elsewhere although they may not: many controllers move one when it next comes."""
+    """Return those that still arrive elsewhere: many controllers move one only when it next comes."""
     wanted = parse_cpu_list(str(setting.wanted))
     return [item for item in interrupts if not item.allowed - wanted and item.cpus - wanted]
 
