@@ -87,7 +87,7 @@ class StreamUp(NamedTuple):
 
 
 class StreamDown(NamedTuple):
-    """The private stream is lost; it is being connected again. ``refused``: the venue does not want this key."""
+    """The private stream is lost, and being connected again. ``refused``: the venue does not want the key."""
 
     reason: str
     refused: bool = False
