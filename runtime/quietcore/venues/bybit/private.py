@@ -139,7 +139,8 @@ class BybitPrivateStream:
         expires = time.time_ns() // 1_000_000 + AUTHENTICATION_LIFETIME_MS
         arguments = signing.stream_authentication(self._credentials, expires)
         for operation, words in (("auth", arguments), ("subscribe", TOPICS)):
-            await socket.send_bytes(msgspec.json.encode({"op": operation, "args": words}))
+            # Text frames: the venue reads no binary ones.
+            await socket.send_str(msgspec.json.encode({"op": operation, "args": words}).decode())
             await self._answer(socket, operation)
 
     async def _answer(self, socket: aiohttp.ClientWebSocketResponse, operation: str) -> None:

@@ -1,0 +1,40 @@
+"""The throw-away virtual host: a Debian machine that boots through GRUB, made and run by an ordinary user.
+
+    >>> from quietcore import vhost                       # doctest: +SKIP
+    >>> host = vhost.up("demo")                           # build the image if needed, boot, wait for ssh
+    >>> host.exec("uname -r").stdout
+    >>> host.copy([Path("build/release.tar")], "/root")
+    >>> vhost.down("demo")
+
+Standard library only.
+"""
+
+from quietcore.vhost.lifecycle import (
+    Info,
+    build,
+    down,
+    info,
+    require_up,
+    restore,
+    snapshot,
+    up,
+)
+from quietcore.vhost.machine import Shape
+from quietcore.vhost.places import chosen_name, places, state_root
+from quietcore.vhost.progress import Progress
+
+__all__ = [
+    "Info",
+    "Progress",
+    "Shape",
+    "build",
+    "chosen_name",
+    "down",
+    "info",
+    "places",
+    "require_up",
+    "restore",
+    "snapshot",
+    "state_root",
+    "up",
+]

@@ -1,0 +1,133 @@
+"""The virtual machine: qemu's arguments, and the firmware it starts."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.vhost.image import which
+from quietcore.vhost.monitor import SOCKET_NAME
+from quietcore.vhost.recipe import DATA_MAC, MANAGEMENT_MAC
+
+QEMU = "qemu-system-x86_64"
+# Program: the Debian and Ubuntu package that brings it.
+TOOLS = {QEMU: "qemu-system-x86", "qemu-img": "qemu-utils", "ssh": "openssh-client"}
+
+# UEFI code and the variables that go with it, as the distributions name them (Debian and Ubuntu, Fedora, Arch).
+_FIRMWARE = (
+    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The machine's size: CPUs of one socket without SMT, memory in MiB."""
+
+    cpus: int = 6
+    memory: int = 2048
+
+    def describe(self) -> str:
+        """Return the size in words."""
+        return f"{self.cpus} CPUs, {self.memory} MiB"
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """UEFI code (read only) and the template of its variables."""
+
+    code: Path
+    variables: Path
+
+
+def find_firmware(candidates: Sequence[tuple[str, str]] = _FIRMWARE) -> Firmware:
+    """Return the UEFI firmware of this controller; QuietcoreError names the package where there is none."""
+    for code, variables in candidates:
+        if Path(code).is_file() and Path(variables).is_file():
+            return Firmware(Path(code), Path(variables))
+    raise QuietcoreError(
+        "no UEFI firmware for virtual machines",
+        where=", ".join(code for code, _ in candidates),
+        remedy="apt-get install ovmf",
+    )
+
+
+def qemu_version() -> str:
+    """Return qemu's version as it prints it, distribution's revision included."""
+    text = subprocess.run([which(QEMU) or QEMU, "--version"], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"version (.+)", text)
+    if not match:
+        raise QuietcoreError("qemu tells no version", where=QEMU, found=text.strip(), code=ExitCode.UNKNOWN)
+    return match[1]
+
+
+def accelerator_arguments(accelerator: str) -> list[str]:
+    """Return qemu's arguments for ``kvm`` or ``tcg``."""
+    if accelerator == "kvm":
+        return ["-accel", "kvm", "-cpu", "host"]
+    # Without la57: under emulated five-level page tables (seen with qemu 7.2) system calls of the guest fail at
+    # random, mounts first. Without svm: the guest would load and test KVM for nobody.
+    return ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,-la57,-svm"]
+
+
+def base_arguments(shape: Shape, accelerator: str) -> list[str]:
+    """Return what the trial boot and the real one have in common, so that the one proves the other."""
+    return [
+        which(QEMU) or QEMU,
+        "-nodefaults",
+        "-no-user-config",
+        *("-machine", "q35"),
+        *accelerator_arguments(accelerator),
+        *("-smp", f"{shape.cpus},sockets=1,cores={shape.cpus},threads=1"),
+        *("-m", f"{shape.memory}M"),
+        *("-display", "none"),
+        *("-rtc", "base=utc"),
+    ]
+
+
+def arguments(
+    *,
+    name: str,
+    shape: Shape,
+    accelerator: str,
+    firmware: Firmware,
+    port: int,
+    snapshot: str | None = None,
+) -> list[str]:
+    """Return the command line of the virtual host; its files are relative to the folder qemu is started in.
+
+    Several devices with vectors of their own give the host something to move: two network interfaces and a
+    random generator with movable ones, a disk with one managed queue per CPU.
+    """
+    management = f"user,id=management,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"
+    return [
+        *base_arguments(shape, accelerator),
+        *("-name", name),
+        *("-pidfile", "qemu.pid"),
+        *("-chardev", "file,id=console,path=console.log"),
+        *("-serial", "chardev:console"),
+        *("-qmp", f"unix:{SOCKET_NAME},server=on,wait=off"),
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={firmware.code}"),
+        *("-drive", "if=pflash,unit=1,format=qcow2,file=firmware.qcow2"),
+        *("-drive", "if=none,id=disk,format=qcow2,file=disk.qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap"),
+        *("-device", f"virtio-blk-pci,drive=disk,bootindex=1,num-queues={shape.cpus}"),
+        *("-netdev", management),
+        *("-device", f"virtio-net-pci,netdev=management,mac={MANAGEMENT_MAC},romfile="),
+        *("-netdev", "user,id=data,restrict=on,ipv6=off"),
+        *("-device", f"virtio-net-pci,netdev=data,mac={DATA_MAC},romfile="),
+        *("-device", "virtio-rng-pci"),
+        *(("-loadvm", snapshot) if snapshot else ()),
+    ]
+
+
+def fingerprint(shape: Shape, accelerator: str, firmware: Firmware) -> str:
+    """Return everything that must agree before a snapshot of one machine may be loaded into another."""
+    parts = arguments(name="any", shape=shape, accelerator=accelerator, firmware=firmware, port=0)
+    code = firmware.code.stat()
+    return repr((qemu_version(), parts, asdict(shape), code.st_size, code.st_mtime_ns))
