@@ -13,16 +13,22 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 import numba.core.config
+import numpy as np
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 PACKAGE = Path(__file__).resolve().parent.parent
 COMPILED_PARTS = ("bridge", "strategy", "observe")
+
+
+def constant(value: int) -> int:
+    """Return ``value`` as an int64: numba would compile a function anew for each plain number it is called with."""
+    return cast(int, np.int64(value))
 
 
 @cache
