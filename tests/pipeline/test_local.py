@@ -123,8 +123,17 @@ def test_recordings_of_both_venues(feed_handler: Path, traces: Traces, tmp_path:
         assert traces.of(process.pid) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("when", ["feed handler", "runtime", "market opens"])
+@pytest.mark.parametrize(
+    ("number", "when"),
+    [
+        (signal.SIGINT, "starting the simulator"),
+        (signal.SIGINT, "starting the feed handler"),
+        (signal.SIGINT, "starting the runtime"),
+        (signal.SIGINT, "market opens"),
+        (signal.SIGTERM, "market opens"),
+        (signal.SIGHUP, "starting the feed handler"),
+    ],
+)
 def test_interrupted(feed_handler: Path, traces: Traces, number: signal.Signals, when: str) -> None:
     """Wherever a signal comes, everything ends in order."""
     with local(traces, feed_handler, "--seconds", 600) as process:

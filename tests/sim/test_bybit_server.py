@@ -313,7 +313,7 @@ def test_orders_from_acknowledgement_to_position() -> None:
 
 def test_resting_order_fills_when_the_market_comes() -> None:
     """Partial fills at the best price's size, as the replayed book moves."""
-    source = generated(5, 1, 50, 4000)
+    source = generated(5, 1, 50, None)
 
     async def test() -> None:
         async with (

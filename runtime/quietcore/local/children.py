@@ -31,8 +31,8 @@ def _end_with_parent() -> None:
 class Interruption:
     """A wish to end, from Ctrl-C, SIGTERM or SIGHUP, that is granted where it is asked for.
 
-    An exception thrown by a signal handler could come between the making of a child and its being known, and leave
-    it behind.
+    An exception thrown by a signal handler could come between the making of a child and its being known, and
+    leave it behind.
     """
 
     def __init__(self) -> None:
@@ -45,9 +45,8 @@ class Interruption:
         def wish(number: int, frame: object) -> None:
             self.wished = True
 
-        before = {
-            number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, wish) for number in numbers}
         try:
             yield
         finally:
@@ -100,8 +99,8 @@ class Child:
     def wait_ready(self, seconds: float, others: Sequence[Child] = ()) -> None:
         """Return when the child has sent READY=1.
 
-        Raises QuietcoreError where it, or one of the `others` that it may be waiting for, ends first, or where it
-        takes too long.
+        Raises QuietcoreError where it, or one of the `others` that it may be waiting for, ends first, or it takes
+        too long.
         """
         deadline = time.monotonic() + seconds
         while True:
