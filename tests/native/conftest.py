@@ -61,14 +61,13 @@ def feed() -> Iterator[str]:
 def run(feed_handler: Path) -> Run:
     """Run the feed handler to its end."""
 
-    def go(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    def go(*arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(feed_handler), *map(str, arguments)],
             capture_output=True,
             text=True,
             check=False,
             timeout=60,
-            **options,  # type: ignore[call-overload]
         )
 
     return go

@@ -66,7 +66,8 @@ class RingFile:
         count = self.number("capacity")
         slots = np.array(self.bytes[at : at + count * layout.SLOT.itemsize].view(layout.SLOT))
         complete = slots[(slots["seq"] > 0) & (slots["seq"] % 2 == 0)]
-        return complete[np.argsort(complete["seq"])]
+        ordered: npt.NDArray[Any] = complete[np.argsort(complete["seq"])]
+        return ordered
 
     def kinds(self) -> dict[str, int]:
         """How many ticks of each kind are in the ring; BOOK ticks only of applied messages."""
