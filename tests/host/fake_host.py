@@ -210,4 +210,6 @@ class FakeMachine(Machine):
         if path.endswith("transparent_hugepage/enabled"):
             choices = ["always", "madvise", "never"]
             value = " ".join(f"[{item}]" if item == value else item for item in choices)
+        if path.startswith("/proc/sys/"):
+            value = "\t".join(value.split())
         super().write_value(path, value)
