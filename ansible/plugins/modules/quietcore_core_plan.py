@@ -49,12 +49,18 @@ plan:
   description: The plan as in the file, C(lists), the same sets in the kernel's list form, and C(memory_kib).
   type: dict
   returned: success
+picture:
+  description: The plan as `quietcore plan` shows it, line by line.
+  type: list
+  elements: str
+  returned: success
 """
 
 import json
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.quietcore.errors import QuietcoreError
+from ansible.module_utils.quietcore.host.cli.plan import render
 from ansible.module_utils.quietcore.host.converge import promise
 from ansible.module_utils.quietcore.host.machine import PLAN, Machine
 from ansible.module_utils.quietcore.host.module_result import failure_message, outcome_result
@@ -94,6 +100,7 @@ def main() -> None:
         module.fail_json(msg=failure_message(error), exit_code=int(error.code))
     result = outcome_result(outcome)
     result["plan"] = {**plan.to_json(), "lists": plan.lists(), "memory_kib": topology.memory_kib}
+    result["picture"] = render(plan).splitlines()
     if outcome.failures:
         module.fail_json(msg="; ".join(outcome.failures), **result)
     for warning in plan.warnings:

@@ -23,7 +23,7 @@ from pathlib import Path
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.vhost import sources, space
 from quietcore.vhost.progress import Progress
-from quietcore.vhost.recipe import DISK_BYTES, ESP_BYTES, MEBIBYTE, RELEASES, Recipe
+from quietcore.vhost.recipe import DISK_BYTES, ESP_BYTES, MEBIBYTE, RELEASES, ROOT_UUID, Recipe
 
 # Measured: 0.6 GiB of packages twice over (tar and tree), and the disk.
 _SCRATCH_BYTES = 1400 * MEBIBYTE
@@ -301,7 +301,7 @@ _UNPACK_AND_WRITE = r"""set -eu
 tar --extract --file "$1" --directory "$2" --numeric-owner --exclude=./dev
 mkdir -p "$2/dev" "$2/proc" "$2/sys" "$2/run"
 mv "$2/boot/BOOTX64.EFI" "$6"
-mke2fs -q -t ext4 -L root -d "$2" -E "offset=$4,lazy_itable_init=0,lazy_journal_init=0" -J size=32 -F "$3" "$5"
+mke2fs -q -t ext4 -L root -U "$7" -d "$2" -E "offset=$4,lazy_itable_init=0,lazy_journal_init=0" -J size=32 -F "$3" "$5"
 """
 
 
@@ -318,7 +318,7 @@ def _write_disk(tar: Path, disk: Path, log: Path) -> None:
         # One fakeroot session: it remembers the owners from unpacking until mke2fs reads them.
         run(
             ["fakeroot", "sh", "-c", _UNPACK_AND_WRITE, "sh", str(tar), str(tree), str(disk), str(start)]
-            + [f"{size // 1024}k", str(boot_image)],
+            + [f"{size // 1024}k", str(boot_image), ROOT_UUID],
             log=log,
             doing="writing the root file system",
         )

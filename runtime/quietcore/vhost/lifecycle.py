@@ -220,9 +220,12 @@ class _Start:
             with self.say.step(f"booting {self.host.host}"):
                 limit = _BOOT_SECONDS[self.choice.accelerator]
                 process.wait_for(self.host, lambda: ssh.answers(self.port), limit, what="no answer from ssh")
-                ssh.run(self.host, "systemctl is-system-running --wait", timeout=limit, check=False)
+                done = ssh.run(self.host, "systemctl is-system-running --wait", timeout=limit, check=False)
+            state = done.stdout.strip()
+            if state != "running":
+                self.say.say(f"systemd says {state or done.stderr.strip()!r}, not running: see `systemctl --failed`")
             info_ = self._finish("booted")
-            if not kept:
+            if not kept and state == "running":
                 self._remember()
         except BaseException:
             process.end(self.host)

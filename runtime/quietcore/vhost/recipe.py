@@ -15,6 +15,8 @@ MEBIBYTE = 1024 * 1024
 # GPT with an ESP and a root partition; the first and the last MiB belong to the partition table.
 ESP_BYTES = 32 * MEBIBYTE
 DISK_BYTES = 4096 * MEBIBYTE
+# Fixed, so that grub.cfg can be written before the file system is, just as the guest itself would write it.
+ROOT_UUID = "51c0de00-0000-4000-8000-517e7c07e001"
 
 PACKAGES = (
     # a minimal server: init, ssh, Python for Ansible
@@ -135,12 +137,13 @@ for word; do case "$word" in
   --target=device) echo /dev/vda2; exit ;;
   --target=fs) echo ext2; exit ;;
   --target=partmap) echo gpt; exit ;;
+  --target=fs_uuid) echo @ROOT_UUID@; exit ;;
   --target=fs_label) echo root; exit ;;
   --target=*) exit 0 ;;
 esac; done
 END
 chmod 755 "$root/usr/sbin/grub-probe"
-chroot "$root" env GRUB_DEVICE=LABEL=root grub-mkconfig -o /boot/grub/grub.cfg
+chroot "$root" env GRUB_DEVICE_UUID=@ROOT_UUID@ grub-mkconfig -o /boot/grub/grub.cfg
 mv "$root/usr/sbin/grub-probe.real" "$root/usr/sbin/grub-probe"
 # How apt reached the controller's mirror is the controller's business.
 rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
@@ -175,6 +178,7 @@ class Recipe:
             "GRUB_DEFAULTS": _GRUB_DEFAULTS,
             "GRUB_FIRST_CONFIG": _GRUB_FIRST_CONFIG,
             "GRUB_PRELOADED": _GRUB_PRELOADED,
+            "ROOT_UUID": ROOT_UUID,
             "AUTHORIZED_KEY": self.authorized_key.strip(),
             "MACHINE_ID": hashlib.sha256(b"quietcore guest " + self.release.encode()).hexdigest()[:32],
         }.items():
