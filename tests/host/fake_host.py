@@ -1,4 +1,4 @@
-"""A host as a tree of files, with a kernel and a systemd that answer like real ones as far as the library asks."""
+"""A host as a tree of files, with a kernel and a systemd that answer like real ones as far as they are asked."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from quietcore.host.converge import apply_all, promise, revert
 from quietcore.host.journal import Journal
 from quietcore.host.machine import JOURNAL
 from quietcore.host.settings import desired_path
+from quietcore.host.targets import write_target
 
 OURS = ("var/lib/quietcore", "etc/quietcore")
 
@@ -163,8 +164,6 @@ class PowerCutError(BaseException):
 
 def steps(host: FakeHost, limit: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let only so many writes happen."""
-    from quietcore.host import converge, journal
-
     done = 0
 
     def counted(function: Any) -> Any:
@@ -178,9 +177,9 @@ def steps(host: FakeHost, limit: int, monkeypatch: pytest.MonkeyPatch) -> Iterat
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr(converge, "write_target", counted(converge.write_target))
-        patch.setattr(journal.Journal, "append", counted(journal.Journal.append))
-        patch.setattr(converge.boot_loader, "regenerate_menu", counted(converge.boot_loader.regenerate_menu))
+        patch.setattr("quietcore.host.converge.write_target", counted(write_target))
+        patch.setattr(Journal, "append", counted(Journal.append))
+        patch.setattr(boot_loader, "regenerate_menu", counted(boot_loader.regenerate_menu))
         yield
 
 
@@ -346,24 +345,47 @@ def test_two_roles_that_want_different_things_are_refused(host: FakeHost) -> Non
 
 
 REFUSED: list[tuple[list[dict[str, Any]], str]] = [
-    ([setting("s", "sysctl", "net.ipv4.tcp_low_latency", "1", variable="sysctl_settings")], r"since kernel 4\.14.*sysctl_settings.*tcp_low_latency: 1"),
+    (
+        [setting("s", "sysctl", "net.ipv4.tcp_low_latency", "1", variable="sysctl_settings")],
+        r"since kernel 4\.14.*sysctl_settings.*tcp_low_latency: 1",
+    ),
     ([setting("s", "sysctl", "kernel.sched_min_granularity_ns", "1")], "left sysctl in kernel 5.13"),
     ([setting("s", "sysctl", "kernel.sched_rt_runtime_us", "-1")], "starve kernel threads"),
     ([setting("s", "sysctl", "kernel.sched_rt_period_us", "0")], "no period of 0"),
     ([setting("s", "sysctl", "vm.swapiness", "0")], "this kernel has no such key"),
-    ([setting("a", "sysctl", "vm.dirty_bytes", "1"), setting("b", "sysctl", "vm.dirty_ratio", "1")], "exclude each other"),
+    (
+        [setting("a", "sysctl", "vm.dirty_bytes", "1"), setting("b", "sysctl", "vm.dirty_ratio", "1")],
+        "exclude each other",
+    ),
     ([setting("s", "kernel_parameter", "kthread_cpus", "0-1")], "no mainline kernel knows it"),
     ([setting("s", "kernel_parameter", "idle", "poll")], "heat, turbo"),
     ([setting("s", "kernel_parameter", "quiet", 'x" rm')], "not a kernel parameter"),
-    ([setting("s", "kernel_parameter", "isolcpus", "managed_irq,domain,0-2", variable="boot_params_isolated_cpus")], "CPU 0 and its siblings.*boot_params_isolated_cpus.*found 0-2.*1-5"),
+    (
+        [
+            setting(
+                "s",
+                "kernel_parameter",
+                "isolcpus",
+                "managed_irq,domain,0-2",
+                variable="boot_params_isolated_cpus",
+            )
+        ],
+        "CPU 0 and its siblings.*boot_params_isolated_cpus.*found 0-2.*1-5",
+    ),
     ([setting("s", "kernel_parameter", "isolcpus", "managed_irq,domain,0-5")], "no CPU for the system"),
     ([setting("s", "kernel_parameter", "nohz_full", "4-9")], "CPU 6-9 does not exist"),
     ([setting("s", "kernel_parameter", "isolcpus", "3-5")], "isolcpus without flags"),
     ([setting("s", "kernel_parameter", "irqaffinity", "1-2")], "boot CPU always takes interrupts"),
     ([setting("s", "kernel_parameter", "irqaffinity", "0-9")], "CPU 6-9 does not exist"),
-    ([setting("s", "huge_pages", "2048", 9999, variable="huge_pages_count")], "huge_pages_count; found 9999; expected at most 750"),
+    (
+        [setting("s", "huge_pages", "2048", 9999, variable="huge_pages_count")],
+        "huge_pages_count; found 9999; expected at most 750",
+    ),
     ([setting("s", "huge_pages", "4096", 1)], "no huge pages of that size.*1048576 or 2048"),
-    ([setting("s", "value", "/sys/kernel/mm/transparent_hugepage/enabled", "off")], "always or madvise or never"),
+    (
+        [setting("s", "value", "/sys/kernel/mm/transparent_hugepage/enabled", "off")],
+        "always or madvise or never",
+    ),
     ([setting("s", "value", "/etc/passwd", "x")], "not a file of the kernel"),
     ([setting("s", "interrupts", "all", "6-7")], "unknown CPUs"),
     ([setting("s", "unit", "a.service", "maybe")], "not a state of a unit"),
@@ -372,7 +394,7 @@ REFUSED: list[tuple[list[dict[str, Any]], str]] = [
     ([setting("s", "magic", "x", "y")], "unknown kind of setting"),
     ([{**POWER[0], "options": {"cpus": "4-9"}}], "unknown CPUs"),
     ([SYSCTL[0], SYSCTL[0]], "promised twice"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("settings", "message"), REFUSED, ids=[row[1][:30] for row in REFUSED])

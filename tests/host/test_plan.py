@@ -133,8 +133,14 @@ def test_efficiency_cores_carry_interrupts_not_the_pipeline() -> None:
 
 @pytest.mark.parametrize(
     ("cores", "shared", "isolated"),
-    [(1, ["irq", "feed", "strategy", "gateway"], ()), (2, ["irq", "strategy", "gateway"], (1,)), (3, ["irq", "gateway"], (1, 2)), (4, ["gateway"], (2, 3)), (5, [], (2, 3, 4))],
-)  # fmt: skip
+    [
+        (1, ["irq", "feed", "strategy", "gateway"], ()),
+        (2, ["irq", "strategy", "gateway"], (1,)),
+        (3, ["irq", "gateway"], (1, 2)),
+        (4, ["gateway"], (2, 3)),
+        (5, [], (2, 3, 4)),
+    ],
+)
 def test_small_machines(cores: int, shared: list[str], isolated: tuple[int, ...]) -> None:
     plan = plan_cores(machine(cores))
     assert list(plan.shared) == shared
