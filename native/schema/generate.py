@@ -52,7 +52,9 @@ def offsets(struct: dict[str, Any]) -> list[tuple[str, str, int, int, str]]:
     for name, kind, doc in struct["fields"]:
         scalar, count = parse_type(kind)
         if at % SIZES[scalar]:
-            raise SystemExit(f"{SCHEMA.name}: {struct['name']}.{name} at {at} is not aligned to {SIZES[scalar]}")
+            raise SystemExit(
+                f"{SCHEMA.name}: {struct['name']}.{name} at {at} is not aligned to {SIZES[scalar]}"
+            )
         rows.append((name, scalar, count, at, doc))
         at += SIZES[scalar] * count
     if at != struct["size"]:
@@ -61,6 +63,7 @@ def offsets(struct: dict[str, Any]) -> list[tuple[str, str, int, int, str]]:
 
 
 def layout_hash(schema: dict[str, Any]) -> int:
+    """Return the hash that segments carry."""
     bare = {
         "version": schema["schema"]["version"],
         "enums": [[e["name"], [v[:2] for v in e["values"]]] for e in schema["enum"]],
@@ -71,6 +74,7 @@ def layout_hash(schema: dict[str, Any]) -> int:
 
 
 def cpp(schema: dict[str, Any]) -> str:
+    """Return the C++ header."""
     out = [
         f"// {NOTE}",
         "#pragma once",
@@ -105,6 +109,7 @@ def cpp(schema: dict[str, Any]) -> str:
 
 
 def python(schema: dict[str, Any]) -> str:
+    """Return the Python module."""
     out = [
         f'"""Layout of a feed\'s shared-memory segment.\n\n{NOTE}\n"""',
         "",
@@ -136,6 +141,7 @@ def python(schema: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str]) -> int:
+    """Write, or with --check compare, both files."""
     if arguments not in ([], ["--check"]):
         print(__doc__, file=sys.stderr)
         return 2
@@ -151,7 +157,9 @@ def main(arguments: list[str]) -> int:
             beside.write_text(text)
             beside.replace(path)
     for path in stale:
-        print(f"{path.relative_to(ROOT)}: {'out of date, run native/schema/generate.py' if arguments else 'written'}")
+        print(
+            f"{path.relative_to(ROOT)}: {'out of date, run native/schema/generate.py' if arguments else 'written'}"
+        )
     return 1 if arguments and stale else 0
 
 

@@ -22,20 +22,34 @@ class Command(NamedTuple):
 
     module: str
     summary: str
+    systems: tuple[str, ...] = ("linux",)  # values of sys.platform
 
+
+ANYWHERE = ("linux", "darwin", "win32")
+UNIX = ("linux", "darwin")
 
 COMMANDS: dict[str, Command] = {
     # the host
-    "plan": Command("quietcore.host.cli.plan", "show which CPUs do what, before anything is changed"),
+    "plan": Command(
+        "quietcore.host.cli.plan", "show which CPUs do what, before anything is changed", ANYWHERE
+    ),
     "apply": Command("quietcore.host.cli.apply", "write the live settings that the roles promised"),
-    "audit": Command("quietcore.host.cli.audit", "compare the host's effective state with what the roles promised"),
+    "audit": Command(
+        "quietcore.host.cli.audit", "compare the host's effective state with what the roles promised"
+    ),
     "revert": Command("quietcore.host.cli.revert", "put back what was there before the first change"),
     # the pipeline
-    "sim": Command("quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session"),
+    "sim": Command(
+        "quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session", UNIX
+    ),
     "run": Command("quietcore.cli.run", "the runtime: read ticks, compute signals, send orders"),
     "status": Command("quietcore.cli.status", "show the pipeline of this host, once or live"),
-    "tally": Command("quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"),
-    "local": Command("quietcore.cli.local", "simulator, feed handler and runtime on this machine, nothing changed on it"),
+    "tally": Command(
+        "quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"
+    ),
+    "local": Command(
+        "quietcore.cli.local", "simulator, feed handler and runtime on this machine, nothing changed on it"
+    ),
     # the throw-away host and the release
     "vhost": Command("quietcore.vhost.cli", "make, boot, enter and remove the throw-away virtual host"),
     "release": Command("quietcore.release.cli", "pack feed handler and runtime for a target host"),
@@ -73,6 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"quietcore: unknown command {words[0]!r}; `quietcore --help` lists them", file=sys.stderr)
         return ExitCode.USAGE
     try:
+        if sys.platform not in command.systems:
+            raise QuietcoreError(
+                "not on this system",
+                where=sys.platform,
+                expected=" or ".join(command.systems),
+                remedy="run it on a Linux machine; `quietcore plan --help` says what a saved description is good for",
+            )
         module = importlib.import_module(command.module)
         parser = argparse.ArgumentParser(
             prog=f"quietcore {words[0]}",

@@ -1,0 +1,65 @@
+# The two commands are `make demo` and `make test`; everything else is a part of them.
+# Nothing is installed but what ansible/controller/setup.py names first.
+
+PYTHON ?= python3
+PRESET ?= release
+DEMO ?= demo
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+SETUP := $(PYTHON) ansible/controller/setup.py
+RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build native demo demo-down local test lint format test-native test-python test-host clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo '  variables: RECORDING=path VENUE=name (demo, local), PYTHON=python3.12, PRESET=asan'
+
+setup: ## install what building needs, and the virtual environment
+	@$(SETUP) python build
+
+build: setup native ## build/bin/quietcore-feed and .venv/bin/quietcore
+
+# Without the set-up, for those who have it.
+native:
+	@cd native && cmake --preset $(PRESET) >/dev/null && cmake --build --preset $(PRESET) --target quietcore-feed
+
+demo: ## provision the throw-away host, show the pipeline on it, leave it running
+	@$(SETUP) python build host
+	@quietcore demo --name "$(DEMO)" $(RECORDED)
+
+demo-down: ## remove the throw-away host
+	@quietcore vhost down --name "$(DEMO)"
+
+local: build ## simulator, feed handler and runtime on this machine; nothing is changed on it
+	@quietcore local $(RECORDED)
+
+test: ## every check and test, the virtual host included
+	@$(SETUP) python build host test
+	@tests/run
+
+lint: ## ruff, mypy, clang-format, yamllint, ansible-lint
+	@$(SETUP) python
+	@tests/run lint
+
+format: ## rewrite Python and C++ in the project's format
+	@$(SETUP) python
+	@ruff check --fix --quiet . ; ruff format .
+	@git ls-files 'native/*.hpp' 'native/*.cpp' | xargs clang-format -i
+
+test-native: ## GoogleTest, warnings as errors
+	@$(SETUP) python build
+	@tests/run native
+
+test-python: ## pytest, without the virtual host
+	@$(SETUP) python build test
+	@tests/run build python
+
+test-host: ## molecule test: the whole site on a virtual host
+	@$(SETUP) python build host test
+	@tests/run build host
+
+clean: ## remove what was built; the virtual environment and images stay
+	@rm -rf build/bin build/native build/log build/release

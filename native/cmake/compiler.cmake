@@ -1,0 +1,32 @@
+# Flags of every target, as one interface library.
+add_library(quietcore_options INTERFACE)
+
+target_compile_options(quietcore_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
+if(QUIETCORE_WERROR)
+  target_compile_options(quietcore_options INTERFACE -Werror)
+endif()
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  target_compile_options(quietcore_options INTERFACE -march=x86-64-v2)
+endif()
+
+if(QUIETCORE_SANITIZE)
+  target_compile_options(quietcore_options INTERFACE
+    -fsanitize=${QUIETCORE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(quietcore_options INTERFACE -fsanitize=${QUIETCORE_SANITIZE})
+endif()
+
+if(QUIETCORE_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # The ring's readers and writer use stand-alone fences, which ThreadSanitizer does not model; every word they
+  # order is an atomic of its own, so nothing is hidden by accepting them.
+  target_compile_options(quietcore_options INTERFACE -Wno-tsan)
+endif()
+
+if(QUIETCORE_LTO)
+  include(CheckIPOSupported)
+  check_ipo_supported(RESULT lto_works OUTPUT lto_output LANGUAGES CXX)
+  if(NOT lto_works)
+    message(FATAL_ERROR "The compiler cannot optimise at link time: ${lto_output}")
+  endif()
+  set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
+endif()

@@ -1,0 +1,102 @@
+#pragma once
+
+#include "quietcore/book_side.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+
+namespace quietcore {
+
+/// Best price and size of both sides; size 0: that side is empty.
+struct Quote {
+  std::int64_t bid_price = 0;
+  std::int64_t bid_size = 0;
+  std::int64_t ask_price = 0;
+  std::int64_t ask_size = 0;
+
+  friend bool operator==(const Quote &, const Quote &) = default;
+};
+
+/// What applying one message did.
+struct BookChange {
+  std::size_t best_rank = std::numeric_limits<std::size_t>::max(); ///< best rank touched on either side
+  std::size_t absent = 0;                                          ///< deletes of levels that were not there
+  std::size_t overflow = 0; ///< levels beyond the venue's window, dropped
+
+  void note(const Applied &applied) noexcept {
+    if (applied.change == Change::Absent)
+      ++absent;
+    else
+      best_rank = std::min(best_rank, applied.rank);
+  }
+};
+
+/// A book in integer ticks and lots. With a window it holds at most that many levels a side, as the venue
+/// does; without one it keeps every level it was ever told of.
+class OrderBook {
+public:
+  /// window: levels a side that the venue keeps, 0: no window. reserve: levels a side held without
+  /// allocating.
+  explicit OrderBook(std::size_t window, std::size_t reserve)
+      : window_(window), bids_(reserve), asks_(reserve) {}
+
+  /// Replaces the content.
+  BookChange assign(std::span<const shm::Level> bids, std::span<const shm::Level> asks) {
+    bids_.clear();
+    asks_.clear();
+    // From worst to best: each level then lands at the end, whatever the size of the book.
+    for (std::size_t i = bids.size(); i-- > 0;)
+      bids_.apply(bids[i].price, bids[i].size);
+    for (std::size_t i = asks.size(); i-- > 0;)
+      asks_.apply(asks[i].price, asks[i].size);
+    BookChange change;
+    change.best_rank = 0;
+    change.overflow = enforce_window();
+    return change;
+  }
+
+  /// Applies a delta. The window is enforced after the whole of it: a message may insert before it deletes.
+  BookChange apply(std::span<const shm::Level> bids, std::span<const shm::Level> asks) {
+    BookChange change;
+    for (const shm::Level &level : bids)
+      change.note(bids_.apply(level.price, level.size));
+    for (const shm::Level &level : asks)
+      change.note(asks_.apply(level.price, level.size));
+    change.overflow = enforce_window();
+    return change;
+  }
+
+  void clear() noexcept {
+    bids_.clear();
+    asks_.clear();
+  }
+
+  /// Changes the window, as a recording of another depth demands.
+  void set_window(std::size_t window) noexcept { window_ = window; }
+  [[nodiscard]] std::size_t window() const noexcept { return window_; }
+
+  [[nodiscard]] const BookSide<Side::Bid> &bids() const noexcept { return bids_; }
+  [[nodiscard]] const BookSide<Side::Ask> &asks() const noexcept { return asks_; }
+
+  [[nodiscard]] Quote quote() const noexcept {
+    const shm::Level bid = bids_.best();
+    const shm::Level ask = asks_.best();
+    return {bid.price, bid.size, ask.price, ask.size};
+  }
+
+  /// A bid at or above an ask: no matching engine leaves such a book, so an update is missing or wrong.
+  [[nodiscard]] bool crossed() const noexcept {
+    return !bids_.empty() && !asks_.empty() && bids_.best().price >= asks_.best().price;
+  }
+
+private:
+  std::size_t enforce_window() { return window_ == 0 ? 0 : bids_.trim(window_) + asks_.trim(window_); }
+
+  std::size_t window_;
+  BookSide<Side::Bid> bids_;
+  BookSide<Side::Ask> asks_;
+};
+
+} // namespace quietcore

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace quietcore {
+
+/// One line of a recording.
+struct RecordedLine {
+  std::uint64_t number = 0;    ///< from 1
+  std::int64_t receive_ns = 0; ///< 0 where the line has none
+  std::string_view message{};  ///< followed by kMessagePadding readable bytes; valid until the next line
+  bool ended = true;           ///< the line had its line feed
+};
+
+/// How reading came to its end.
+enum class RecordingEnd : std::uint8_t {
+  Complete,
+  Truncated, ///< gzip data that stops, or is damaged, before its end
+};
+
+/// Reads `receive_ns raw_json` or bare `raw_json` lines, plain or gzip. Empty lines are skipped.
+class RecordingReader {
+public:
+  /// Throws Error where the file cannot be opened.
+  explicit RecordingReader(std::string path);
+  RecordingReader(RecordingReader &&) noexcept;
+  RecordingReader &operator=(RecordingReader &&) noexcept;
+  ~RecordingReader();
+
+  /// Takes the next line; false at the end.
+  [[nodiscard]] bool next(RecordedLine &line);
+
+  [[nodiscard]] RecordingEnd end() const noexcept { return end_; }
+  [[nodiscard]] const std::string &path() const noexcept { return path_; }
+  /// Number of the last line taken.
+  [[nodiscard]] std::uint64_t line() const noexcept { return line_; }
+
+private:
+  struct Gzip;
+  /// Reads more behind what is left; false at the end of the file.
+  bool refill();
+
+  std::string path_;
+  std::unique_ptr<Gzip> file_;
+  std::vector<char> buffer_;
+  std::size_t begin_ = 0; ///< of what has not been taken
+  std::size_t filled_ = 0;
+  bool eof_ = false;
+  RecordingEnd end_ = RecordingEnd::Complete;
+  std::uint64_t line_ = 0;
+};
+
+} // namespace quietcore

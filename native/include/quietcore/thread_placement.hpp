@@ -1,0 +1,18 @@
+#pragma once
+
+#include "quietcore/feed_config.hpp"
+
+#include <optional>
+#include <string>
+
+namespace quietcore {
+
+/// The CPU a wish means: the plan's first feed CPU, the number, or none. Throws Error where the plan cannot
+/// be read.
+[[nodiscard]] std::optional<int> resolve_cpu(const CpuWish &wish, const std::string &plan_path);
+
+/// Pins the calling thread to one CPU and reads the affinity back. Empty where it holds, else one line that
+/// says why not and what to do.
+[[nodiscard]] std::string pin_this_thread(int cpu);
+
+} // namespace quietcore

@@ -1,0 +1,120 @@
+#pragma once
+
+#include "quietcore/market_message.hpp"
+#include "quietcore/shared_memory.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace quietcore {
+
+/// A tradable symbol and its scales.
+struct Instrument {
+  std::string name;
+  Scale tick{};
+  Scale lot{};
+};
+
+/// Where a symbol's book stands in the venue's numbering.
+struct BookSync {
+  shm::State state = shm::State::EMPTY;
+  std::uint64_t last_id = 0;     ///< of the last message applied
+  std::uint64_t snapshot_id = 0; ///< of the last snapshot applied
+  bool has_snapshot = false;     ///< deltas may follow it
+  bool bridged = false;          ///< a delta has followed it
+};
+
+/// What to do with a depth message.
+enum class Verdict : std::uint8_t {
+  Apply, ///< the next delta
+  Reset, ///< a snapshot: replaces the book
+  Drop,  ///< adds nothing to the book: skip
+  Hold,  ///< waits for a snapshot
+  Gap,   ///< does not follow the last one: the book is wrong from here on
+  Stale, ///< the snapshot is older than the stream: another is needed
+};
+
+/// The venue's rules for keeping a book right. Stateless.
+class SyncRule {
+public:
+  SyncRule() = default;
+  SyncRule(const SyncRule &) = delete;
+  SyncRule &operator=(const SyncRule &) = delete;
+  virtual ~SyncRule() = default;
+
+  [[nodiscard]] virtual Verdict judge(const DepthMessage &message, const BookSync &sync) const noexcept = 0;
+  /// A snapshot alone makes the book LIVE; else the first delta that bridges it does.
+  [[nodiscard]] virtual bool live_at_snapshot() const noexcept = 0;
+  /// Deltas that arrive before their snapshot are kept and judged again after it.
+  [[nodiscard]] virtual bool holds_deltas() const noexcept = 0;
+};
+
+/// What is subscribed to, as configured.
+struct Subscription {
+  std::vector<std::string> symbols;
+  std::uint32_t depth = 50;
+  bool book = true;
+  bool trade = true;
+  bool ticker = true;
+};
+
+/// One WebSocket connection and what is said on it.
+struct ConnectionPlan {
+  std::string target; ///< path and query
+  std::vector<std::string>
+      requests; ///< sent after the handshake, each answered by a Subscribed control message
+  std::vector<std::string> symbols; ///< whose books depend on it
+};
+
+/// Fetches a REST target; returns the body or throws Error.
+using Fetch = std::function<std::string(const std::string &target)>;
+
+/// One exchange and market. Everything the core must not know about it.
+class Venue {
+public:
+  Venue() = default;
+  Venue(const Venue &) = delete;
+  Venue &operator=(const Venue &) = delete;
+  virtual ~Venue() = default;
+
+  [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+  [[nodiscard]] virtual std::unique_ptr<Parser> make_parser() const = 0;
+  [[nodiscard]] virtual const SyncRule &rule() const noexcept = 0;
+  /// Depths the venue offers for its book stream; empty: no choice.
+  [[nodiscard]] virtual std::span<const std::uint32_t> depths() const noexcept = 0;
+  /// A delete of a level that is not in the book proves the book wrong.
+  [[nodiscard]] virtual bool absent_delete_is_wrong() const noexcept = 0;
+
+  /// All instruments that trade, from the venue's REST interface. Throws Error.
+  [[nodiscard]] virtual std::vector<Instrument> instruments(const Fetch &fetch) const = 0;
+  /// Splits a subscription over connections by the venue's limits. `host` without port.
+  [[nodiscard]] virtual std::vector<ConnectionPlan> plan(const Subscription &subscription,
+                                                         std::string_view host) const = 0;
+  /// What to send so that the venue keeps the connection, and how often; nothing where it pings by itself.
+  struct KeepAlive {
+    std::chrono::seconds every;
+    std::string message;
+  };
+  [[nodiscard]] virtual std::optional<KeepAlive> keep_alive() const = 0;
+  /// REST target of a book snapshot, empty where the stream itself sends them.
+  [[nodiscard]] virtual std::string snapshot_target(std::string_view symbol) const = 0;
+  /// Messages that make the stream send a new snapshot of one symbol, empty where REST does.
+  [[nodiscard]] virtual std::vector<std::string> resubscribe(std::string_view symbol,
+                                                             const Subscription &subscription) const = 0;
+};
+
+/// Names of the venues built in.
+[[nodiscard]] std::vector<std::string_view> venue_names();
+
+/// The venue of a name. Throws Error (exit 2) with the list where it is unknown or not built.
+[[nodiscard]] std::unique_ptr<Venue> make_venue(std::string_view name);
+
+} // namespace quietcore

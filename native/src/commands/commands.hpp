@@ -1,0 +1,21 @@
+#pragma once
+
+#include "quietcore/command_line.hpp"
+#include "quietcore/error.hpp"
+
+#include <span>
+#include <string_view>
+
+namespace quietcore {
+
+using Arguments = std::span<const std::string_view>;
+
+extern const CommandSpec kRunCommand;
+extern const CommandSpec kReplayCommand;
+extern const CommandSpec kVerifyCommand;
+
+ExitCode run_command(Arguments arguments);
+ExitCode replay_command(Arguments arguments);
+ExitCode verify_command(Arguments arguments);
+
+} // namespace quietcore

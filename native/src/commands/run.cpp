@@ -1,0 +1,219 @@
+#include "commands.hpp"
+
+#include "quietcore/diagnostics.hpp"
+#include "quietcore/feed_config.hpp"
+#include "quietcore/feed_core.hpp"
+#include "quietcore/http_client.hpp"
+#include "quietcore/live_feed.hpp"
+#include "quietcore/memory_lock.hpp"
+#include "quietcore/ring_writer.hpp"
+#include "quietcore/segment_file.hpp"
+#include "quietcore/service_notify.hpp"
+#include "quietcore/stop_signal.hpp"
+#include "quietcore/thread_placement.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <iostream>
+#include <optional>
+#include <thread>
+#include <unordered_map>
+
+namespace quietcore {
+namespace {
+
+constexpr std::array<OptionSpec, 17> kOptions{{
+    {"--config", "FILE", "TOML file; the feed is named after it, and options override it"},
+    {"--feed", "NAME", "publish to /dev/shm/quietcore.NAME"},
+    {"--venue", "NAME", "bybit-linear or binance-usdm"},
+    {"--websocket", "URL", "ws:// or wss:// and host; the venue's path is added"},
+    {"--rest", "URL", "http:// or https:// and host, for instruments and snapshots"},
+    {"--symbols-list", "A,B", "symbols as the venue spells them (default: all it lists)"},
+    {"--symbols", "N", "only the first N of them"},
+    {"--depth", "D", "of the book stream: Bybit 1, 50, 200, 500 or 1000 (default 50)"},
+    {"--streams", "A,B", "of book, trade, ticker (default: all three)"},
+    {"--tls-ca", "FILE", "PEM file with a certificate authority to trust beside the system's"},
+    {"--cpu", "plan|N|-1", "CPU of the receiving thread: from the core plan, a number, or none (default -1)"},
+    {"--plan", "FILE", "core plan (default /etc/quietcore/plan.json)"},
+    {"--wait", "spin|nap", "never sleep, for a core of its own, or sleep until data come (default nap)"},
+    {"--capacity", "SLOTS", "of the ring, a power of two (default 65536)"},
+    {"--ladder-depth", "N", "levels a side in the published ladder (default 20)"},
+    {"--group", "NAME", "group of the segment, where it exists (default quietcore)"},
+    {"--check", "", "check the configuration and exit"},
+}};
+
+std::vector<std::string> split(const std::string &text) {
+  std::vector<std::string> out;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t comma = std::min(text.find(',', begin), text.size());
+    if (comma > begin)
+      out.push_back(text.substr(begin, comma - begin));
+    begin = comma + 1;
+  }
+  return out;
+}
+
+FeedConfig read_config(const CommandLine &line) {
+  FeedConfig config;
+  if (const auto path = line.text("--config"))
+    config.read_file(*path);
+  config.feed = line.text("--feed").value_or(config.feed);
+  config.venue = line.text("--venue").value_or(config.venue);
+  config.websocket = line.text("--websocket").value_or(config.websocket);
+  config.rest = line.text("--rest").value_or(config.rest);
+  config.tls_ca = line.text("--tls-ca").value_or(config.tls_ca);
+  config.plan = line.text("--plan").value_or(config.plan);
+  config.group = line.text("--group").value_or(config.group);
+  if (const auto list = line.text("--symbols-list"))
+    config.subscription.symbols = split(*list);
+  if (const auto streams = line.text("--streams"))
+    set_streams(config.subscription, split(*streams), "--streams");
+  if (const auto cpu = line.text("--cpu"))
+    config.cpu = CpuWish::parse(*cpu, "--cpu");
+  if (const auto wait = line.text("--wait"))
+    config.wait = parse_wait(*wait, "--wait");
+  config.max_symbols = static_cast<std::size_t>(line.number("--symbols", 1, 65535).value_or(0));
+  config.subscription.depth =
+      static_cast<std::uint32_t>(line.number("--depth", 1, 100'000).value_or(config.subscription.depth));
+  config.capacity =
+      static_cast<std::uint64_t>(line.number("--capacity", 1, static_cast<std::int64_t>(kMaxCapacity))
+                                     .value_or(static_cast<std::int64_t>(config.capacity)));
+  config.ladder_depth = static_cast<std::uint32_t>(
+      line.number("--ladder-depth", 1, kMaxLadderDepth).value_or(config.ladder_depth));
+  const auto must = [&](const std::string &value, const char *key, const char *option) {
+    if (value.empty())
+      throw Error({.what = "setting missing",
+                   .where = key,
+                   .remedy = std::string("set it in the configuration file, or give ") + option});
+  };
+  must(config.feed, "feed", "--feed");
+  must(config.venue, "venue", "--venue");
+  must(config.websocket, "websocket", "--websocket");
+  must(config.rest, "rest", "--rest");
+  return config;
+}
+
+/// Asks the venue for its instruments; a service that is just starting gets a second and third chance.
+std::vector<Instrument> fetch_instruments(const FeedConfig &config, const Venue &venue) {
+  const Url rest = Url::parse(config.rest, "http", "rest");
+  const TlsTrust trust{config.tls_ca};
+  constexpr int kTries = 3;
+  for (int left = kTries; !StopSignal::requested(); --left) {
+    try {
+      return venue.instruments(
+          [&](const std::string &target) { return http_get(rest, target, trust, std::chrono::seconds(10)); });
+    } catch (const Error &error) {
+      if (left == 1 || error.code() != ExitCode::Unknown)
+        throw;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+  throw Error({.what = "stopped before it began"}, ExitCode::Ok);
+}
+
+/// The configured symbols with the venue's scales, in the configured order, or all of the venue's.
+std::vector<Instrument> choose(const FeedConfig &config, std::vector<Instrument> all) {
+  std::vector<Instrument> chosen;
+  if (config.subscription.symbols.empty()) {
+    chosen = std::move(all);
+  } else {
+    std::unordered_map<std::string, const Instrument *> by_name;
+    for (const Instrument &instrument : all)
+      by_name[instrument.name] = &instrument;
+    for (const std::string &symbol : config.subscription.symbols) {
+      const auto at = by_name.find(symbol);
+      if (at == by_name.end())
+        throw Error({.what = "unknown symbol",
+                     .where = config.feed,
+                     .found = symbol,
+                     .expected = "one of the " + std::to_string(all.size()) + " that trade at " + config.rest,
+                     .remedy = "correct symbols (--symbols-list)"});
+      chosen.push_back(*at->second);
+    }
+  }
+  if (config.max_symbols != 0 && chosen.size() > config.max_symbols)
+    chosen.resize(config.max_symbols);
+  if (chosen.empty())
+    throw Error({.what = "no symbols", .where = config.rest, .found = "none that trade"}, ExitCode::Unknown);
+  if (chosen.size() > kMaxSymbols)
+    throw Error({.what = "too many symbols",
+                 .found = std::to_string(chosen.size()),
+                 .expected = "at most 65535",
+                 .remedy = "limit them with --symbols"});
+  return chosen;
+}
+
+} // namespace
+
+constexpr CommandSpec kRunCommand{
+    "run",
+    "Follows a live venue, or the simulator, and publishes to a ring until it is told to stop.",
+    "",
+    "",
+    kOptions,
+    "Without --config the options --feed, --venue, --websocket and --rest are needed.\n"
+    "exit status: 0 stopped by SIGTERM or SIGINT; 2 wrong usage or configuration, another producer, no room "
+    "for the\n"
+    "ring; 3 the venue cannot be reached or understood at the start (later it is tried again and again)"};
+
+ExitCode run_command(Arguments arguments) {
+  const CommandLine line(kRunCommand, arguments);
+  if (line.help()) {
+    std::cout << help_text(kRunCommand);
+    return ExitCode::Ok;
+  }
+  FeedConfig config = read_config(line);
+  const auto venue = make_venue(config.venue);
+  config.check(*venue, line.text("--config").value_or("command line"));
+  const std::optional<int> cpu = resolve_cpu(config.cpu, config.plan);
+  if (line.has("--check")) {
+    std::cout << "configuration of feed " << config.feed << " is valid" << std::endl;
+    return ExitCode::Ok;
+  }
+
+  StopSignal::install();
+  Diagnostics diagnostics;
+  const ServiceNotify notify;
+  const std::vector<Instrument> instruments = choose(config, fetch_instruments(config, *venue));
+  Subscription subscription = config.subscription;
+  subscription.symbols.clear();
+  for (const Instrument &instrument : instruments)
+    subscription.symbols.push_back(instrument.name);
+
+  SegmentSpec spec{config.feed, std::string(venue->name()), config.capacity, config.ladder_depth,
+                   instruments};
+  SegmentPlace place;
+  place.group = config.group;
+  const ProducerSegment segment = ProducerSegment::open(spec, place);
+  if (!segment.replaced().empty())
+    diagnostics.say("replaced the ring " + place.segment(config.feed) + ": " + segment.replaced());
+  RingWriter ring(segment.view());
+  const std::uint32_t window = venue->depths().empty() ? 0 : subscription.depth;
+  FeedCore core(*venue, instruments,
+                {config.ladder_depth, std::vector<std::uint32_t>(instruments.size(), window)}, diagnostics,
+                &ring);
+  LiveFeed feed(config, *venue, subscription, core, diagnostics, notify);
+
+  core.statistics().cpu = 0;
+  core.statistics().locked_kib = 0;
+  feed.before_loop([&] {
+    if (cpu) {
+      if (const std::string warning = pin_this_thread(*cpu); warning.empty())
+        core.statistics().cpu = static_cast<std::uint64_t>(*cpu) + 1;
+      else
+        diagnostics.say("warning: " + warning);
+    }
+    prefault_heap_and_stack();
+    const MemoryLock lock = lock_memory();
+    core.statistics().locked_kib = lock.locked_kib;
+    if (!lock.warning.empty())
+      diagnostics.say("warning: " + lock.warning);
+  });
+  feed.run();
+  notify.send("STOPPING=1");
+  return ExitCode::Ok;
+}
+
+} // namespace quietcore

@@ -1,0 +1,256 @@
+#include "quietcore/feed_config.hpp"
+
+#include "quietcore/command_line.hpp"
+#include "quietcore/error.hpp"
+#include "quietcore/segment.hpp"
+#include "quietcore/url.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <filesystem>
+#include <toml++/toml.h>
+
+namespace quietcore {
+namespace {
+
+constexpr std::int64_t kMaxCpu = 4095;
+
+/// One table of a file; every key must be asked for, or it is unknown.
+class Table {
+public:
+  Table(const toml::table &table, std::string file, std::string prefix)
+      : table_(table), file_(std::move(file)), prefix_(std::move(prefix)) {}
+
+  [[nodiscard]] std::string where(std::string_view key) const {
+    const toml::node *node = table_.get(key);
+    const auto line = node != nullptr ? node->source().begin.line : table_.source().begin.line;
+    return file_ + ":" + std::to_string(line) + ": " + prefix_ + std::string(key);
+  }
+
+  void text(std::string_view key, std::string &out) {
+    if (const toml::node *node = take(key))
+      out = typed<std::string>(*node, key, "a string");
+  }
+
+  template <typename Number>
+  void number(std::string_view key, Number &out, std::int64_t low, std::int64_t high) {
+    const toml::node *node = take(key);
+    if (node == nullptr)
+      return;
+    const auto value = typed<std::int64_t>(*node, key, "a whole number");
+    if (value < low || value > high)
+      throw Error({.what = "value not usable",
+                   .where = where(key),
+                   .found = std::to_string(value),
+                   .expected = std::to_string(low) + " to " + std::to_string(high)});
+    out = static_cast<Number>(value);
+  }
+
+  void texts(std::string_view key, std::vector<std::string> &out) {
+    const toml::node *node = take(key);
+    if (node == nullptr)
+      return;
+    const toml::array *array = node->as_array();
+    if (array == nullptr)
+      throw wrong_type(*node, key, "a list of strings");
+    out.clear();
+    for (const toml::node &item : *array) {
+      const auto value = item.value_exact<std::string>();
+      if (!value)
+        throw wrong_type(item, key, "a list of strings");
+      out.push_back(*value);
+    }
+  }
+
+  /// A string or a whole number, as text.
+  void text_or_number(std::string_view key, std::string &out) {
+    const toml::node *node = take(key);
+    if (node == nullptr)
+      return;
+    if (const auto value = node->value_exact<std::int64_t>())
+      out = std::to_string(*value);
+    else
+      out = typed<std::string>(*node, key, "\"plan\" or a CPU number");
+  }
+
+  [[nodiscard]] const toml::table *table(std::string_view key) {
+    const toml::node *node = take(key);
+    if (node == nullptr)
+      return nullptr;
+    if (const toml::table *inner = node->as_table())
+      return inner;
+    throw wrong_type(*node, key, "a table");
+  }
+
+  void refuse_unknown() const {
+    for (const auto &[key, node] : table_) {
+      const std::string name(key.str());
+      if (std::find(known_.begin(), known_.end(), name) != known_.end())
+        continue;
+      std::string expected;
+      for (const std::string &known : known_)
+        expected += (expected.empty() ? "one of " : ", ") + known;
+      throw Error({.what = "unknown key",
+                   .where = where(name),
+                   .expected = expected,
+                   .remedy = "correct or remove it"});
+    }
+  }
+
+private:
+  const toml::node *take(std::string_view key) {
+    known_.emplace_back(key);
+    return table_.get(key);
+  }
+
+  template <typename Type>
+  [[nodiscard]] Type typed(const toml::node &node, std::string_view key, const char *expected) const {
+    if (const auto value = node.value_exact<Type>())
+      return *value;
+    throw wrong_type(node, key, expected);
+  }
+
+  [[nodiscard]] Error wrong_type(const toml::node &node, std::string_view key, const char *expected) const {
+    std::string found = "another type";
+    if (node.is_string())
+      found = "a string";
+    else if (node.is_integer())
+      found = "a whole number";
+    else if (node.is_floating_point())
+      found = "a number with a fraction";
+    else if (node.is_boolean())
+      found = "a truth value";
+    else if (node.is_array())
+      found = "a list";
+    else if (node.is_table())
+      found = "a table";
+    return Error({.what = "wrong type", .where = where(key), .found = found, .expected = expected});
+  }
+
+  const toml::table &table_;
+  std::string file_;
+  std::string prefix_;
+  std::vector<std::string> known_;
+};
+
+} // namespace
+
+CpuWish CpuWish::parse(const std::string &text, const std::string &where) {
+  if (text == "plan")
+    return {Kind::Plan, -1};
+  int number = 0;
+  const char *end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || at != end || number < -1 || number > kMaxCpu)
+    throw Error({.what = "CPU not usable",
+                 .where = where,
+                 .found = "\"" + text + "\"",
+                 .expected = "\"plan\", a CPU number, or -1 for no pinning"});
+  return number == -1 ? CpuWish{} : CpuWish{Kind::Number, number};
+}
+
+Wait parse_wait(const std::string &text, const std::string &where) {
+  if (text == "nap")
+    return Wait::Nap;
+  if (text == "spin")
+    return Wait::Spin;
+  throw Error({.what = "way to wait not known",
+               .where = where,
+               .found = "\"" + text + "\"",
+               .expected = "nap or spin"});
+}
+
+void set_streams(Subscription &subscription, const std::vector<std::string> &names,
+                 const std::string &where) {
+  subscription.book = false;
+  subscription.trade = false;
+  subscription.ticker = false;
+  for (const std::string &name : names) {
+    if (name == "book")
+      subscription.book = true;
+    else if (name == "trade")
+      subscription.trade = true;
+    else if (name == "ticker")
+      subscription.ticker = true;
+    else
+      throw Error({.what = "stream not known",
+                   .where = where,
+                   .found = "\"" + name + "\"",
+                   .expected = "book, trade, ticker"});
+  }
+  if (names.empty())
+    throw Error({.what = "no streams", .where = where, .expected = "at least one of book, trade, ticker"});
+}
+
+void FeedConfig::read_file(const std::string &path) {
+  toml::table root;
+  try {
+    root = toml::parse_file(path);
+  } catch (const toml::parse_error &error) {
+    const auto line = error.source().begin.line;
+    throw Error({.what = "configuration not readable",
+                 .where = line != 0 ? path + ":" + std::to_string(line) : path,
+                 .found = std::string(error.description()),
+                 .expected = "a TOML file"});
+  }
+  Table top(root, path, "");
+  top.text("venue", venue);
+  top.text("websocket", websocket);
+  top.text("rest", rest);
+  top.texts("symbols", subscription.symbols);
+  top.number("depth", subscription.depth, 1, 100'000);
+  std::vector<std::string> streams{"book", "trade", "ticker"};
+  top.texts("streams", streams);
+  set_streams(subscription, streams, top.where("streams"));
+  top.text("tls_ca", tls_ca);
+  std::string cpu_text = "-1";
+  top.text_or_number("cpu", cpu_text);
+  cpu = CpuWish::parse(cpu_text, top.where("cpu"));
+  top.text("plan", plan);
+  std::string wait_text = "nap";
+  top.text("wait", wait_text);
+  wait = parse_wait(wait_text, top.where("wait"));
+  if (const toml::table *ring = top.table("ring")) {
+    Table inner(*ring, path, "ring.");
+    inner.number("capacity", capacity, static_cast<std::int64_t>(kMinCapacity),
+                 static_cast<std::int64_t>(kMaxCapacity));
+    inner.number("ladder_depth", ladder_depth, 1, kMaxLadderDepth);
+    inner.text("group", group);
+    inner.refuse_unknown();
+  }
+  top.refuse_unknown();
+  feed = std::filesystem::path(path).stem().string();
+}
+
+void FeedConfig::check(const Venue &venue_rules, const std::string &where) const {
+  check_feed_name(feed, where);
+  (void)Url::parse(websocket, "ws", where + ": websocket");
+  (void)Url::parse(rest, "http", where + ": rest");
+  if (!std::has_single_bit(capacity) || capacity < kMinCapacity || capacity > kMaxCapacity)
+    throw Error({.what = "ring capacity not usable",
+                 .where = where,
+                 .found = std::to_string(capacity),
+                 .expected = "a power of two from 1024"});
+  const auto depths = venue_rules.depths();
+  if (!depths.empty() && std::find(depths.begin(), depths.end(), subscription.depth) == depths.end()) {
+    std::string offered;
+    for (const std::uint32_t depth : depths)
+      offered += (offered.empty() ? "" : ", ") + std::to_string(depth);
+    throw Error({.what = "depth not offered by " + std::string(venue_rules.name()),
+                 .where = where,
+                 .found = std::to_string(subscription.depth),
+                 .expected = offered});
+  }
+  for (const std::string &symbol : subscription.symbols) {
+    if (symbol.empty() || symbol.size() > 31)
+      throw Error({.what = "symbol not usable",
+                   .where = where,
+                   .found = "\"" + symbol + "\"",
+                   .expected = "1 to 31 characters, as the venue spells it"});
+    if (std::count(subscription.symbols.begin(), subscription.symbols.end(), symbol) > 1)
+      throw Error({.what = "symbol named twice", .where = where, .found = symbol});
+  }
+}
+
+} // namespace quietcore

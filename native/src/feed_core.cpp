@@ -1,0 +1,276 @@
+#include "quietcore/feed_core.hpp"
+
+#include "quietcore/clock.hpp"
+
+#include <utility>
+
+namespace quietcore {
+namespace {
+
+/// Levels a side held without allocating: a deep book has reached 5,170 in a recording.
+constexpr std::size_t kDeepReserve = 16384;
+/// Deltas kept while a snapshot is on its way; beyond it the oldest go, which a later snapshot makes good.
+constexpr std::size_t kMaxHeld = 16384;
+
+} // namespace
+
+FeedCore::SymbolBook::SymbolBook(std::uint32_t window, std::uint32_t ladder_depth)
+    : book(window, window == 0 ? kDeepReserve : std::size_t{window} * 2) {
+  bids.reserve(ladder_depth);
+  asks.reserve(ladder_depth);
+}
+
+FeedCore::FeedCore(const Venue &venue, std::vector<Instrument> instruments, Options options,
+                   Diagnostics &diagnostics, RingWriter *ring)
+    : rule_(venue.rule()), instruments_(std::move(instruments)), index_(instruments_),
+      ladder_depth_(options.ladder_depth), diagnostics_(diagnostics), ring_(ring) {
+  options.windows.resize(instruments_.size(), 0);
+  books_.reserve(instruments_.size());
+  for (std::size_t i = 0; i < instruments_.size(); ++i) {
+    books_.emplace_back(options.windows[i], ladder_depth_);
+    if (ring_ != nullptr)
+      books_.back().announced_tick = ring_->next();
+  }
+  pending_.reserve(4 * std::size_t{ladder_depth_} + 1100); // all changes of a ladder, or 1,024 trades
+  scratch_bids_.reserve(4096);
+  scratch_asks_.reserve(4096);
+  ladder_.resize(ladder_depth_);
+  if (ring_ != nullptr)
+    statistics_ = ring_->load_statistics();
+}
+
+ParseResult FeedCore::receive(Parser &parser, std::string_view bytes, const Receipt &receipt) {
+  receipt_ = receipt;
+  ++statistics_.messages;
+  statistics_.bytes += bytes.size();
+  const ParseResult result = parser.parse(bytes.data(), bytes.size(), *this);
+  if (result.ok()) {
+    if (result.status == ParseStatus::Ignored)
+      ++counts_.ignored;
+    return result;
+  }
+  Finding finding{.what = "message refused",
+                  .where = receipt.origin.text(),
+                  .found = result.detail,
+                  .expected = "one JSON message of the venue",
+                  .remedy = "the book waits for the next snapshot where this leaves a gap"};
+  if (result.status == ParseStatus::TooLarge) {
+    ++statistics_.out_of_range;
+    finding.expected = "at most 18 significant digits";
+    diagnostics_.report(Trouble::OutOfRange, finding);
+  } else {
+    ++statistics_.malformed;
+    diagnostics_.report(Trouble::Malformed, finding);
+  }
+  return result;
+}
+
+void FeedCore::on_depth(const DepthMessage &message) {
+  const std::uint32_t symbol = message.symbol.empty() ? receipt_.symbol_hint : find(message.symbol, receipt_);
+  if (symbol == SymbolIndex::kNone) {
+    if (message.symbol.empty())
+      find("(none given)", receipt_);
+    return;
+  }
+  if (message.window != books_[symbol].book.window()) {
+    ++counts_.ignored;
+    return;
+  }
+  take(symbol, message, receipt_);
+}
+
+void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt) {
+  SymbolBook &book = books_[symbol];
+  switch (rule_.judge(message, book.sync)) {
+  case Verdict::Apply:
+    apply(symbol, message, receipt, false);
+    break;
+  case Verdict::Reset:
+    ++statistics_.snapshots;
+    if (apply(symbol, message, receipt, true))
+      take_held(symbol);
+    break;
+  case Verdict::Drop:
+    ++(message.snapshot ? statistics_.snapshots : statistics_.depth_dropped);
+    break;
+  case Verdict::Hold:
+    hold(book, message, receipt);
+    set_state(symbol, shm::State::RESYNC, receipt);
+    ask_snapshot(symbol);
+    break;
+  case Verdict::Stale:
+    hold(book, message, receipt);
+    lose(symbol, receipt);
+    break;
+  case Verdict::Gap:
+    ++statistics_.gaps;
+    diagnostics_.report(Trouble::Gap, {.what = "gap in the book of " + instruments_[symbol].name,
+                                       .where = receipt.origin.text(),
+                                       .found = "update " + std::to_string(message.last_id),
+                                       .expected = "one that follows " + std::to_string(book.sync.last_id),
+                                       .remedy = "the book waits for a new snapshot"});
+    if (rule_.holds_deltas())
+      hold(book, message, receipt);
+    lose(symbol, receipt);
+    break;
+  }
+}
+
+void FeedCore::take_held(std::uint32_t symbol) {
+  SymbolBook &book = books_[symbol];
+  while (!book.held.empty()) {
+    const HeldDepth &held = book.held.front();
+    const Verdict verdict = rule_.judge(held.message, book.sync);
+    if (verdict == Verdict::Apply) {
+      if (!apply(symbol, held.message, held.receipt, false))
+        return; // lose() has let the held ones go, or kept them for the next snapshot
+    } else if (verdict == Verdict::Drop) {
+      ++statistics_.depth_dropped;
+    } else {
+      if (verdict == Verdict::Gap)
+        ++statistics_.gaps;
+      lose(symbol, held.receipt);
+      return;
+    }
+    book.held.pop_front();
+  }
+}
+
+void FeedCore::hold(SymbolBook &book, const DepthMessage &message, const Receipt &receipt) {
+  ++counts_.held;
+  if (book.held.size() == kMaxHeld)
+    book.held.pop_front();
+  HeldDepth &held = book.held.emplace_back();
+  held.message = message;
+  held.levels.assign(message.bids.begin(), message.bids.end());
+  held.levels.insert(held.levels.end(), message.asks.begin(), message.asks.end());
+  held.message.symbol = {};
+  held.message.bids = std::span(held.levels).first(message.bids.size());
+  held.message.asks = std::span(held.levels).subspan(message.bids.size());
+  held.receipt = receipt;
+}
+
+bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt,
+                     bool snapshot) {
+  SymbolBook &book = books_[symbol];
+  const Instrument &instrument = instruments_[symbol];
+  if (!to_levels(message.bids, instrument, scratch_bids_, receipt) ||
+      !to_levels(message.asks, instrument, scratch_asks_, receipt)) {
+    lose(symbol, receipt);
+    return false;
+  }
+  const BookChange change = snapshot ? book.book.assign(scratch_bids_, scratch_asks_)
+                                     : book.book.apply(scratch_bids_, scratch_asks_);
+  counts_.absent_deletes += change.absent;
+  counts_.overflow += change.overflow;
+  BookSync &sync = book.sync;
+  sync.last_id = message.last_id;
+  if (!snapshot) {
+    ++statistics_.depth_applied;
+  } else {
+    sync.snapshot_id = message.last_id;
+    sync.has_snapshot = true;
+  }
+  sync.bridged = !snapshot;
+  sync.state = sync.bridged || rule_.live_at_snapshot() ? shm::State::LIVE : shm::State::RESYNC;
+  const bool crossed = book.book.crossed();
+  if (crossed) {
+    ++statistics_.crossed;
+    sync.state = shm::State::RESYNC;
+  }
+  publish_book(symbol, message, receipt, change, snapshot);
+  if (crossed) {
+    diagnostics_.report(Trouble::Crossed,
+                        {.what = "crossed book of " + instrument.name,
+                         .where = receipt.origin.text(),
+                         .found = "a bid at or above an ask after update " + std::to_string(message.last_id),
+                         .remedy = "the book waits for a new snapshot"});
+    lose(symbol, receipt);
+  }
+  return !crossed;
+}
+
+void FeedCore::lose(std::uint32_t symbol, const Receipt &receipt) {
+  SymbolBook &book = books_[symbol];
+  book.sync.has_snapshot = false;
+  book.sync.bridged = false;
+  ++statistics_.resyncs;
+  set_state(symbol, shm::State::RESYNC, receipt);
+  ask_snapshot(symbol);
+}
+
+void FeedCore::ask_snapshot(std::uint32_t symbol) {
+  if (snapshot_needed_)
+    snapshot_needed_(symbol);
+}
+
+void FeedCore::connection_lost(std::uint32_t symbol) {
+  SymbolBook &book = books_[symbol];
+  book.held.clear();
+  book.sync.has_snapshot = false;
+  book.sync.bridged = false;
+  if (book.sync.state == shm::State::EMPTY)
+    return;
+  Receipt receipt;
+  receipt.receive_ns = realtime_ns();
+  set_state(symbol, shm::State::STALE, receipt);
+}
+
+void FeedCore::all_connections_lost() {
+  for (std::uint32_t symbol = 0; symbol < books_.size(); ++symbol)
+    connection_lost(symbol);
+}
+
+void FeedCore::set_state(std::uint32_t symbol, shm::State state, const Receipt &receipt) {
+  SymbolBook &book = books_[symbol];
+  const shm::State before = std::exchange(book.sync.state, state);
+  if (before == state)
+    return;
+  // Only the end of LIVE is announced: the other states differ in nothing that a reader may do.
+  const bool announce = before == shm::State::LIVE;
+  if (announce && ring_ != nullptr)
+    book.announced_tick = ring_->next();
+  if (ring_ != nullptr)
+    ring_->write_state(symbol, state, book.announced_tick);
+  if (!announce)
+    return;
+  stamp_publish(receipt.receive_ns);
+  Tick tick = tick_like(symbol, receipt, receipt.receive_ns);
+  tick.kind = shm::Kind::BOOK;
+  tick.a = static_cast<std::int64_t>(book.sync.last_id);
+  tick.b = static_cast<std::int64_t>(book.sequence);
+  tick.c = static_cast<std::int64_t>(book.book.bids().size() << 32U | book.book.asks().size());
+  tick.d = static_cast<std::int64_t>(state);
+  ++ticks_.book;
+  emit(tick, 0);
+}
+
+void FeedCore::on_control(const ControlMessage &message) {
+  ++counts_.ignored;
+  if (control_)
+    control_(message);
+}
+
+void FeedCore::pause() {
+  if (ring_ == nullptr)
+    return;
+  ring_->publish();
+  ring_->heartbeat(monotonic_ns());
+  ring_->store_statistics(statistics_);
+}
+
+std::uint32_t FeedCore::find(std::string_view name, const Receipt &receipt) {
+  const std::uint32_t symbol = index_.find(name);
+  if (symbol == SymbolIndex::kNone) {
+    ++statistics_.unknown_symbol;
+    diagnostics_.report(Trouble::UnknownSymbol,
+                        {.what = "unknown symbol",
+                         .where = receipt.origin.text(),
+                         .found = std::string(name),
+                         .expected = "one of the feed's " + std::to_string(instruments_.size()) + " symbols",
+                         .remedy = "add it to the feed's symbols, or ignore this"});
+  }
+  return symbol;
+}
+
+} // namespace quietcore

@@ -1,0 +1,144 @@
+#include "quietcore/http_client.hpp"
+
+#include "quietcore/error.hpp"
+#include "tls.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/version.hpp>
+#include <functional>
+
+namespace quietcore {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+
+/// One request, from look-up to answer; Stream is a TCP stream or TLS over one.
+template <typename Stream> class Exchange {
+public:
+  Exchange(asio::io_context &loop, Stream &stream, const Url &server, const std::string &target)
+      : resolver_(loop), stream_(stream), server_(server) {
+    request_.version(11);
+    request_.method(http::verb::get);
+    request_.target(target);
+    request_.set(http::field::host, server.authority());
+    request_.set(http::field::user_agent, "quietcore-feed");
+    request_.set(http::field::connection, "close");
+    parser_.body_limit(std::uint64_t{256} << 20U); // all instruments of a venue are tens of megabytes
+  }
+
+  void start() {
+    resolver_.async_resolve(server_.host, server_.port,
+                            [this](error_code what, tcp::resolver::results_type found) {
+                              if (failed(what, "look-up"))
+                                return;
+                              beast::get_lowest_layer(stream_).async_connect(
+                                  found, [this](error_code connect_error, const tcp::endpoint &) {
+                                    if (failed(connect_error, "connect"))
+                                      return;
+                                    secure();
+                                  });
+                            });
+  }
+
+  error_code error{};
+  const char *step = "look-up";
+  bool done = false;
+  [[nodiscard]] http::response<http::string_body> &response() { return parser_.get(); }
+
+private:
+  bool failed(error_code what, const char *where) {
+    if (!what)
+      return false;
+    error = what;
+    step = where;
+    return true;
+  }
+
+  void secure() {
+    if constexpr (requires { stream_.async_handshake(asio::ssl::stream_base::client, [](error_code) {}); }) {
+      stream_.async_handshake(asio::ssl::stream_base::client, [this](error_code what) {
+        if (!failed(what, "TLS handshake"))
+          write();
+      });
+    } else {
+      write();
+    }
+  }
+
+  void write() {
+    http::async_write(stream_, request_, [this](error_code what, std::size_t) {
+      if (failed(what, "request"))
+        return;
+      http::async_read(stream_, buffer_, parser_,
+                       [this](error_code read_error, std::size_t) { done = !failed(read_error, "answer"); });
+    });
+  }
+
+  tcp::resolver resolver_;
+  Stream &stream_;
+  const Url &server_;
+  http::request<http::empty_body> request_;
+  http::response_parser<http::string_body> parser_;
+  beast::flat_buffer buffer_;
+};
+
+template <typename Stream>
+std::string fetch(asio::io_context &loop, Stream &stream, const Url &server, const std::string &target,
+                  std::chrono::milliseconds timeout) {
+  const std::string where = server.text() + target;
+  const std::string remedy = "check the address, and that the service runs and may be reached";
+  Exchange<Stream> exchange(loop, stream, server, server.path + target);
+  exchange.start();
+  loop.run_for(timeout);
+  if (exchange.error)
+    throw Error({.what = "no answer",
+                 .where = where,
+                 .found = std::string(exchange.step) + ": " + exchange.error.message(),
+                 .remedy = remedy},
+                ExitCode::Unknown);
+  if (!exchange.done)
+    throw Error({.what = "no answer",
+                 .where = where,
+                 .found = "none within " + std::to_string(timeout.count()) + " ms",
+                 .remedy = remedy},
+                ExitCode::Unknown);
+  auto &response = exchange.response();
+  if (response.result() != http::status::ok) {
+    std::string body = response.body().substr(0, 200);
+    for (char &c : body)
+      c = c == '\n' || c == '\r' ? ' ' : c;
+    throw Error({.what = "request refused",
+                 .where = where,
+                 .found = "HTTP " + std::to_string(response.result_int()) + " " + body,
+                 .expected = "HTTP 200",
+                 .remedy = "check that the address is this venue's, and its limits"},
+                ExitCode::Unknown);
+  }
+  return std::move(response.body());
+}
+
+} // namespace
+
+std::string http_get(const Url &server, const std::string &target, const TlsTrust &trust,
+                     std::chrono::milliseconds timeout) {
+  asio::io_context loop(1);
+  if (!server.tls()) {
+    beast::tcp_stream stream(loop);
+    return fetch(loop, stream, server, target, timeout);
+  }
+  const auto context = make_tls_context(trust);
+  asio::ssl::stream<beast::tcp_stream> stream(loop, *context);
+  if (!expect_host(stream, server.host))
+    throw Error({.what = "TLS cannot be set up", .where = server.text()}, ExitCode::Unknown);
+  return fetch(loop, stream, server, target, timeout);
+}
+
+} // namespace quietcore

@@ -1,0 +1,144 @@
+#include "binance_venue.hpp"
+
+#include "binance_parser.hpp"
+
+#include "../instrument_json.hpp"
+
+namespace quietcore::binance {
+namespace {
+
+/// Deltas wait for a REST snapshot; older ones are dropped, the first applied holds the snapshot's id between
+/// its first and last id, and from then on each names its predecessor.
+class UsdmRule final : public SyncRule {
+public:
+  Verdict judge(const DepthMessage &message, const BookSync &sync) const noexcept override {
+    if (message.snapshot)
+      // A live book that has passed the snapshot already holds all of it, and more levels than it.
+      return sync.bridged && message.last_id <= sync.last_id ? Verdict::Drop : Verdict::Reset;
+    if (!sync.has_snapshot)
+      return Verdict::Hold;
+    if (!sync.bridged) {
+      if (message.last_id < sync.snapshot_id)
+        return Verdict::Drop;
+      return message.first_id <= sync.snapshot_id ? Verdict::Apply : Verdict::Stale;
+    }
+    if (message.last_id == sync.last_id)
+      return Verdict::Drop; // the same message again
+    return message.previous_id == sync.last_id ? Verdict::Apply : Verdict::Gap;
+  }
+  bool live_at_snapshot() const noexcept override { return false; }
+  bool holds_deltas() const noexcept override { return true; }
+};
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char &c : out)
+    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return out;
+}
+
+class BinanceUsdm final : public Venue {
+public:
+  std::string_view name() const noexcept override { return "binance-usdm"; }
+  std::unique_ptr<Parser> make_parser() const override { return make_usdm_parser(); }
+  const SyncRule &rule() const noexcept override { return rule_; }
+  std::span<const std::uint32_t> depths() const noexcept override { return {}; }
+  /// The venue documents that deletes of unknown levels are normal.
+  bool absent_delete_is_wrong() const noexcept override { return false; }
+
+  std::vector<Instrument> instruments(const Fetch &fetch) const override {
+    const std::string target = "/fapi/v1/exchangeInfo";
+    const std::string body = fetch(target);
+    simdjson::dom::parser parser;
+    simdjson::dom::element root;
+    if (const auto error = parser.parse(body).get(root))
+      bad_instruments(target, simdjson::error_message(error));
+    simdjson::dom::array symbols;
+    if (root["symbols"].get(symbols) != simdjson::SUCCESS)
+      bad_instruments(target, "no symbols");
+    std::vector<Instrument> out;
+    for (const simdjson::dom::element item : symbols) {
+      const std::string_view symbol = text_of(item, "symbol", target);
+      std::string_view status;
+      if (item["status"].get(status) == simdjson::SUCCESS && status != "TRADING")
+        continue;
+      simdjson::dom::array filters;
+      if (item["filters"].get(filters) != simdjson::SUCCESS)
+        bad_instruments(target, "no filters of " + std::string(symbol));
+      Instrument instrument{std::string(symbol)};
+      unsigned seen = 0;
+      for (const simdjson::dom::element filter : filters) {
+        const std::string_view type = text_of(filter, "filterType", target);
+        if (type == "PRICE_FILTER") {
+          instrument.tick = scale_of(text_of(filter, "tickSize", target), symbol, target);
+          seen |= 1U;
+        } else if (type == "LOT_SIZE") {
+          instrument.lot = scale_of(text_of(filter, "stepSize", target), symbol, target);
+          seen |= 2U;
+        }
+      }
+      if (seen != 3)
+        bad_instruments(target, "no PRICE_FILTER or LOT_SIZE of " + std::string(symbol));
+      out.push_back(std::move(instrument));
+    }
+    return out;
+  }
+
+  std::vector<ConnectionPlan> plan(const Subscription &subscription, std::string_view host) const override {
+    // The venue itself routes streams by their kind since 2026-04-23; a simulator or proxy serves all on one
+    // path.
+    const bool routed = host.ends_with("binance.com");
+    std::vector<ConnectionPlan> plans;
+    if (routed) {
+      add(plans, "/public", subscription, true, false);
+      add(plans, "/market", subscription, false, true);
+    } else {
+      add(plans, "", subscription, true, true);
+    }
+    return plans;
+  }
+
+  std::optional<KeepAlive> keep_alive() const override { return std::nullopt; }
+
+  std::string snapshot_target(std::string_view symbol) const override {
+    return "/fapi/v1/depth?symbol=" + std::string(symbol) + "&limit=1000";
+  }
+  std::vector<std::string> resubscribe(std::string_view, const Subscription &) const override { return {}; }
+
+private:
+  static void add(std::vector<ConnectionPlan> &plans, const std::string &path,
+                  const Subscription &subscription, bool quotes, bool trades) {
+    constexpr std::size_t kMaxStreams = 200; // on one connection
+    std::size_t streams = kMaxStreams;
+    for (const std::string &symbol : subscription.symbols) {
+      std::vector<std::string> names;
+      if (quotes && subscription.book)
+        names.push_back(lower(symbol) + "@depth@0ms");
+      if (quotes && subscription.ticker)
+        names.push_back(lower(symbol) + "@bookTicker");
+      if (trades && subscription.trade)
+        names.push_back(lower(symbol) + "@trade");
+      if (names.empty())
+        continue;
+      if (streams + names.size() > kMaxStreams) {
+        plans.push_back({.target = path + "/stream?streams=", .requests = {}, .symbols = {}});
+        streams = 0;
+      }
+      for (const std::string &name : names) {
+        if (streams++ != 0)
+          plans.back().target += '/';
+        plans.back().target += name;
+      }
+      if (quotes && subscription.book)
+        plans.back().symbols.push_back(symbol);
+    }
+  }
+
+  UsdmRule rule_;
+};
+
+} // namespace
+
+std::unique_ptr<Venue> make_usdm() { return std::make_unique<BinanceUsdm>(); }
+
+} // namespace quietcore::binance

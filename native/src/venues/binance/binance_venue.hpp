@@ -1,0 +1,12 @@
+#pragma once
+
+#include "quietcore/venue.hpp"
+
+#include <memory>
+
+namespace quietcore::binance {
+
+/// Binance USD-M futures.
+[[nodiscard]] std::unique_ptr<Venue> make_usdm();
+
+} // namespace quietcore::binance

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "quietcore/venue.hpp"
+
+#include <string_view>
+#include <vector>
+
+namespace quietcore::bybit {
+
+/// All trading instruments of a category, from /v5/market/instruments-info page by page. Throws Error.
+[[nodiscard]] std::vector<Instrument> fetch_instruments(const Fetch &fetch, std::string_view category);
+
+} // namespace quietcore::bybit

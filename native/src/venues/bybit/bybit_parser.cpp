@@ -1,0 +1,262 @@
+#include "bybit_parser.hpp"
+
+#include "../json_fields.hpp"
+
+#include <charconv>
+
+namespace quietcore::bybit {
+namespace {
+
+using json::get_text;
+namespace ondemand = simdjson::ondemand;
+
+constexpr std::size_t kMaxTrades = 1024; // the venue's limit for one message
+
+/// Everything a message may hold, whatever its kind; the topic decides in the end what is used.
+struct Fields {
+  std::string_view topic{};
+  std::string_view type{};
+  std::int64_t ts_ns = 0;
+  std::int64_t cts_ns = 0;
+  bool has_data = false;
+  bool has_bids = false;
+  bool has_asks = false;
+  bool has_u = false;
+  std::uint64_t u = 0;
+  std::uint64_t seq = 0;
+  // answers
+  std::string_view op{};
+  std::string_view ret_msg{};
+  std::string_view req_id{};
+  bool has_success = false;
+  bool success = false;
+  json::Problem problem{};
+};
+
+/// "orderbook.50.BTCUSDT" without its first part is "50.BTCUSDT".
+bool take_prefix(std::string_view &topic, std::string_view prefix) noexcept {
+  if (!topic.starts_with(prefix))
+    return false;
+  topic.remove_prefix(prefix.size());
+  return true;
+}
+
+/// The venue's trade id is a number on spot and a UUID elsewhere.
+std::uint64_t numeric_id(std::string_view id) noexcept {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), value);
+  return error == std::errc() && end == id.data() + id.size() ? value : 0;
+}
+
+class BybitParser final : public Parser {
+public:
+  BybitParser() {
+    bids_.reserve(2048);
+    asks_.reserve(2048);
+    trades_.reserve(kMaxTrades);
+  }
+
+  ParseResult parse(const char *bytes, std::size_t size, MessageSink &sink) noexcept override {
+    ondemand::document document;
+    ondemand::object root;
+    if (const auto error = parser_.iterate(bytes, size, size + kMessagePadding).get(document))
+      return json::refuse(error);
+    if (const auto error = document.get_object().get(root))
+      return json::refuse(error);
+    Fields fields;
+    if (const auto error = read_root(root, fields))
+      return json::refuse(error);
+    if (!json::at_end(document))
+      return {ParseStatus::NotJson, "more after the message's end"};
+    return deliver(fields, sink);
+  }
+
+private:
+  simdjson::error_code read_root(ondemand::object &root, Fields &fields) noexcept {
+    for (auto item : root) {
+      ondemand::field field;
+      if (const auto error = std::move(item).get(field))
+        return error;
+      const std::string_view key = json::text(field.key());
+      ondemand::value &value = field.value();
+      if (key == "topic") {
+        if (!get_text(value, fields.topic))
+          fields.problem.set(ParseStatus::Incomplete, "topic");
+      } else if (key == "type") {
+        if (!get_text(value, fields.type))
+          fields.problem.set(ParseStatus::Incomplete, "type");
+      } else if (key == "ts") {
+        json::get_milliseconds(value, fields.ts_ns, "ts", fields.problem);
+      } else if (key == "cts") {
+        json::get_milliseconds(value, fields.cts_ns, "cts", fields.problem);
+      } else if (key == "data") {
+        fields.has_data = true;
+        if (const auto error = read_data(value, fields))
+          return error;
+      } else if (key == "op") {
+        (void)get_text(value, fields.op);
+      } else if (key == "ret_msg") {
+        (void)get_text(value, fields.ret_msg);
+      } else if (key == "req_id") {
+        (void)get_text(value, fields.req_id);
+      } else if (key == "success") {
+        fields.has_success = value.get_bool().get(fields.success) == simdjson::SUCCESS;
+      }
+    }
+    return simdjson::SUCCESS;
+  }
+
+  simdjson::error_code read_data(ondemand::value &value, Fields &fields) noexcept {
+    ondemand::json_type type{};
+    if (const auto error = value.type().get(type))
+      return error;
+    if (type == ondemand::json_type::array)
+      return read_trades(value, fields);
+    if (type != ondemand::json_type::object)
+      return simdjson::SUCCESS;
+    ondemand::object data;
+    if (const auto error = value.get_object().get(data))
+      return error;
+    for (auto item : data) {
+      ondemand::field field;
+      if (const auto error = std::move(item).get(field))
+        return error;
+      const std::string_view key = json::text(field.key());
+      ondemand::value &inner = field.value();
+      if (key == "b") {
+        fields.has_bids = true;
+        if (const auto error = json::get_levels(inner, bids_, "b", fields.problem))
+          return error;
+      } else if (key == "a") {
+        fields.has_asks = true;
+        if (const auto error = json::get_levels(inner, asks_, "a", fields.problem))
+          return error;
+      } else if (key == "u") {
+        fields.has_u = true;
+        json::get_unsigned(inner, fields.u, "u", fields.problem);
+      } else if (key == "seq") {
+        json::get_unsigned(inner, fields.seq, "seq", fields.problem);
+      }
+    }
+    return simdjson::SUCCESS;
+  }
+
+  simdjson::error_code read_trades(ondemand::value &value, Fields &fields) noexcept {
+    trades_.clear();
+    ondemand::array rows;
+    if (const auto error = value.get_array().get(rows))
+      return error;
+    for (auto row : rows) {
+      ondemand::object object;
+      if (const auto error = row.get_object().get(object)) {
+        if (error != simdjson::INCORRECT_TYPE)
+          return error;
+        fields.problem.set(ParseStatus::Incomplete, "a trade is no object");
+        continue;
+      }
+      RawTrade trade;
+      unsigned seen = 0;
+      for (auto item : object) {
+        ondemand::field field;
+        if (const auto error = std::move(item).get(field))
+          return error;
+        const std::string_view key = json::text(field.key());
+        ondemand::value &inner = field.value();
+        if (key == "p") {
+          ++seen;
+          json::get_decimal(inner, trade.price, "p", fields.problem);
+        } else if (key == "v") {
+          ++seen;
+          json::get_decimal(inner, trade.size, "v", fields.problem);
+        } else if (key == "S") {
+          std::string_view taker;
+          if (!get_text(inner, taker) || (taker != "Buy" && taker != "Sell"))
+            fields.problem.set(ParseStatus::Incomplete, "S");
+          trade.sell = taker == "Sell";
+          ++seen;
+        } else if (key == "i") {
+          std::string_view id;
+          if (get_text(inner, id))
+            trade.id = numeric_id(id);
+        }
+      }
+      if (seen != 3)
+        fields.problem.set(ParseStatus::Incomplete, "p, v or S of a trade");
+      trades_.push_back(trade);
+    }
+    return simdjson::SUCCESS;
+  }
+
+  ParseResult deliver(const Fields &fields, MessageSink &sink) noexcept {
+    std::string_view rest = fields.topic;
+    if (rest.empty())
+      return deliver_answer(fields, sink);
+    const bool book = take_prefix(rest, "orderbook.");
+    if (book || take_prefix(rest, "publicTrade.") || take_prefix(rest, "tickers.")) {
+      if (!fields.has_data)
+        return {ParseStatus::Incomplete, "data is missing"};
+      if (fields.problem.status != ParseStatus::Ok)
+        return {fields.problem.status, fields.problem.detail};
+    } else {
+      return {ParseStatus::Ignored, "another topic"};
+    }
+    if (book)
+      return deliver_book(fields, rest, sink);
+    if (fields.topic.starts_with("publicTrade."))
+      sink.on_trades({rest, fields.ts_ns, trades_});
+    else
+      sink.on_ticker({.symbol = rest, .venue_ns = fields.ts_ns});
+    return {};
+  }
+
+  /// rest: "50.BTCUSDT"
+  ParseResult deliver_book(const Fields &fields, std::string_view rest, MessageSink &sink) noexcept {
+    if (!fields.has_bids || !fields.has_asks || !fields.has_u)
+      return {ParseStatus::Incomplete, "b, a or u is missing"};
+    DepthMessage message;
+    if (fields.type == "snapshot")
+      message.snapshot = true;
+    else if (fields.type != "delta")
+      return {ParseStatus::Incomplete, "type is neither snapshot nor delta"};
+    const char *end = rest.data() + rest.size();
+    const auto [at, error] = std::from_chars(rest.data(), end, message.window);
+    if (error != std::errc() || at == end || *at != '.')
+      return {ParseStatus::Incomplete, "topic has no depth"};
+    message.symbol = {at + 1, static_cast<std::size_t>(end - at - 1)};
+    message.last_id = fields.u;
+    message.sequence = fields.seq;
+    message.venue_ns = fields.ts_ns;
+    message.engine_ns = fields.cts_ns;
+    message.bids = bids_;
+    message.asks = asks_;
+    sink.on_depth(message);
+    return {};
+  }
+
+  static ParseResult deliver_answer(const Fields &fields, MessageSink &sink) noexcept {
+    ControlMessage message;
+    message.id = fields.req_id;
+    message.text = fields.ret_msg;
+    if (fields.op == "pong" || fields.ret_msg == "pong")
+      message.kind = ControlMessage::Kind::Pong;
+    else if (fields.has_success && !fields.success)
+      message.kind = ControlMessage::Kind::Refused;
+    else if (fields.op == "subscribe" && fields.success)
+      message.kind = ControlMessage::Kind::Subscribed;
+    else if (fields.op.empty())
+      return {ParseStatus::Incomplete, "neither topic nor op"};
+    sink.on_control(message);
+    return {};
+  }
+
+  ondemand::parser parser_;
+  std::vector<RawLevel> bids_;
+  std::vector<RawLevel> asks_;
+  std::vector<RawTrade> trades_;
+};
+
+} // namespace
+
+std::unique_ptr<Parser> make_parser() { return std::make_unique<BybitParser>(); }
+
+} // namespace quietcore::bybit

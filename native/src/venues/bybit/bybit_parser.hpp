@@ -1,0 +1,13 @@
+#pragma once
+
+#include "quietcore/market_message.hpp"
+
+#include <memory>
+
+namespace quietcore::bybit {
+
+/// Bybit v5 public streams: orderbook.{depth}.{symbol}, publicTrade.{symbol}, tickers.{symbol}, and the
+/// answers to subscribe and ping. Fields may come in any order, as they do between products.
+[[nodiscard]] std::unique_ptr<Parser> make_parser();
+
+} // namespace quietcore::bybit

@@ -1,0 +1,49 @@
+// The only place that knows which venues there are.
+#include "binance/binance_venue.hpp"
+#include "bybit/bybit_venue.hpp"
+
+#include "quietcore/error.hpp"
+#include "quietcore/venue.hpp"
+
+#include <array>
+
+namespace quietcore {
+namespace {
+
+struct Entry {
+  std::string_view name;
+  std::unique_ptr<Venue> (*make)(); ///< nullptr: a known name that is not built yet
+};
+
+constexpr std::array<Entry, 5> kVenues{{{"bybit-linear", bybit::make_linear},
+                                        {"binance-usdm", binance::make_usdm},
+                                        {"bybit-spot", nullptr},
+                                        {"bybit-inverse", nullptr},
+                                        {"binance-spot", nullptr}}};
+
+} // namespace
+
+std::vector<std::string_view> venue_names() {
+  std::vector<std::string_view> names;
+  for (const Entry &entry : kVenues) {
+    if (entry.make != nullptr)
+      names.push_back(entry.name);
+  }
+  return names;
+}
+
+std::unique_ptr<Venue> make_venue(std::string_view name) {
+  std::string built;
+  for (const std::string_view known : venue_names())
+    built += (built.empty() ? "" : ", ") + std::string(known);
+  for (const Entry &entry : kVenues) {
+    if (entry.name != name)
+      continue;
+    if (entry.make != nullptr)
+      return entry.make();
+    throw Error({.what = "venue not built yet", .where = std::string(name), .expected = built});
+  }
+  throw Error({.what = "unknown venue", .found = std::string(name), .expected = built});
+}
+
+} // namespace quietcore

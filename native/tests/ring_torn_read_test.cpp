@@ -1,0 +1,134 @@
+// Words of one tick must come from one tick. The same hunt without the recheck must find torn ones, or it
+// proves nothing.
+#include "quietcore/ring_reader.hpp"
+
+#include "test_segment.hpp"
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <gtest/gtest.h>
+#include <thread>
+
+namespace quietcore {
+namespace {
+
+using test::MemorySegment;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t kReads = 20'000'000;
+constexpr std::chrono::seconds kAtMost{40};
+
+Tick marked(std::uint64_t n) {
+  const auto value = static_cast<std::int64_t>(n);
+  Tick tick;
+  tick.receive_ns = value;
+  tick.a = value;
+  tick.b = value;
+  tick.c = value;
+  tick.d = value;
+  return tick;
+}
+
+/// Pushes until told to stop.
+class Producer {
+public:
+  explicit Producer(RingWriter &writer)
+      : thread_([this, &writer] {
+          for (std::uint64_t n = 0; !stop_.load(std::memory_order_relaxed); ++n)
+            writer.push(marked(n));
+        }) {}
+  Producer(const Producer &) = delete;
+  Producer &operator=(const Producer &) = delete;
+  ~Producer() {
+    stop_.store(true, std::memory_order_relaxed);
+    thread_.join();
+  }
+
+private:
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+TEST(TornRead, AnAcceptedTickIsWhole) {
+  const MemorySegment segment(8);
+  RingWriter writer(segment.view());
+  RingReader reader(segment.view());
+  const Producer producer(writer);
+  std::uint64_t got = 0;
+  std::uint64_t torn = 0;
+  std::int64_t last = -1;
+  Tick tick;
+  const auto deadline = Clock::now() + kAtMost;
+  while (got + reader.dropped() < kReads && Clock::now() < deadline) {
+    for (int i = 0; i < 1000; ++i) {
+      if (reader.poll(tick) != Poll::Got)
+        continue;
+      ++got;
+      torn += tick.receive_ns != tick.a || tick.b != tick.a || tick.c != tick.a || tick.d != tick.a ? 1U : 0U;
+      ASSERT_GT(tick.a, last);
+      last = tick.a;
+    }
+  }
+  EXPECT_EQ(torn, 0U);
+  EXPECT_GT(got, 1000U);
+}
+
+TEST(TornRead, WithoutTheRecheckItIsFound) {
+  const MemorySegment segment(4);
+  RingWriter writer(segment.view());
+  const Producer producer(writer);
+  std::uint64_t torn = 0;
+  const auto deadline = Clock::now() + kAtMost;
+  for (std::uint64_t n = 0; torn == 0 && Clock::now() < deadline;) {
+    for (int i = 0; i < 1000; ++i, ++n) {
+      std::uint64_t *slot = segment.view().slot(n);
+      const std::uint64_t before = shared(slot[0]).load(std::memory_order_acquire);
+      if (before == 0 || before % 2 != 0)
+        continue;
+      std::array<std::uint64_t, 8> words{};
+      for (std::size_t w = 1; w < words.size(); ++w)
+        words[w] = shared(slot[w]).load(std::memory_order_relaxed);
+      torn += words[2] != words[4] || words[5] != words[4] || words[6] != words[4] || words[7] != words[4]
+                  ? 1U
+                  : 0U;
+    }
+  }
+  EXPECT_GT(torn, 0U) << "the hunt cannot see a torn tick: the test above proves nothing";
+}
+
+TEST(TornRead, ABookIsWholeOrRefused) {
+  const MemorySegment segment(8, 5);
+  RingWriter writer(segment.view());
+  std::atomic<bool> stop{false};
+  std::thread thread([&] {
+    std::array<shm::Level, 5> side{};
+    for (std::int64_t n = 1; !stop.load(std::memory_order_relaxed); ++n) {
+      side.fill({n, n});
+      const auto id = static_cast<std::uint64_t>(n);
+      writer.write_book(0, {.state = shm::State::LIVE, .tick = id, .update_id = id}, side, side);
+    }
+  });
+  const RingReader reader(segment.view());
+  std::uint64_t copies = 0;
+  std::uint64_t torn = 0;
+  const auto deadline = Clock::now() + std::chrono::seconds(20);
+  while (copies < 200'000 && Clock::now() < deadline) {
+    const auto book = reader.book(0);
+    if (!book || book->entry.state != shm::State::LIVE)
+      continue;
+    ++copies;
+    const auto id = static_cast<std::int64_t>(book->entry.update_id);
+    for (const auto &side : {book->bids, book->asks}) {
+      for (const shm::Level &level : side)
+        torn += level.price != id || level.size != id ? 1U : 0U;
+    }
+  }
+  stop.store(true, std::memory_order_relaxed);
+  thread.join();
+  EXPECT_EQ(torn, 0U);
+  EXPECT_GT(copies, 100U);
+}
+
+} // namespace
+} // namespace quietcore

@@ -1,0 +1,134 @@
+#include "quietcore/error.hpp"
+#include "quietcore/venue.hpp"
+
+#include <gtest/gtest.h>
+#include <set>
+
+namespace quietcore {
+namespace {
+
+Subscription many(std::size_t count) {
+  Subscription subscription;
+  for (std::size_t i = 0; i < count; ++i)
+    subscription.symbols.push_back("SYM" + std::to_string(i) + "USDT");
+  return subscription;
+}
+
+std::size_t occurrences(const std::string &text, const std::string &part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1))
+    ++count;
+  return count;
+}
+
+TEST(VenuePlan, BybitSplitsByItsCharacterLimit) {
+  const auto venue = make_venue("bybit-linear");
+  const auto plans = venue->plan(many(700), "stream.bybit.com");
+  std::set<std::string> symbols;
+  std::size_t topics = 0;
+  EXPECT_GT(plans.size(), 1U);
+  for (const ConnectionPlan &plan : plans) {
+    EXPECT_EQ(plan.target, "/v5/public/linear");
+    std::size_t characters = 0;
+    for (std::size_t i = 0; i < plan.requests.size(); ++i) {
+      const std::string &request = plan.requests[i];
+      EXPECT_TRUE(
+          request.starts_with(R"({"req_id":")" + std::to_string(i + 1) + R"(","op":"subscribe","args":[")"));
+      characters += request.size();
+      topics += occurrences(request, "orderbook.50.") + occurrences(request, "publicTrade.") +
+                occurrences(request, "tickers.");
+    }
+    EXPECT_LE(characters - plan.requests.size() * 40, 21'000U);
+    symbols.insert(plan.symbols.begin(), plan.symbols.end());
+  }
+  EXPECT_EQ(symbols.size(), 700U);
+  EXPECT_EQ(topics, 2100U);
+}
+
+TEST(VenuePlan, BybitResubscribesOneBook) {
+  const auto venue = make_venue("bybit-linear");
+  Subscription subscription = many(1);
+  subscription.depth = 200;
+  EXPECT_EQ(venue->resubscribe("BTCUSDT", subscription),
+            (std::vector<std::string>{R"({"op":"unsubscribe","args":["orderbook.200.BTCUSDT"]})",
+                                      R"({"op":"subscribe","args":["orderbook.200.BTCUSDT"]})"}));
+  EXPECT_EQ(venue->snapshot_target("BTCUSDT"), "");
+  EXPECT_EQ(venue->keep_alive()->every, std::chrono::seconds(20));
+}
+
+TEST(VenuePlan, BinanceRoutesAtTheVenueAndNotElsewhere) {
+  const auto venue = make_venue("binance-usdm");
+  const auto local = venue->plan(many(1), "127.0.0.1");
+  ASSERT_EQ(local.size(), 1U);
+  EXPECT_EQ(local[0].target, "/stream?streams=sym0usdt@depth@0ms/sym0usdt@bookTicker/sym0usdt@trade");
+  EXPECT_TRUE(local[0].requests.empty());
+  const auto routed = venue->plan(many(1), "fstream.binance.com");
+  ASSERT_EQ(routed.size(), 2U);
+  EXPECT_EQ(routed[0].target, "/public/stream?streams=sym0usdt@depth@0ms/sym0usdt@bookTicker");
+  EXPECT_EQ(routed[1].target, "/market/stream?streams=sym0usdt@trade");
+  EXPECT_TRUE(routed[1].symbols.empty()) << "no book depends on the trades";
+  EXPECT_EQ(venue->snapshot_target("BTCUSDT"), "/fapi/v1/depth?symbol=BTCUSDT&limit=1000");
+}
+
+TEST(VenuePlan, BinanceKeepsToStreamsPerConnection) {
+  const auto venue = make_venue("binance-usdm");
+  std::size_t streams = 0;
+  for (const ConnectionPlan &plan : venue->plan(many(300), "127.0.0.1")) {
+    const std::size_t here = occurrences(plan.target, "@depth@0ms") +
+                             occurrences(plan.target, "@bookTicker") + occurrences(plan.target, "@trade");
+    EXPECT_LE(here, 200U);
+    streams += here;
+  }
+  EXPECT_EQ(streams, 900U);
+}
+
+TEST(VenueInstruments, BybitReadsAllPages) {
+  const auto venue = make_venue("bybit-linear");
+  std::vector<std::string> targets;
+  const auto instruments = venue->instruments([&](const std::string &target) -> std::string {
+    targets.push_back(target);
+    const auto page = [](const std::string &symbol, const std::string &status, const std::string &next) {
+      return R"({"retCode":0,"result":{"category":"linear","list":[{"symbol":")" + symbol +
+             R"(","status":")" + status +
+             R"(","priceFilter":{"tickSize":"0.10"},"lotSizeFilter":{"qtyStep":"0.001"}}],"nextPageCursor":")" +
+             next + R"("}})";
+    };
+    return targets.size() == 1 ? page("BTCUSDT", "Trading", "a%3D=b") : page("OLDUSDT", "Closed", "");
+  });
+  ASSERT_EQ(targets.size(), 2U);
+  EXPECT_EQ(targets[0], "/v5/market/instruments-info?category=linear&limit=1000");
+  EXPECT_EQ(targets[1], targets[0] + "&cursor=a%253D%3Db");
+  ASSERT_EQ(instruments.size(), 1U);
+  EXPECT_EQ(instruments[0].name, "BTCUSDT");
+  EXPECT_EQ(instruments[0].tick, (Scale{1, 1}));
+  EXPECT_EQ(instruments[0].lot, (Scale{1, 3}));
+}
+
+TEST(VenueInstruments, BinanceReadsFilters) {
+  const auto venue = make_venue("binance-usdm");
+  const auto instruments = venue->instruments([](const std::string &target) -> std::string {
+    EXPECT_EQ(target, "/fapi/v1/exchangeInfo");
+    return R"({"symbols":[
+      {"symbol":"BTCUSDT","status":"TRADING","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.10"},
+        {"filterType":"LOT_SIZE","stepSize":"0.001"},{"filterType":"MAX_NUM_ORDERS","limit":200}]},
+      {"symbol":"GONE","status":"SETTLING","filters":[]}]})";
+  });
+  ASSERT_EQ(instruments.size(), 1U);
+  EXPECT_EQ(instruments[0].tick, (Scale{1, 1}));
+}
+
+TEST(VenueInstruments, WhatIsNotUnderstoodIsRefused) {
+  for (const char *name : {"bybit-linear", "binance-usdm"}) {
+    const auto venue = make_venue(name);
+    for (const char *body :
+         {"", "x", "{}", R"({"retCode":10001,"result":{"list":[]}})", R"({"symbols":[{}]})",
+          R"({"retCode":0,"result":{"list":[{"symbol":"A"}]}})",
+          R"({"symbols":[{"symbol":"A","filters":[]}]})",
+          R"({"symbols":[{"symbol":"A","filters":[{"filterType":"PRICE_FILTER","tickSize":"0"}]}]})"})
+      EXPECT_THROW((void)venue->instruments([&](const std::string &) { return body; }), Error)
+          << name << " " << body;
+  }
+}
+
+} // namespace
+} // namespace quietcore

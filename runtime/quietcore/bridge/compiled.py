@@ -1,0 +1,85 @@
+"""The decorator for compiled functions, and where their machine code is kept between runs.
+
+numba stores a function's code beside its source or where NUMBA_CACHE_DIR says, and looks only at the file
+that defines the function when it decides whether that code is still good: a change in a function that was
+inlined from another file would go unseen. Here the folder's name carries a digest of every compiled
+module's source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numba
+import numba.core.config
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+PACKAGE = Path(__file__).resolve().parent.parent
+COMPILED_PARTS = ("bridge", "strategy", "observe")
+
+
+@cache
+def source_digest() -> str:
+    """Return 16 hexadecimal digits that change with any source file that takes part in compiled code."""
+    digest = hashlib.sha256()
+    for part in COMPILED_PARTS:
+        for path in sorted((PACKAGE / part).glob("*.py")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def cache_directory() -> Path | None:
+    """Return a writable folder for machine code, or None: then everything is compiled anew at each start.
+
+    First of $NUMBA_CACHE_DIR, $CACHE_DIRECTORY (systemd's ``CacheDirectory=``), $XDG_CACHE_HOME/quietcore and
+    ~/.cache/quietcore that can be written.
+    """
+    wishes: list[Path] = []
+    for variable, below in (
+        ("NUMBA_CACHE_DIR", ""),
+        ("CACHE_DIRECTORY", "numba"),
+        ("XDG_CACHE_HOME", "quietcore"),
+    ):
+        value = os.environ.get(variable, "").split(":")[0]
+        if value:
+            wishes.append(Path(value) / below)
+    home = os.environ.get("HOME", "")
+    if home:
+        wishes.append(Path(home) / ".cache" / "quietcore")
+    for wish in wishes:
+        folder = wish / f"quietcore-{source_digest()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    return None
+
+
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile ``function`` at its first call, to code that runs without the GIL; keep it if there is a place.
+
+    Integer arithmetic is 64-bit and wraps. The decorated object is numba's dispatcher.
+    """
+    folder = cache_directory()
+    if folder is None:
+        plain: Callable[P, R] = numba.njit(nogil=True)(function)
+        return plain
+    config: Any = numba.core.config  # its names are made at run time
+    before = config.CACHE_DIR
+    # Set for the decoration alone: code of others in this process keeps its own place.
+    config.CACHE_DIR = str(folder)
+    try:
+        kept: Callable[P, R] = numba.njit(nogil=True, cache=True)(function)
+        return kept
+    finally:
+        config.CACHE_DIR = before

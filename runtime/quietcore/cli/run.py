@@ -1,0 +1,81 @@
+"""The runtime: read ticks, compute signals, send orders, until SIGTERM or Ctrl-C; then a report.
+
+Key and secret come from systemd credentials ($CREDENTIALS_DIRECTORY/api_key, api_secret), elsewhere from the
+files that QUIETCORE_API_KEY_FILE and QUIETCORE_API_SECRET_FILE name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from quietcore.errors import ExitCode, QuietcoreError
+
+DEFAULT_CONFIG = Path("/etc/quietcore/runtime.toml")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"({DEFAULT_CONFIG})"
+    )
+    where = "($RUNTIME_DIRECTORY or /run/quietcore, runtime.json)"
+    parser.add_argument("--status", type=Path, metavar="FILE", help=where)
+    parser.add_argument("--seconds", type=float, metavar="SECONDS", help="end by itself after so long")
+    parser.add_argument("--json", action="store_true", help="the final report as one JSON object, no tables")
+    parser.add_argument("--check", action="store_true", help="validate the configuration and end")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until told to stop."""
+    from quietcore import config
+
+    settings = config.load(arguments.config)
+    if arguments.check:
+        print(f"{arguments.config}: valid")
+        return ExitCode.OK
+    if sys.platform != "linux":
+        raise QuietcoreError(
+            "the runtime needs shared memory and pinned threads", found=sys.platform, expected="Linux"
+        )
+    if arguments.seconds is not None and not 0 < arguments.seconds < float("inf"):
+        raise QuietcoreError("bad option", where="--seconds", found=arguments.seconds, expected="more than 0")
+    credentials = config.credentials()
+    # Read when libraries are loaded. Each of their threads would have a stack and a heap to be locked: linear
+    # algebra is not used here, and the loop's pool only looks up names.
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "UV_THREADPOOL_SIZE"):
+        os.environ.setdefault(variable, "1")
+
+    import uvloop
+
+    from quietcore.execution.runtime import Runtime
+    from quietcore.observe.status import default_path
+
+    def warn(line: str) -> None:
+        print(f"quietcore run: warning: {line}", file=sys.stderr, flush=True)
+
+    async def main() -> dict[str, object]:
+        runtime = Runtime(
+            settings,
+            credentials,
+            where=arguments.config,
+            status_path=arguments.status or default_path(),
+            seconds=arguments.seconds,
+            warn=warn,
+        )
+        return await runtime.run()
+
+    status = uvloop.run(main())
+    if arguments.json:
+        json.dump(status, sys.stdout)
+        print()
+    else:
+        from rich.console import Console
+
+        from quietcore.observe.report import whole
+
+        Console(width=None if sys.stdout.isatty() else 100).print(whole(status))
+    return ExitCode.OK

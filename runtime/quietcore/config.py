@@ -1,0 +1,186 @@
+"""The runtime's configuration: TOML, validated before anything starts; credentials are never in it."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tomllib
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quietcore.errors import QuietcoreError
+from quietcore.venues.interface import Credentials
+
+MODES = ("sim",)
+MODES_TO_COME = ("paper", "testnet", "live")
+WAITS = ("nap", "spin")
+
+
+class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """[venue]: where orders go. Scheme and host only; the venue's module adds its paths."""
+
+    name: str
+    rest: str
+    private_websocket: str
+    tls_ca: str = ""
+
+
+class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """[strategy]: spans of the two averages, in quotes."""
+
+    fast: int = 20
+    slow: int = 80
+
+
+class RiskConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """[risk]: sizes as decimal strings in the instrument's unit; the band as a share of the mid price."""
+
+    order_size: str
+    max_position: str
+    max_open_orders: int = 4
+    max_order_rate: int = 10
+    price_band: float = 0.01
+
+
+class RuntimeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The whole file."""
+
+    mode: str
+    feed: str
+    venue: VenueConfig
+    risk: RiskConfig
+    strategy: StrategyConfig = StrategyConfig()
+    symbol: str = ""
+    wait: str = "nap"
+    plan: str = "/etc/quietcore/plan.json"
+    strategy_cpu: str | int = "plan"
+    gateway_cpu: str | int = "plan"
+
+
+def load(path: Path) -> RuntimeConfig:
+    """Read and validate; every fault names file, key and expectation (exit 2)."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise QuietcoreError(
+            "configuration is missing", where=str(path), remedy="name another with --config"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise QuietcoreError("configuration cannot be read", where=str(path), found=str(error)) from error
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise QuietcoreError("configuration is not TOML", where=str(path), found=str(error)) from error
+    try:
+        config = msgspec.convert(data, RuntimeConfig, strict=True)
+    except msgspec.ValidationError as error:
+        raise explain(path, str(error)) from error
+    check(path, config)
+    return config
+
+
+def explain(path: Path, message: str) -> QuietcoreError:
+    """Turn msgspec's message into one that names file, key and expectation."""
+    text, _, place = message.partition(" - at `$")
+    table = place.rstrip("`").lstrip(".")
+    if match := re.fullmatch(r"Object contains unknown field `(.*)`", text):
+        key = f"{table}.{match[1]}" if table else match[1]
+        kinds: dict[str, Any] = {
+            "": RuntimeConfig,
+            "venue": VenueConfig,
+            "strategy": StrategyConfig,
+            "risk": RiskConfig,
+        }
+        kind = kinds[table]
+        return QuietcoreError(
+            "unknown key", where=f"{path}: {key}", expected=f"one of {', '.join(kind.__struct_fields__)}"
+        )
+    if match := re.fullmatch(r"Object missing required field `(.*)`", text):
+        key = f"{table}.{match[1]}" if table else match[1]
+        return QuietcoreError("missing key", where=f"{path}: {key}", remedy="add it")
+    if match := re.fullmatch(r"Expected `(.*)`, got `(.*)`", text):
+        expected = match[1].replace("object", "table")
+        return QuietcoreError("wrong type", where=f"{path}: {table}", found=match[2], expected=expected)
+    return QuietcoreError("bad value", where=f"{path}: {table}", found=text)
+
+
+def check(path: Path, config: RuntimeConfig) -> None:
+    """Raise where a value of the right type is not a possible one."""
+
+    def demand(holds: bool, key: str, found: object, expected: str) -> None:
+        if not holds:
+            raise QuietcoreError("bad value", where=f"{path}: {key}", found=repr(found), expected=expected)
+
+    if config.mode in MODES_TO_COME:
+        raise QuietcoreError(
+            "mode is not built yet",
+            where=f"{path}: mode",
+            found=repr(config.mode),
+            expected=" or ".join(MODES),
+        )
+    demand(config.mode in MODES, "mode", config.mode, " or ".join(MODES))
+    demand(config.wait in WAITS, "wait", config.wait, " or ".join(WAITS))
+    demand(bool(config.feed), "feed", config.feed, "a feed's name")
+    for key in ("strategy_cpu", "gateway_cpu"):
+        wish = getattr(config, key)
+        fits = wish == "plan" or (isinstance(wish, int) and -1 <= wish < 8192)
+        demand(fits, key, wish, '"plan", a CPU number, or -1')
+    schemes = {"rest": ("http://", "https://"), "private_websocket": ("ws://", "wss://")}
+    for key, allowed in schemes.items():
+        url = getattr(config.venue, key)
+        host = url.partition("://")[2]
+        fits = url.startswith(allowed) and bool(host.rstrip("/")) and "/" not in host.rstrip("/")
+        demand(fits, f"venue.{key}", url, f"{' or '.join(allowed)} and a host, without a path")
+    fast, slow = config.strategy.fast, config.strategy.slow
+    demand(1 <= fast < slow <= 1_000_000, "strategy.fast", fast, f"1 to strategy.slow ({slow}) less 1")
+    risk = config.risk
+    for key in ("order_size", "max_position"):
+        value = getattr(risk, key)
+        demand(is_positive(value), f"risk.{key}", value, "a positive decimal number")
+    fits = Decimal(risk.order_size) <= Decimal(risk.max_position)
+    demand(fits, "risk.order_size", risk.order_size, f"at most risk.max_position ({risk.max_position})")
+    demand(1 <= risk.max_open_orders <= 1000, "risk.max_open_orders", risk.max_open_orders, "1 to 1000")
+    demand(1 <= risk.max_order_rate <= 1000, "risk.max_order_rate", risk.max_order_rate, "1 to 1000 a second")
+    band = risk.price_band
+    demand(math.isfinite(band) and 0 < band < 1, "risk.price_band", band, "above 0 and below 1")
+
+
+def is_positive(text: str) -> bool:
+    """Return whether ``text`` is a positive, finite decimal number."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return False
+    return value.is_finite() and value > 0
+
+
+def credentials(environment: os._Environ[str] | dict[str, str] = os.environ) -> Credentials:
+    """Read the API key and secret: systemd's credentials, else the files that the environment names.
+
+    Neither value appears in an error.
+    """
+    folder = environment.get("CREDENTIALS_DIRECTORY", "")
+    values = []
+    for name in ("api_key", "api_secret"):
+        variable = f"QUIETCORE_{name.upper()}_FILE"
+        path = Path(folder) / name if folder else Path(environment.get(variable, ""))
+        if folder and not path.exists() and environment.get(variable):
+            path = Path(environment[variable])
+        remedy = f"systemd: LoadCredential={name}:FILE; elsewhere: {variable}=FILE"
+        if path == Path():
+            raise QuietcoreError("no credential", where=name, remedy=remedy)
+        try:
+            value = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            found = error.strerror if isinstance(error, OSError) else "not ASCII"
+            raise QuietcoreError(
+                "credential cannot be read", where=f"{name}: {path}", found=found, remedy=remedy
+            ) from None
+        if not value:
+            raise QuietcoreError("credential is empty", where=f"{name}: {path}", remedy=remedy)
+        values.append(value)
+    return Credentials(values[0], values[1].encode())

@@ -1,0 +1,1 @@
+"""From intent to fill: the gateway, its orders, and what the process asks of the kernel."""

@@ -1,0 +1,267 @@
+"""The gateway: takes intents, sends orders, hears of their fate or asks for it, cancels at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Coroutine
+from typing import Any
+
+from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.execution.orders import Order, OrderLedger
+from quietcore.execution.process import Warn
+from quietcore.observe.histogram import Histogram
+from quietcore.strategy.account import Account
+from quietcore.strategy.intents import PLACE, Intent, IntentRing
+from quietcore.venues.interface import (
+    Fill,
+    OrderUpdate,
+    OrderVenue,
+    RefusedError,
+    StreamDown,
+    StreamUp,
+    UncertainError,
+)
+
+ASK_FIRST_SECONDS = 0.05
+ASK_MOST_SECONDS = 1.0
+# Beyond the venue's own lifetime of a request: then an order it does not know never arrived.
+LIFETIME_MARGIN_SECONDS = 1.0
+TURN = 64  # intents taken before others get the loop
+
+
+class Gateway:
+    """Runs on the main thread's loop. ``open``, ``run`` until stopped, ``close``."""
+
+    def __init__(
+        self,
+        venue: OrderVenue,
+        ledger: OrderLedger,
+        intents: IntentRing,
+        account: Account,
+        *,
+        spin: bool,
+        warn: Warn,
+    ) -> None:
+        self.venue = venue
+        self.ledger = ledger
+        self.signal_sent = Histogram()
+        self.stream_losses = 0
+        self._intents, self._account = intents, account
+        self._spin, self._warn = spin, warn
+        self._event = -1 if spin else os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stream: asyncio.Task[None] | None = None
+        self._stream_up = asyncio.Event()
+        self._trading = False
+        self._stopping = False
+        self._last_refusal = ""
+
+    @property
+    def event(self) -> int:
+        """The eventfd that wakes this gateway, -1 where it polls."""
+        return self._event
+
+    # life
+
+    async def open(self, seconds: float) -> None:
+        """Connect the private stream and begin to take intents; raise where it is not up in time."""
+        self._stream = asyncio.create_task(self._listen())
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stream_up.wait()
+        except TimeoutError:
+            raise QuietcoreError(
+                "private stream does not come up",
+                where=self.venue.name,
+                found=self._last_refusal or f"nothing within {seconds:g} s",
+                remedy="check venue.private_websocket, the key, and this host's clock",
+                code=ExitCode.UNKNOWN,
+            ) from None
+        loop = asyncio.get_running_loop()
+        if self._spin:
+            loop.call_soon(self._poll)
+        else:
+            loop.add_reader(self._event, self._woken)
+
+    def trade(self) -> None:
+        """Allow orders from now on, whenever the private stream is up."""
+        self._trading = True
+        self._say_ready()
+
+    async def close(self, seconds: float) -> None:
+        """Send nothing new, take what is left in the ring, cancel what is open, wait at most ``seconds``.
+
+        Call it when the loop has ended. Orders whose fate is still not known then are named in a warning.
+        """
+        self._stopping = True
+        self._account.ready(False)
+        if self._event >= 0:
+            asyncio.get_running_loop().remove_reader(self._event)
+        self._drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.ledger.open():
+                    for order in self.ledger.open():
+                        if not order.cancel_wanted:
+                            self._start(self._cancel(order))
+                    # Fates arrive by the stream; looking again is cheaper than missing one.
+                    await asyncio.sleep(0.005)
+        for order in self.ledger.open():
+            self._warn(
+                f"order {order.client_id} is {order.state.value}: look at the venue before the next start"
+            )
+        tasks = [*self._tasks] if self._stream is None else [*self._tasks, self._stream]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.venue.close()
+        if self._event >= 0:
+            os.close(self._event)
+            self._event = -1
+
+    # intents
+
+    def _woken(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._event)
+        self._drain()
+
+    def _poll(self) -> None:
+        if self._stopping:
+            return
+        self._drain(TURN)
+        asyncio.get_running_loop().call_soon(self._poll)
+
+    def _drain(self, most: int = 1 << 30) -> None:
+        for _ in range(most):
+            intent = self._intents.take()
+            if intent is None:
+                return
+            self._take(intent)
+
+    def _take(self, intent: Intent) -> None:
+        if intent.kind == PLACE:
+            order = self.ledger.create(intent)
+            if self._stopping or not self._stream_up.is_set():
+                self.ledger.withheld(order)
+            else:
+                self.ledger.sent(order)
+                self._start(self._place(order))
+        else:
+            for order in self.ledger.open():
+                if not order.cancel_wanted:
+                    self._start(self._cancel(order))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._warn(f"gateway: {error!r}")
+
+    # requests
+
+    async def _place(self, order: Order) -> None:
+        written_ns = 0
+        try:
+            sent = await self.venue.place(self.ledger.request(order))
+            written_ns = sent.written_ns
+            self.ledger.acknowledged(order, sent.order_id)
+        except RefusedError as error:
+            written_ns = error.written_ns
+            self.ledger.rejected(order, str(error))
+        except UncertainError as error:
+            written_ns = error.written_ns
+            self.ledger.uncertain(order, str(error))
+        if written_ns:
+            self.signal_sent.record(written_ns - order.intent.signal_ns)
+        await self._settle(order)
+
+    async def _cancel(self, order: Order) -> None:
+        order.cancel_wanted = True
+        delay = ASK_FIRST_SECONDS
+        while not order.state.final:
+            try:
+                await self.venue.cancel(self.ledger.symbol, order.client_id)
+            except (RefusedError, UncertainError):
+                # Not there (any more, or yet), or unheard: the order's own state tells what to do.
+                await self._ask(order)
+            else:
+                # Accepted; the fate comes by the stream. Not heard of: cancel again, which does no harm.
+                await asyncio.sleep(delay)
+                await self._ask(order)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, ASK_MOST_SECONDS)
+
+    async def _ask(self, order: Order) -> bool:
+        """Take the venue's view of an order; False where it gave none."""
+        if order.state.final:
+            return True
+        try:
+            update = await self.venue.query(self.ledger.symbol, order.client_id)
+        except UncertainError:
+            return False
+        if update is None:
+            return False
+        self.ledger.apply(update)
+        return True
+
+    async def _settle(self, order: Order) -> None:
+        """Ask about an order until somebody knows. It is never sent again.
+
+        What the venue still does not know when the request's lifetime is over can no longer arrive.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.venue.request_lifetime + LIFETIME_MARGIN_SECONDS
+        delay = ASK_FIRST_SECONDS
+        while order.unknown:
+            try:
+                update = await self.venue.query(self.ledger.symbol, order.client_id)
+            except UncertainError:
+                pass
+            else:
+                if update is not None:
+                    self.ledger.apply(update)
+                    return
+                if loop.time() >= deadline:
+                    self.ledger.rejected(order, "never arrived")
+                    return
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, ASK_MOST_SECONDS)
+
+    # fates
+
+    async def _listen(self) -> None:
+        async for event in self.venue.events():
+            if isinstance(event, Fill):
+                self.ledger.fill(event)
+            elif isinstance(event, OrderUpdate):
+                self.ledger.apply(event)
+            elif isinstance(event, StreamUp):
+                self._stream_up.set()
+                # What happened while the stream was down is not in it.
+                for order in self.ledger.open():
+                    self._start(self._look(order))
+                self._say_ready()
+            elif isinstance(event, StreamDown):
+                self._last_refusal = event.reason
+                if self._stream_up.is_set():
+                    self.stream_losses += 1
+                    self._stream_up.clear()
+                    self._say_ready()
+                    if not self._stopping:
+                        self._warn(f"private stream lost ({event.reason}): no orders until it is back")
+
+    async def _look(self, order: Order) -> None:
+        delay = ASK_FIRST_SECONDS
+        while not await self._ask(order) and not order.unknown:
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, ASK_MOST_SECONDS)
+
+    def _say_ready(self) -> None:
+        self._account.ready(self._trading and self._stream_up.is_set() and not self._stopping)

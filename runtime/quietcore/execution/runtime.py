@@ -1,0 +1,330 @@
+"""The runtime: puts feed, strategy thread and gateway together, and takes them apart within two seconds.
+
+Order of the start: everything is compiled, threads get their small stacks, memory is touched and locked, the
+private stream is up; only then READY, and only then may an order go out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import secrets
+import signal
+import time
+from collections.abc import Coroutine
+from dataclasses import asdict
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quietcore.bridge.scale import Step
+from quietcore.bridge.segment import Segment, attach
+from quietcore.config import RuntimeConfig
+from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.execution import process
+from quietcore.execution.gateway import Gateway
+from quietcore.execution.orders import OrderLedger
+from quietcore.observe import status as status_file
+from quietcore.observe.histogram import Histogram
+from quietcore.strategy.account import Account
+from quietcore.strategy.crossing import crossing
+from quietcore.strategy.intents import IntentRing
+from quietcore.strategy.risk import LIMITS
+from quietcore.strategy.thread import StrategyThread
+from quietcore.strategy.workspace import Workspace
+from quietcore.venues.interface import Credentials, Endpoints, Instrument
+from quietcore.venues.registry import order_venue
+
+FEED_TIMEOUT_SECONDS = 30.0
+STREAM_TIMEOUT_SECONDS = 15.0
+STATUS_SECONDS = 1.0
+PICTURE_POLL_SECONDS = 0.001
+PICTURE_TIMEOUT_SECONDS = 0.5
+JOIN_SECONDS = 0.5
+CLOSE_SECONDS = 1.2  # with the join and the report, below two seconds
+
+
+def run_id() -> str:
+    """Return a prefix for client ids that no other run has: start time and chance, 18 characters."""
+    return f"q{int(time.time()):08x}{secrets.token_hex(4)}"
+
+
+class Runtime:
+    """One run. ``await run()`` returns the final status."""
+
+    def __init__(
+        self,
+        config: RuntimeConfig,
+        credentials: Credentials,
+        *,
+        where: Path,
+        status_path: Path | None,
+        seconds: float | None,
+        warn: process.Warn,
+    ) -> None:
+        self.config = config
+        self.warnings: list[str] = []
+        self._credentials = credentials
+        self._where = where
+        self._status_path = status_path
+        self._seconds = seconds
+        self._print = warn
+        self._stop = asyncio.Event()
+        self._faults: dict[int, tuple[int, int]] = {}
+        self._locked_kib = 0
+        self._started = time.time()
+
+    def warn(self, line: str) -> None:
+        """Keep a warning for the status, and print it."""
+        self.warnings.append(line)
+        self._print(line)
+
+    async def run(self) -> dict[str, Any]:
+        """Start, run until SIGTERM, SIGINT, the time limit or an error, stop; return the final status."""
+        loop = asyncio.get_running_loop()
+        # Until here nothing is sent: a signal during it simply ends the process.
+        self._prepare(loop)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            if await self._until_stopped(self._connect()):
+                self._take_off()
+                await self._watch()
+        finally:
+            process.notify("STOPPING=1")
+            final = await self._end()
+        if self.thread.error is not None:
+            raise self.thread.error
+        return final
+
+    # the start
+
+    def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Attach, make and compile everything; nothing is sent."""
+        config, risk = self.config, self.config.risk
+        plan = Path(config.plan)
+        strategy_cpu = process.planned_cpu(config.strategy_cpu, "strategy", plan)
+        gateway_cpu = process.planned_cpu(config.gateway_cpu, "gateway", plan)
+        endpoints = Endpoints(config.venue.rest, config.venue.private_websocket, config.venue.tls_ca)
+        venue = order_venue(config.venue.name, endpoints, self._credentials, f"{self._where}: venue.name")
+        # First of all, so that threads made by libraries inherit it.
+        process.name_thread("gateway")
+        process.one_heap()
+        self.gateway_pinned = process.pin(gateway_cpu, "gateway thread", self.warn)
+        segment = attach(config.feed, FEED_TIMEOUT_SECONDS)
+        symbol = segment.symbol(config.symbol) if config.symbol else first_symbol(segment)
+        self.symbol = symbol
+        self.tick = Step(symbol.tick_mantissa, symbol.tick_exponent)
+        self.lot = Step(symbol.lot_mantissa, symbol.lot_exponent)
+        spin = config.wait == "spin"
+        limits = np.zeros(1, dtype=LIMITS)
+        limits[0] = (self._lots("max_position"), risk.max_open_orders, risk.max_order_rate, risk.price_band)
+        self.account, intents = Account(), IntentRing()
+        self.ledger = OrderLedger(run_id(), symbol.name, self.tick, self.lot, self.account)
+        self.gateway = Gateway(venue, self.ledger, intents, self.account, spin=spin, warn=self.warn)
+        self.strategy = crossing(config.strategy.fast, config.strategy.slow, self._lots("order_size"))
+        self.thread = StrategyThread(
+            segment,
+            symbol,
+            self.strategy,
+            limits,
+            self.account,
+            intents,
+            event=self.gateway.event,
+            cpu=strategy_cpu,
+            spin=spin,
+            warn=self.warn,
+            ended=lambda: self._wake(loop),
+        )
+        self.thread.compile()
+        warm_up(intents)
+
+    async def _connect(self) -> None:
+        """Reach the venue, compare its rules with the feed's and with ours, bring the private stream up."""
+        venue = self.gateway.venue
+        await venue.open()
+        self._check_steps(await venue.instrument(self.symbol.name))
+        await self.gateway.open(STREAM_TIMEOUT_SECONDS)
+
+    async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do ``work``; False where the runtime was stopped before it was done."""
+        task, stop = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        await asyncio.wait((task, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            return False
+        await task
+        return True
+
+    def _take_off(self) -> None:
+        """Start the loop, lock memory, say READY, allow orders."""
+        self.thread.start()
+        gc.collect()
+        gc.freeze()
+        self._locked_kib = process.lock_memory(self.warn)
+        self._faults = {info.tid: (info.minor_faults, info.major_faults) for info in process.threads()}
+        self.gateway.trade()
+        config = self.config
+        process.notify(
+            f"READY=1\nSTATUS=trading {self.symbol.name} of feed {config.feed}, mode {config.mode}"
+        )
+
+    def _lots(self, key: str) -> int:
+        try:
+            return self.lot.steps(Decimal(getattr(self.config.risk, key)), key)
+        except QuietcoreError as error:
+            raise QuietcoreError(
+                "size is no multiple of the lot",
+                where=f"{self._where}: risk.{key}",
+                found=error.found,
+                expected=error.expected,
+            ) from error
+
+    def _check_steps(self, rules: Instrument) -> None:
+        """Raise where what the feed counts in cannot be ordered at the venue."""
+        steps = (("tick", rules.tick_size, self.tick.value), ("lot", rules.lot_size, self.lot.value))
+        for name, step, ours in steps:
+            if ours % step:
+                raise QuietcoreError(
+                    f"feed and venue disagree about the {name} size",
+                    where=rules.symbol,
+                    found=f"{ours} in the feed",
+                    expected=f"a multiple of the venue's {step}",
+                    remedy="let feed and runtime use the same venue",
+                )
+        size = Decimal(self.config.risk.order_size)
+        if not rules.min_quantity <= size <= rules.max_quantity:
+            raise QuietcoreError(
+                "order size outside the venue's limits",
+                where=f"{self._where}: risk.order_size",
+                found=size,
+                expected=f"{rules.min_quantity} to {rules.max_quantity}",
+            )
+
+    # running
+
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called in the strategy's thread when it has ended by itself."""
+        if not self.thread.stopping:
+            loop.call_soon_threadsafe(self._stop.set)
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        end = None if self._seconds is None else loop.time() + self._seconds
+        watchdog = "WATCHDOG_USEC" in os.environ
+        while not self._stop.is_set():
+            left = STATUS_SECONDS if end is None else min(STATUS_SECONDS, end - loop.time())
+            if left <= 0:
+                return
+            try:
+                async with asyncio.timeout(left):
+                    await self._stop.wait()
+            except TimeoutError:
+                self.thread.leave_if_replaced()
+                picture = await self._picture()
+                if picture is not None:
+                    self._write(self._status(picture, final=False))
+                    # Only a loop that answers counts as alive.
+                    if watchdog:
+                        process.notify("WATCHDOG=1")
+
+    async def _picture(self) -> Workspace | None:
+        """Return a consistent copy of the loop's memory, None where the loop does not answer in time."""
+        self.thread.want_picture()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PICTURE_TIMEOUT_SECONDS
+        # The loop has no way to wake this one, and shall have none.
+        while (picture := self.thread.picture()) is None and loop.time() < end:  # noqa: ASYNC110
+            await asyncio.sleep(PICTURE_POLL_SECONDS)
+        return picture
+
+    async def _end(self) -> dict[str, Any]:
+        """Stop the loop, drain, cancel, join, report."""
+        threads = self._threads()  # while the strategy's is still there
+        self.account.ready(False)
+        self.thread.stop()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + JOIN_SECONDS
+        while self.thread.alive and loop.time() < end:  # noqa: ASYNC110 -- a thread, and it ends once
+            await asyncio.sleep(PICTURE_POLL_SECONDS)
+        joined = self.thread.join(0)
+        if not joined:
+            self.warn("strategy thread does not stop: its last figures are missing")
+        await self.gateway.close(CLOSE_SECONDS)
+        status = self._status(self.thread.workspace, final=True)
+        status["threads"] = threads
+        self._write(status)
+        return status
+
+    # reporting
+
+    def _threads(self) -> list[dict[str, Any]]:
+        threads = []
+        for info in process.threads():
+            minor, major = self._faults.get(info.tid, (info.minor_faults, info.major_faults))
+            entry = info._asdict()
+            entry["minor_faults"] -= minor
+            entry["major_faults"] -= major
+            threads.append(entry)
+        return threads
+
+    def _status(self, picture: Workspace, *, final: bool) -> dict[str, Any]:
+        orders = asdict(self.ledger.counts)
+        orders["open"] = len(self.ledger.open())
+        segment = self.thread.segment
+        return status_file.compose(
+            status_file.loop_part(segment, picture, self.symbol.name, final=final),
+            orders,
+            self.gateway.signal_sent,
+            final=final,
+            mode=self.config.mode,
+            symbol=self.symbol.name,
+            position=self.ledger.lot.text(self.account.position),
+            strategy={"name": self.strategy.name, **self.strategy.figures(picture.state)},
+            feed_state={
+                "heartbeat_age_ns": segment.heartbeat_age_ns(),
+                "closed": segment.closed,
+                "attachments": self.thread.attachments,
+            },
+            stream_losses=self.gateway.stream_losses,
+            wait=self.config.wait,
+            pid=os.getpid(),
+            started=self._started,
+            written=time.time(),
+            memory={"locked_kib": self._locked_kib},
+            pinned={"strategy": self.thread.pinned, "gateway": self.gateway_pinned},
+            threads=self._threads(),
+            warnings=self.warnings,
+        )
+
+    def _write(self, status: dict[str, Any]) -> None:
+        if self._status_path is None:
+            return
+        try:
+            status_file.write(self._status_path, status)
+        except QuietcoreError as error:
+            self._status_path = None
+            self.warn(str(error))
+
+
+def first_symbol(segment: Segment) -> Any:
+    """Return the directory's first entry."""
+    if not segment.symbols:
+        raise QuietcoreError(
+            "feed has no symbol",
+            where=str(segment.path),
+            remedy="correct its configuration",
+            code=ExitCode.UNKNOWN,
+        )
+    return segment.symbols[0]
+
+
+def warm_up(intents: IntentRing) -> None:
+    """Compile what the gateway calls; nothing may be compiled once the runtime is ready."""
+    intents.take()
+    Histogram().record(1)

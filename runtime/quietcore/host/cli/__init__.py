@@ -1,0 +1,1 @@
+"""The host's commands: plan, apply, audit, revert. Standard library only."""

@@ -1,0 +1,31 @@
+"""Bring about what the roles promised in /etc/quietcore/host.d: live values, files, boot parameters.
+
+Each target's previous value goes into /var/lib/quietcore/journal.jsonl before it is first changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..converge import apply_all
+from ..machine import Machine
+from .outcome import print_outcome
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument(
+        "--root", type=Path, default=Path("/"), metavar="FOLDER", help="work on a copied tree instead of /"
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="only values of the running kernel and units, no files"
+    )
+    parser.add_argument("--check", action="store_true", help="only tell what would be changed")
+    parser.add_argument("--json", action="store_true", help="the outcome as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Apply, print what was changed, return the exit code."""
+    outcome = apply_all(Machine(arguments.root), live_only=arguments.live, check=arguments.check)
+    return print_outcome(outcome, arguments.json, arguments.check)

@@ -1,0 +1,365 @@
+"""Bring a host to what was promised, or back: the one place that changes anything.
+
+Order: the promise itself (so that a run that is cut off is finished by the next one, or by the service at
+boot),
+files composed of several roles, values that are promised no longer, live values. Each target's previous value
+is
+in the journal, on disk, before it is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ExitCode, QuietcoreError
+from . import boot_loader
+from .composed import SHARED, menu_lags, still_running, wanted_files, words_in
+from .findings import Finding, Verdict
+from .journal import Entry, Journal
+from .kinds import Change, Context, kind_of
+from .kinds.huge_pages import compact
+from .kinds.interrupts import read_interrupts
+from .kinds.sysctl import check_exclusive
+from .machine import AbsentError, Machine, UnreadableError, exclusive
+from .settings import Setting, desired_path, dump_settings, load_desired, parse_settings
+from .targets import read_target, same, write_target
+from .units import systemctl
+
+
+@dataclass
+class Outcome:
+    """What a run changed (or would change), how the settings stand now, and what is left to say."""
+
+    changes: list[Change] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    reboot_required: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was (or would be) changed."""
+        return bool(self.changes)
+
+
+def complete(role: str, values: Any, machine: Machine, where: str) -> tuple[Setting, ...]:
+    """Parse and check a role's settings: what can never be right is refused here. Raises QuietcoreError."""
+    settings = tuple(kind_of(setting).complete(setting) for setting in parse_settings(role, values, where))
+    for setting in settings:
+        kind_of(setting).check(setting, machine)
+    return settings
+
+
+def promise(
+    machine: Machine, role: str, values: Any, check: bool = False, where: str = "settings"
+) -> Outcome:
+    """Record what a role promises and bring it about; `check` only tells what that would change.
+
+    Raises QuietcoreError before anything is changed where a setting can never be right.
+    """
+    desired = load_desired(machine)
+    settings = complete(role, values, machine, where)
+    before = desired.get(role, ())
+    desired[role] = settings
+    if not settings:
+        del desired[role]
+    _check_together(desired)
+    context = Context(machine, desired)
+    if check:
+        return _converge(context, {role: (before, settings)}, Dry())
+    with exclusive(machine):
+        return _converge(context, {role: (before, settings)}, Real(context))
+
+
+def apply_all(machine: Machine, live_only: bool = False, check: bool = False) -> Outcome:
+    """Bring about everything that was promised; `live_only` leaves files and the boot loader alone."""
+    desired = load_desired(machine)
+    for settings in desired.values():
+        for setting in settings:
+            kind_of(setting).check(setting, machine)
+    context = Context(machine, desired)
+    roles = {role: (settings, settings) for role, settings in desired.items()}
+    if check:
+        return _converge(context, roles, Dry(), live_only)
+    with exclusive(machine):
+        return _converge(context, roles, Real(context), live_only)
+
+
+def revert(machine: Machine, roles: Sequence[str] | None = None, check: bool = False) -> Outcome:
+    """Put back what was there before Quietcore's first change, for some roles or (None) for all.
+
+    Raises QuietcoreError for a role that has promised and changed nothing.
+    """
+    desired = load_desired(machine)
+    journal = Journal(machine)
+    known = set(desired) | {entry.role for entry in journal.open_targets().values()} - {SHARED}
+    chosen = sorted(known) if roles is None else list(roles)
+    left = {role: settings for role, settings in desired.items() if role not in chosen}
+    context = Context(machine, left)
+    gone: dict[str, tuple[tuple[Setting, ...], tuple[Setting, ...]]] = {
+        role: (desired.get(role, ()), ()) for role in chosen
+    }
+    if check:
+        return _converge(context, gone, Dry())
+    with exclusive(machine):
+        return _converge(context, gone, Real(context))
+
+
+class Dry:
+    """Changes nothing: what check mode works with."""
+
+    real = False
+
+    def desired_file(self, role: str, content: str | None) -> None:
+        """Leave the promise as it is."""
+
+    def change(self, role: str, change: Change) -> None:
+        """Leave the target as it is."""
+
+    def put_back(self, change: Change) -> None:
+        """Leave the target as it is."""
+
+    def close(self, entry: Entry) -> None:
+        """Leave the journal as it is."""
+
+    def menu(self) -> None:
+        """Leave GRUB's menu as it is."""
+
+    def reload_units(self) -> None:
+        """Leave systemd as it is."""
+
+
+class Real(Dry):
+    """Changes the host: journal first."""
+
+    real = True
+
+    def __init__(self, context: Context) -> None:
+        self._machine, self._journal = context.machine, context.journal
+
+    def desired_file(self, role: str, content: str | None) -> None:
+        """Write or remove a role's promise."""
+        write_target(
+            self._machine,
+            f"file:{desired_path(role)}",
+            None if content is None else {"content": content, "mode": "0644"},
+        )
+
+    def change(self, role: str, change: Change) -> None:
+        """Write a target, its previous value being on disk."""
+        if change.target.startswith("file:") or change.target not in self._journal.open_targets():
+            self._journal.append([("change", role, change.target, change.previous, change.new)])
+        write_target(self._machine, change.target, change.new)
+        if "/hugepages-" in change.target and read_target(self._machine, change.target) != change.new:
+            compact(self._machine)
+            write_target(self._machine, change.target, change.new)
+
+    def put_back(self, change: Change) -> None:
+        """Write a target's original value; its journal entry stays open until `close`."""
+        write_target(self._machine, change.target, change.new)
+
+    def close(self, entry: Entry) -> None:
+        """Note in the journal that a target holds its original value again."""
+        self._journal.append([("restored", entry.role, entry.target, None, entry.previous)])
+
+    def menu(self) -> None:
+        """Write GRUB's menu anew."""
+        boot_loader.regenerate_menu(self._machine)
+
+    def reload_units(self) -> None:
+        """Have systemd read its files again."""
+        systemctl(self._machine, "daemon-reload")
+
+
+def _check_together(desired: Mapping[str, tuple[Setting, ...]]) -> None:
+    """Refuse two roles that want different things of the same target. Raises QuietcoreError."""
+    check_exclusive(
+        setting for settings in desired.values() for setting in settings if setting.kind == "sysctl"
+    )
+    owner: dict[tuple[str, str], Setting] = {}
+    for settings in desired.values():
+        for setting in settings:
+            if setting.kind == "interrupts":
+                continue
+            other = owner.setdefault((setting.kind, setting.name), setting)
+            if other.role != setting.role and (other.wanted, other.options) != (
+                setting.wanted,
+                setting.options,
+            ):
+                raise QuietcoreError(
+                    "two roles want different things",
+                    where=f"{setting.kind} {setting.name}",
+                    found=f"{other.wanted} ({other.role}) and {setting.wanted} ({setting.role})",
+                    remedy=f"take it out of {other.variable or other.id} or {setting.variable or setting.id}",
+                )
+
+
+def _converge(
+    context: Context,
+    roles: Mapping[str, tuple[tuple[Setting, ...], tuple[Setting, ...]]],
+    hands: Dry,
+    live_only: bool = False,
+) -> Outcome:
+    """Bring the roles (before, after) about with these hands."""
+    outcome = Outcome()
+    for role, (_, after) in roles.items():
+        _desired_file(context, role, after, hands, outcome)
+    if not live_only:
+        _composed_files(context, hands, outcome)
+    reload_needed = _restore_dropped(context, set(roles), hands, outcome)
+    for role, (_, after) in roles.items():
+        for setting in after:
+            if live_only and setting.kind == "file":
+                continue
+            if setting.kind == "unit" and reload_needed:
+                hands.reload_units()
+                reload_needed = False
+            for change in kind_of(setting).changes(setting, context):
+                hands.change(role, change)
+                outcome.changes.append(change)
+                reload_needed |= change.target.startswith("file:/etc/systemd/system/")
+    if reload_needed:
+        hands.reload_units()
+    for _, after in roles.values():
+        for setting in after:
+            finding = kind_of(setting).judge(setting, context)
+            outcome.findings.append(finding)
+            # Check mode configures nothing, so what is due shows as missing there.
+            due = finding.verdict not in (Verdict.OK, Verdict.UNSUPPORTED) and not hands.real
+            outcome.reboot_required |= setting.needs_boot and (finding.verdict is Verdict.PENDING or due)
+    if hands.real:
+        outcome.failures += [
+            f"{finding.id}: {finding.found} instead of {finding.wanted}: "
+            f"{finding.cause}; remedy: {finding.remedy}"
+            for finding in outcome.findings
+            if finding.failed and finding.verdict is not Verdict.PENDING
+        ]
+    return outcome
+
+
+def _desired_file(
+    context: Context, role: str, after: Iterable[Setting], hands: Dry, outcome: Outcome
+) -> None:
+    content = dump_settings(role, after) if role in context.desired else None
+    target = f"file:{desired_path(role)}"
+    found = read_target(context.machine, target)
+    if (found and found["content"]) != content:
+        hands.desired_file(role, content)
+        new = None if content is None else {"content": content, "mode": "0644"}
+        outcome.changes.append(Change(target, found, new))
+
+
+def _composed_files(context: Context, hands: Dry, outcome: Outcome) -> None:
+    for path, content in wanted_files(context).items():
+        target = f"file:{path}"
+        found = read_target(context.machine, target)
+        opened = context.journal.open_targets().get(target)
+        if content is not None:
+            new: Any = {"content": content, "mode": "0644"}
+        else:  # nothing promised any more: what was there before us; where it is not ours, what is there
+            new = found if opened is None else opened.previous
+        change = Change(target, found, new)
+        if found != new:
+            if content is None:
+                hands.put_back(change)
+            else:
+                hands.change(SHARED, change)
+            outcome.changes.append(change)
+        if path == boot_loader.DROP_IN:
+            _boot_menu(context, hands, outcome, change)
+        if content is None and opened is not None:
+            hands.close(opened)
+
+
+def _boot_menu(context: Context, hands: Dry, outcome: Outcome, change: Change) -> None:
+    """Write the menu where it lags behind the drop-in; where that fails, the drop-in goes back too."""
+    words = words_in(change.new and str(change.new["content"]))
+    gone = [word for word in _words_ever_written(context.journal, change) if word not in words]
+    if menu_lags(context, words, gone):
+        try:
+            hands.menu()
+        except QuietcoreError:
+            write_target(context.machine, change.target, change.previous)
+            raise
+        outcome.changes.append(Change(f"file:{boot_loader.MENU}", "as generated before", "generated anew"))
+    waiting = still_running(context, gone)
+    if waiting:
+        outcome.reboot_required = True
+        outcome.notes.append(f"until the next boot the kernel still runs with {' '.join(waiting)}")
+
+
+def _words_ever_written(journal: Journal, change: Change) -> list[str]:
+    """Return the parameters that our drop-in has had at any time, the present ones included."""
+    contents = [entry.new for entry in journal.entries() if entry.target == change.target] + [change.previous]
+    words = [
+        word
+        for content in contents
+        if isinstance(content, dict)
+        for word in words_in(str(content["content"]))
+    ]
+    return list(dict.fromkeys(words))
+
+
+def _restore_dropped(context: Context, roles: set[str], hands: Dry, outcome: Outcome) -> bool:
+    """Put back what these roles changed earlier and do not promise any more, the latest change first.
+
+    Returns whether systemd has to read its files again.
+    """
+    machine = context.machine
+    promised = [setting for settings in context.desired.values() for setting in settings]
+    reload_needed = False
+    for target, entry in reversed(context.journal.open_targets().items()):
+        if entry.role not in roles or any(kind_of(setting).owns(setting, target) for setting in promised):
+            continue
+        try:
+            change = _way_back(machine, entry)
+            if change is not None:
+                hands.put_back(change)
+            hands.close(entry)
+        except AbsentError as error:
+            outcome.notes.append(f"{target}: nothing to put back: {error}")
+            hands.close(entry)
+            continue
+        except (UnreadableError, QuietcoreError) as error:
+            outcome.failures.append(f"{target} could not be put back: {error}")
+            continue
+        if change is not None:
+            outcome.changes.append(change)
+            reload_needed |= target.startswith("file:/etc/systemd/system/")
+    return reload_needed
+
+
+def _way_back(machine: Machine, entry: Entry) -> Change | None:
+    """Return the change that restores a target, None where it already holds its original value. Raises
+    AbsentError.
+    """
+    found = read_target(machine, entry.target)
+    if entry.target.startswith("irq:"):
+        _, number, name = entry.target.split(":", 2)
+        if not any(str(item.number) == number and item.name == name for item in read_interrupts(machine)):
+            raise AbsentError("that interrupt is no longer in use")
+    elif entry.target.startswith("value:") and found is None:
+        raise AbsentError("the kernel no longer offers it")
+    elif entry.target.startswith("unit:") and found is None:
+        raise AbsentError("the unit is no longer installed")
+    if same(entry.target, found, entry.previous):
+        return None
+    return Change(entry.target, found, entry.previous)
+
+
+def loosen(
+    settings: Iterable[Mapping[str, Any]], required: bool, expected_unsupported: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Return settings that say of themselves whether lacking support is a failure."""
+    expected = set(expected_unsupported)
+    return [
+        {**setting, "required": bool(setting.get("required", required)) and setting.get("id") not in expected}
+        for setting in settings
+    ]
+
+
+def outcome_code(outcome: Outcome) -> ExitCode:
+    """Return the exit code of a run: a reboot that is due is not a failure of the run itself."""
+    return ExitCode.FOUND if outcome.failures else ExitCode.OK

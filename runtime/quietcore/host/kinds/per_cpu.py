@@ -1,0 +1,104 @@
+"""A file that each CPU has of its own, such as its frequency governor."""
+
+from __future__ import annotations
+
+from ...errors import QuietcoreError
+from ..cpulist import format_cpu_list, parse_cpu_list
+from ..findings import Finding, Verdict
+from ..machine import AbsentError, Machine, UnreadableError
+from ..settings import Setting
+from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported
+
+_CHOICES = {
+    "cpufreq/scaling_governor": "cpufreq/scaling_available_governors",
+    "cpufreq/energy_performance_preference": "cpufreq/energy_performance_available_preferences",
+}
+
+
+class PerCpuKind(Kind):
+    """`name` is the path below /sys/devices/system/cpu/cpuN/, `options.cpus` the list of CPUs it is wanted
+    on.
+    """
+
+    name = "per_cpu"
+
+    def effective(self, setting: Setting) -> str:
+        """Return where the effective value is read."""
+        return f"/sys/devices/system/cpu/cpu[{setting.options.get('cpus', '')}]/{setting.name}"
+
+    def check(self, setting: Setting, machine: Machine) -> None:
+        """Refuse unknown CPUs and values that a CPU's driver does not offer."""
+        known = {cpu.number for cpu in machine.topology.online()}
+        cpus = parse_cpu_list(str(setting.options.get("cpus", "")))
+        if not cpus or cpus - known or ".." in setting.name:
+            raise refuse(
+                setting,
+                "unknown CPUs, or none",
+                f"CPUs out of {format_cpu_list(known)}",
+                format_cpu_list(cpus) or "none",
+            )
+        choices_name = _CHOICES.get(setting.name)
+        for cpu in sorted(cpus) if choices_name else ():
+            try:
+                choices = machine.read(_path(cpu, str(choices_name))).split()
+            except (AbsentError, UnreadableError):
+                continue
+            if str(setting.wanted) not in choices:
+                raise refuse(setting, f"the driver of CPU {cpu} does not offer this", " or ".join(choices))
+
+    def judge(self, setting: Setting, context: Context) -> Finding:
+        """Compare what each CPU shows with what is wanted."""
+        found: dict[str, list[int]] = {}
+        lacking: list[int] = []
+        cpus = parse_cpu_list(str(setting.options.get("cpus", "")))
+        for cpu in sorted(cpus):
+            try:
+                found.setdefault(context.machine.read(_path(cpu, setting.name)), []).append(cpu)
+            except AbsentError:
+                lacking.append(cpu)
+            except UnreadableError as error:
+                return cannot_tell(setting, error)
+        wanted = f"{setting.wanted} on {format_cpu_list(cpus)}"
+        if lacking and not found:
+            what = setting.name.split("/", 1)[0]
+            return unsupported(
+                setting, f"no CPU of {format_cpu_list(lacking)} has {what}/: no driver for this machine"
+            )
+        text = ", ".join(f"{value} on {format_cpu_list(numbers)}" for value, numbers in sorted(found.items()))
+        if lacking:
+            cause = f"CPU {format_cpu_list(lacking)} has no {setting.name}"
+            return report(
+                setting, Verdict.DRIFT, text, cause, "bring the CPUs on line, then " + APPLY, wanted
+            )
+        if list(found) != [str(setting.wanted)]:
+            cause = (
+                "changed after it was set: another power daemon (tuned, power-profiles-daemon, cpufrequtils)?"
+            )
+            return report(setting, Verdict.DRIFT, text, cause, f"stop what sets it, then {APPLY}", wanted)
+        return report(setting, Verdict.OK, text, wanted=wanted)
+
+    def changes(self, setting: Setting, context: Context) -> list[Change]:
+        """Return a write for each CPU that shows something else."""
+        changes: list[Change] = []
+        for cpu in sorted(parse_cpu_list(str(setting.options.get("cpus", "")))):
+            path = _path(cpu, setting.name)
+            try:
+                found = context.machine.read(path)
+            except AbsentError:
+                continue
+            except UnreadableError as error:
+                raise QuietcoreError(
+                    "cannot be read, so it is not changed", where=path, found=str(error)
+                ) from None
+            if found != str(setting.wanted):
+                changes.append(Change(f"value:{path}", found, str(setting.wanted)))
+        return changes
+
+    def owns(self, setting: Setting, target: str) -> bool:
+        """Tell whether the target is one of the CPUs' files."""
+        cpus = parse_cpu_list(str(setting.options.get("cpus", "")))
+        return target in {f"value:{_path(cpu, setting.name)}" for cpu in cpus}
+
+
+def _path(cpu: int, name: str) -> str:
+    return f"/sys/devices/system/cpu/cpu{cpu}/{name}"

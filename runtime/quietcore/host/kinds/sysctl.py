@@ -1,0 +1,156 @@
+"""Sysctl keys: live below /proc/sys, and in one file of our own that sorts after the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..findings import Finding, Verdict
+from ..machine import AbsentError, Machine, UnreadableError
+from ..refusals import EXCLUSIVE_SYSCTL, sysctl_refusal
+from ..settings import Setting
+from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported
+
+DROP_IN = "/etc/sysctl.d/zz-quietcore.conf"
+_FOLDERS = ("/etc/sysctl.d", "/run/sysctl.d", "/usr/local/lib/sysctl.d", "/usr/lib/sysctl.d", "/lib/sysctl.d")
+
+
+def sysctl_path(key: str) -> str:
+    """Return the file of a key: dots part it, a slash stands for a dot within a part
+    (`net.ipv4.conf.eth0/1.x`).
+    """
+    return "/proc/sys/" + key.translate(str.maketrans("./", "/."))
+
+
+def drop_in_content(settings: Iterable[Setting]) -> str | None:
+    """Return the content of our file, or None where nothing is promised."""
+    lines = [
+        line
+        for setting in settings
+        for line in (f"# {setting.id}: {setting.why}", f"{setting.name} = {_wanted(setting)}")
+    ]
+    if not lines:
+        return None
+    head = "# Written by Quietcore from /etc/quietcore/host.d; `quietcore revert` removes it. Edits are lost."
+    return "\n".join([head, *lines]) + "\n"
+
+
+class SysctlKind(Kind):
+    """`name` is the key, `wanted` its value."""
+
+    name = "sysctl"
+
+    def effective(self, setting: Setting) -> str:
+        """Return where the effective value is read."""
+        return sysctl_path(setting.name)
+
+    def check(self, setting: Setting, machine: Machine) -> None:
+        """Refuse dead keys, harmful values, and keys that this kernel does not have."""
+        refusal = sysctl_refusal(setting.name, _wanted(setting))
+        if refusal is not None:
+            raise refuse(
+                setting,
+                f"{setting.name} is refused: {refusal[0]}",
+                refusal[1],
+                f"{setting.name}: {setting.wanted}",
+            )
+        if any(letter.isspace() or letter in "#;=" for letter in setting.name) or "\n" in str(setting.wanted):
+            raise refuse(
+                setting, "not a sysctl key and value", "a key such as net.core.rmem_max", repr(setting.name)
+            )
+        try:
+            machine.read(sysctl_path(setting.name))
+        except AbsentError:
+            raise refuse(
+                setting,
+                "this kernel has no such key",
+                f"a key below /proc/sys (misspelt? module not loaded?), not {sysctl_path(setting.name)}",
+                f"{setting.name}: {setting.wanted}",
+            ) from None
+        except UnreadableError:
+            return
+
+    def judge(self, setting: Setting, context: Context) -> Finding:
+        """Compare the live value with the wanted one, then see whether the next boot will bring it again."""
+        machine = context.machine
+        try:
+            found = " ".join(machine.read(sysctl_path(setting.name)).split())
+        except AbsentError as error:
+            return unsupported(setting, error)
+        except UnreadableError as error:
+            return cannot_tell(setting, error)
+        if found != _wanted(setting):
+            for path, value in _other_values(machine, setting.name):
+                if value == found:
+                    return report(
+                        setting,
+                        Verdict.OVERRIDDEN,
+                        found,
+                        f"{path} sets it too",
+                        f"remove it from {path}, then {APPLY}",
+                    )
+            return report(setting, Verdict.DRIFT, found, "changed by hand or by another program", APPLY)
+        if not any(key == setting.name and value == found for key, value in _pairs(machine, DROP_IN)):
+            return report(
+                setting,
+                Verdict.MISSING,
+                f"{found}, until the next boot",
+                f"{DROP_IN} does not have it",
+                APPLY,
+            )
+        return report(setting, Verdict.OK, found)
+
+    def changes(self, setting: Setting, context: Context) -> list[Change]:
+        """Return the write, where the live value is another one."""
+        path = sysctl_path(setting.name)
+        try:
+            found = " ".join(context.machine.read(path).split())
+        except (AbsentError, UnreadableError):
+            return []
+        wanted = _wanted(setting)
+        return [] if found == wanted else [Change(f"value:{path}", found, wanted)]
+
+    def owns(self, setting: Setting, target: str) -> bool:
+        """Tell whether the target is the key's file."""
+        return target == f"value:{sysctl_path(setting.name)}"
+
+
+def check_exclusive(settings: Iterable[Setting]) -> None:
+    """Refuse keys that exclude each other. Raises QuietcoreError."""
+    by_key = {setting.name: setting for setting in settings}
+    for first, second in EXCLUSIVE_SYSCTL:
+        if first in by_key and second in by_key:
+            raise refuse(
+                by_key[first],
+                f"{first} and {second} exclude each other",
+                "one of the two",
+                f"{first}, {second}",
+            )
+
+
+def _wanted(setting: Setting) -> str:
+    return " ".join(str(setting.wanted).split())
+
+
+def _pairs(machine: Machine, path: str) -> Iterator[tuple[str, str]]:
+    try:
+        lines = machine.read(path).splitlines()
+    except (AbsentError, UnreadableError):
+        return
+    for line in lines:
+        key, equals, value = line.strip().lstrip("-").partition("=")
+        if equals and not key.startswith(("#", ";")):
+            name = key.strip()
+            yield (name if "/" not in name.split(".")[0] else name.replace("/", ".")), " ".join(value.split())
+
+
+def _other_values(machine: Machine, key: str) -> Iterator[tuple[str, str]]:
+    """Yield (file, value) of this key in the other sysctl files, the one that wins first."""
+    names: dict[str, str] = {}
+    for folder in _FOLDERS:
+        for found in sorted(machine.path(folder).glob("*.conf")):
+            names.setdefault(found.name, f"{folder}/{found.name}")
+    ordered = [names[name] for name in sorted(names, reverse=True) if names[name] != DROP_IN]
+    for path in ["/etc/sysctl.conf", *ordered]:
+        for name, value in _pairs(machine, path):
+            if name == key:
+                yield path, value

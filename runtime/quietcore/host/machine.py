@@ -1,0 +1,227 @@
+"""The host as files below a root: the live one (`/`) or a copied tree, used the same way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from ..errors import ExitCode, QuietcoreError
+from .topology import Topology, read_topology
+
+DESIRED_FOLDER = "/etc/quietcore/host.d"
+JOURNAL = "/var/lib/quietcore/journal.jsonl"
+PLAN = "/etc/quietcore/plan.json"
+
+Runner = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
+
+
+class AbsentError(Exception):
+    """The file is not there although the tree around it is: the kernel or the system does not offer it."""
+
+
+class UnreadableError(Exception):
+    """Nobody can tell: not permitted, an input/output error, or a tree that was never copied."""
+
+
+def run_program(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program of the system in the C locale, its output as text; the caller judges the exit status."""
+    environment = {
+        "LC_ALL": "C.UTF-8",
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+    }
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, env=environment, check=False, timeout=300
+        )
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(command, 127, "", f"{command[0]}: no such program")
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 124, "", f"{command[0]}: no answer within 300 s")
+
+
+class Machine:
+    """One host. Paths are absolute as on the host itself; `root` is put before them.
+
+    Programs of the system (`systemctl`, `update-grub`) are run only on the live host, or through `run` where
+    one
+    is given. `live` says whether a kernel stands behind the files and answers a write.
+    """
+
+    def __init__(self, root: str | Path = "/", run: Runner | None = None, live: bool | None = None) -> None:
+        self.root = Path(root)
+        own = self.root == Path("/")
+        self.live = own if live is None else live
+        self._run = run if run is not None else (run_program if own else None)
+
+    def path(self, path: str) -> Path:
+        """Return where a path of the host is found."""
+        return self.root / path.lstrip("/")
+
+    def exists(self, path: str) -> bool:
+        """Tell whether the path is there; what may not be looked at counts as not there."""
+        try:
+            return self.path(path).exists()
+        except OSError:
+            return False
+
+    def read(self, path: str) -> str:
+        """Return a file's text without white space at its ends. Raises AbsentError or UnreadableError."""
+        return self.read_raw(path).strip()
+
+    def read_raw(self, path: str) -> str:
+        """Return a file's text as it is. Raises AbsentError or UnreadableError."""
+        try:
+            return self.path(path).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            top = {"sys": "/sys/devices/system/cpu", "proc": "/proc/cmdline"}.get(
+                path.lstrip("/").split("/")[0]
+            )
+            if top is not None and not self.exists(top):
+                raise UnreadableError(f"{path}: there is no /{top.split('/')[1]} to read here") from None
+            raise AbsentError(f"{path} does not exist") from None
+        except OSError as error:
+            raise UnreadableError(f"{path}: {error.strerror}") from error
+
+    def write_value(self, path: str, value: str) -> None:
+        """Write a value to a file of the kernel. Raises OSError with the kernel's own reason."""
+        descriptor = os.open(self.path(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, f"{value}\n".encode())
+        finally:
+            os.close(descriptor)
+
+    def replace_file(self, path: str, content: str, mode: int = 0o644) -> None:
+        """Write a file whole: beside it, forced to disk, then renamed; no moment shows half of it."""
+        target = self.path(path)
+        make_folders(target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                os.fchmod(file.fileno(), mode)
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                Path(name).unlink()
+            raise
+        sync_folder(target.parent)
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file, if it is there."""
+        target = self.path(path)
+        try:
+            target.unlink()
+        except FileNotFoundError:
+            return
+        sync_folder(target.parent)
+
+    @property
+    def can_run(self) -> bool:
+        """Whether programs of the system can be asked."""
+        return self._run is not None
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of the system. Raises UnreadableError below a copied tree."""
+        if self._run is None:
+            raise UnreadableError(f"{command[0]} cannot be asked about a copied tree")
+        return self._run(command)
+
+    def program(self, *names: str) -> str | None:
+        """Return the first of the programs that is installed, as an absolute path."""
+        for name in names:
+            for folder in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+                if self.exists(f"{folder}/{name}"):
+                    return f"{folder}/{name}"
+        return None
+
+    @cached_property
+    def boot_id(self) -> str:
+        """This boot's identity, empty where it cannot be read."""
+        try:
+            return self.read("/proc/sys/kernel/random/boot_id")
+        except (AbsentError, UnreadableError):
+            return ""
+
+    @cached_property
+    def topology(self) -> Topology:
+        """The machine's CPUs and nodes. Raises QuietcoreError where they cannot be read."""
+        return read_topology(self.root)
+
+    @cached_property
+    def command_line(self) -> tuple[str, ...]:
+        """The words of the running kernel's command line. Raises AbsentError or UnreadableError."""
+        return split_command_line(self.read("/proc/cmdline"))
+
+
+def split_command_line(text: str) -> tuple[str, ...]:
+    """Split a kernel command line as the kernel does: double quotes hold words together, `--` ends it."""
+    words: list[str] = []
+    word, quoted = "", False
+    for letter in text:
+        if letter == '"':
+            quoted = not quoted
+        elif letter.isspace() and not quoted:
+            if word:
+                words.append(word)
+            word = ""
+        else:
+            word += letter
+    if word:
+        words.append(word)
+    return tuple(words[: words.index("--")] if "--" in words else words)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it (0755), each forced to disk."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o755, exist_ok=True)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Force a folder's entries to disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def exclusive(machine: Machine) -> Iterator[None]:
+    """Let only one process change this host at a time. Raises QuietcoreError where another one is at it."""
+    import fcntl
+
+    path = machine.path("/var/lib/quietcore/lock")
+    try:
+        make_folders(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise QuietcoreError(
+            "this host cannot be changed",
+            where=str(path),
+            found=error.strerror,
+            remedy="run as root, with room on the disk",
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise QuietcoreError(
+                "another process is changing this host",
+                where=str(path),
+                remedy="wait until it has finished",
+                code=ExitCode.UNKNOWN,
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

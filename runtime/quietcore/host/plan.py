@@ -1,0 +1,289 @@
+"""The core plan: a pure function from topology and wishes to named sets of CPUs.
+
+Rules: whole physical cores; the core of CPU 0 is always housekeeping; the feed first gets a core near the
+network
+card; no set is ever empty; sets overlap only where the machine is too small, and then a warning says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import QuietcoreError
+from .cpulist import format_cpu_list, parse_cpu_list
+from .topology import Topology
+
+HOUSEKEEPING = "housekeeping"
+SETS = (HOUSEKEEPING, "irq", "feed", "strategy", "gateway")
+PLACED = SETS[1:]
+ISOLATED = ("feed", "strategy", "gateway")
+# Who keeps a core of its own longest when there are too few: the end of this line gives up first.
+_KEEPS = ("feed", "strategy", "irq", "gateway")
+# Who is placed nearest to the network card.
+_NEAREST = ("feed", "irq", "strategy", "gateway")
+
+PURPOSE = {
+    HOUSEKEEPING: "everything that is not listed below: system services, ssh, kernel threads",
+    "irq": "interrupts of the network card and other movable ones",
+    "feed": "feed handler: receives and publishes market data",
+    "strategy": "strategy loop: reads ticks, computes signals",
+    "gateway": "order gateway: sends orders, receives fills",
+}
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the inventory asks of the plan.
+
+    `cores` is how many physical cores a set gets (default 1 each); `cpus` names a set's CPUs outright;
+    `housekeeping_cores` is how many cores at least stay for everything else.
+    """
+
+    cores: Mapping[str, int] = field(default_factory=dict)
+    cpus: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    housekeeping_cores: int = 1
+
+
+@dataclass(frozen=True)
+class CorePlan:
+    """Which CPUs do what. `shared` names the sets that had to join housekeeping."""
+
+    sets: Mapping[str, tuple[int, ...]]
+    isolated: tuple[int, ...]
+    warnings: tuple[str, ...]
+    shared: tuple[str, ...]
+    topology: Topology
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of /etc/quietcore/plan.json.
+
+        Memory is left out: its size differs a little from boot to boot, and the plan does not depend on it.
+        """
+        topology = self.topology.to_json()
+        del topology["memory_kib"]
+        return {
+            "version": 1,
+            "sets": {name: list(self.sets[name]) for name in SETS},
+            "isolated": list(self.isolated),
+            "warnings": list(self.warnings),
+            "topology": topology,
+        }
+
+    def lists(self) -> dict[str, str]:
+        """Return each set in the kernel's list form, with `isolated` and its complement `not_isolated`."""
+        isolated = set(self.isolated)
+        others = [cpu.number for cpu in self.topology.cpus if cpu.number not in isolated]
+        lists = {name: format_cpu_list(self.sets[name]) for name in SETS}
+        return {**lists, "isolated": format_cpu_list(isolated), "not_isolated": format_cpu_list(others)}
+
+
+def plan_cores(topology: Topology, wishes: Wishes | None = None) -> CorePlan:
+    """Return the plan. Raises QuietcoreError where a wish can never be met on this machine."""
+    wanted = wishes or Wishes()
+    warnings: list[str] = []
+    cores = {core: tuple(cpu.number for cpu in cpus) for core, cpus in topology.cores().items()}
+    if not cores:
+        raise QuietcoreError("no running CPU to plan with", where="topology")
+    boot_core = next((core for core, cpus in cores.items() if 0 in cpus), min(cores))
+    if 0 not in cores[boot_core]:
+        warnings.append(f"CPU 0 is off line: CPU {cores[boot_core][0]} stands in for it")
+    fixed = _fixed_sets(cores, cores[boot_core], wanted)
+    taken = {cpu for cpus in fixed.values() for cpu in cpus}
+    free = [core for core, cpus in cores.items() if core != boot_core and not taken & set(cpus)]
+    counts, shared = _counts(free, fixed, wanted, warnings)
+    placed = _place(topology, free, counts, warnings)
+    sets: dict[str, tuple[int, ...]] = {name: tuple(sorted(cpus)) for name, cpus in fixed.items()}
+    for name, chosen in placed.items():
+        sets[name] = tuple(sorted(cpu for core in chosen for cpu in cores[core]))
+    used = {cpu for cpus in sets.values() for cpu in cpus}
+    housekeeping = tuple(sorted(cpu.number for cpu in topology.online() if cpu.number not in used))
+    sets[HOUSEKEEPING] = housekeeping
+    for name in shared:
+        sets[name] = housekeeping
+    isolated = tuple(sorted(cpu for name in ISOLATED if name not in shared for cpu in sets[name]))
+    if not isolated:
+        warnings.append("no core can be isolated on this machine: nothing here will be quiet")
+    return CorePlan({name: sets[name] for name in SETS}, isolated, tuple(warnings), tuple(shared), topology)
+
+
+def _fixed_sets(
+    cores: Mapping[int, tuple[int, ...]], boot_cpus: tuple[int, ...], wishes: Wishes
+) -> dict[str, frozenset[int]]:
+    fixed: dict[str, frozenset[int]] = {}
+    for name, cpus in wishes.cpus.items():
+        variable = f"core_plan_{name}_cpus"
+        if name not in PLACED:
+            raise QuietcoreError("no such set can be placed", where=variable, expected=", ".join(PLACED))
+        check_isolable(cores.values(), boot_cpus, cpus, variable)
+        for other, others in fixed.items():
+            if cpus & others:
+                raise QuietcoreError(
+                    "two sets overlap",
+                    where=variable,
+                    found=f"{format_cpu_list(cpus & others)} is in core_plan_{other}_cpus too",
+                    expected="CPUs of their own",
+                )
+        fixed[name] = cpus
+    return fixed
+
+
+def check_isolable(
+    cores: Iterable[tuple[int, ...]], boot_cpus: tuple[int, ...], cpus: frozenset[int], variable: str
+) -> None:
+    """Refuse a set of CPUs that cannot be taken away from the rest of the system.
+
+    `cores` are the running CPUs by physical core. Raises QuietcoreError naming the variable, the value and
+    what
+    would be valid: none at all, unknown or off-line CPUs, the core of CPU 0 (so also all CPUs), half a core.
+    """
+    online = {cpu for core in cores for cpu in core}
+    valid = format_cpu_list(online - set(boot_cpus)) or "none: the machine has a single core"
+    found = format_cpu_list(cpus)
+    expected = f"whole cores out of {valid}"
+    if not cpus:
+        raise QuietcoreError("an empty set of CPUs", where=variable, found="none", expected=expected)
+    if cpus - online:
+        raise QuietcoreError(
+            f"CPU {format_cpu_list(cpus - online)} does not exist or is off line",
+            where=variable,
+            found=found,
+            expected=expected,
+        )
+    if cpus >= online:
+        raise QuietcoreError(
+            "this would leave no CPU for the system itself", where=variable, found=found, expected=expected
+        )
+    if cpus & set(boot_cpus):
+        raise QuietcoreError(
+            "CPU 0 and its siblings always stay with the system",
+            where=variable,
+            found=found,
+            expected=expected,
+        )
+    for core in cores:
+        part = cpus & set(core)
+        if part and part != set(core):
+            raise QuietcoreError(
+                f"CPU {format_cpu_list(part)} is only a part of the physical core {format_cpu_list(core)}",
+                where=variable,
+                found=found,
+                expected=f"whole cores, for example {format_cpu_list(cpus | set(core))}",
+            )
+
+
+def _counts(
+    free: list[int], fixed: Mapping[str, frozenset[int]], wishes: Wishes, warnings: list[str]
+) -> tuple[dict[str, int], list[str]]:
+    """Return how many cores each set gets, and which sets join housekeeping."""
+    counts: dict[str, int] = {}
+    for name in PLACED:
+        count = wishes.cores.get(name, 1)
+        if count < 1:
+            raise QuietcoreError(
+                "not a number of cores", where=f"core_plan_{name}_cores", found=count, expected="1 or more"
+            )
+        if name not in fixed:
+            counts[name] = count
+    if wishes.housekeeping_cores < 1:
+        raise QuietcoreError(
+            "not a number of cores",
+            where="core_plan_housekeeping_cores",
+            found=wishes.housekeeping_cores,
+            expected="1 or more",
+        )
+    extra = wishes.housekeeping_cores - 1
+    asked = dict(counts)
+    while sum(counts.values()) + extra > len(free):
+        crowded = [name for name in reversed(_KEEPS) if counts.get(name, 0) > 1]
+        if crowded:
+            counts[crowded[0]] -= 1
+        elif extra:
+            extra -= 1
+        else:
+            counts.pop(next(name for name in reversed(_KEEPS) if name in counts))
+    if extra < wishes.housekeeping_cores - 1:
+        warnings.append(
+            f"too few cores: housekeeping keeps {extra + 1} of the {wishes.housekeeping_cores} asked for"
+        )
+    warnings.extend(
+        f"too few cores: {name} gets {counts[name]} of the {asked[name]} asked for"
+        for name in PLACED
+        if name in counts and counts[name] < asked[name]
+    )
+    shared = [name for name in PLACED if name in asked and name not in counts]
+    warnings.extend(f"too few cores: {name} shares those of housekeeping" for name in shared)
+    return counts, shared
+
+
+def _place(
+    topology: Topology, free: list[int], counts: Mapping[str, int], warnings: list[str]
+) -> dict[str, list[int]]:
+    """Choose cores: performance cores and the network card's node first, high numbers before low ones."""
+    first = {core: cpus[0] for core, cpus in topology.cores().items()}
+    home = _home_node(topology, free, warnings)
+
+    def far(core: int) -> int:
+        return topology.distance(home, first[core].node)
+
+    hybrid = any(first[core].efficient for core in free) and any(not first[core].efficient for core in free)
+    order = [
+        name for name in ((*ISOLATED, "irq") if hybrid else _NEAREST) for _ in range(counts.get(name, 0))
+    ]
+    ranked = sorted(free, key=lambda core: (first[core].efficient, far(core), -core))
+    chosen = ranked[: len(order)]
+    if hybrid and counts.get("irq"):
+        rest = sorted(
+            ranked[len(order) - counts["irq"] :],
+            key=lambda core: (not first[core].efficient, far(core), -core),
+        )
+        chosen = ranked[: len(order) - counts["irq"]] + rest[: counts["irq"]]
+    placed: dict[str, list[int]] = {}
+    position = 0
+    while position < len(order):
+        # Cores of one class (equally near, equally fast): ascending, in the order of the sets.
+        grade = (first[chosen[position]].efficient, far(chosen[position]))
+        group = [core for core in chosen[position:] if (first[core].efficient, far(core)) == grade]
+        names = sorted(order[position : position + len(group)], key=SETS.index)
+        for name, core in zip(names, sorted(group), strict=True):
+            placed.setdefault(name, []).append(core)
+        position += len(group)
+    away = sorted({name for name, places in placed.items() for core in places if first[core].node != home})
+    if away:
+        warnings.append(f"memory node {home} has too few free cores: {', '.join(away)} on another node")
+    return placed
+
+
+def _home_node(topology: Topology, free: list[int], warnings: list[str]) -> int:
+    """Return the memory node that the pipeline lives on: the network card's, where it is known."""
+    nodes = topology.nodes()
+    if topology.interface_node in nodes:
+        return topology.interface_node
+    if len(nodes) == 1:
+        return nodes[0]
+    node_of = {core: cpus[0].node for core, cpus in topology.cores().items()}
+    home = max(nodes, key=lambda node: (sum(node_of[core] == node for core in free), -node))
+    name = f"the network card ({topology.interface})" if topology.interface else "the network card"
+    warnings.append(f"it is not known which memory node {name} is on: node {home} is taken")
+    return home
+
+
+def wishes_from(values: Mapping[str, Any]) -> Wishes:
+    """Build wishes from plain values: `<set>_cores` numbers, `<set>_cpus` lists such as `3-5` (empty: no
+    wish).
+    """
+    cpus: dict[str, frozenset[int]] = {}
+    for name in PLACED:
+        text = values.get(f"{name}_cpus")
+        if not text:
+            continue
+        try:
+            cpus[name] = parse_cpu_list(str(text))
+        except QuietcoreError as error:
+            raise QuietcoreError(
+                error.what, where=f"core_plan_{name}_cpus", found=error.found, expected=error.expected
+            ) from None
+    cores = {name: int(values[f"{name}_cores"]) for name in PLACED if values.get(f"{name}_cores") is not None}
+    housekeeping = values.get("housekeeping_cores")
+    return Wishes(cores, cpus, 1 if housekeeping is None else int(housekeeping))

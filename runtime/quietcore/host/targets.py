@@ -1,0 +1,127 @@
+"""What a journal entry is about, by kind of address: `value:/sys/…`, `irq:24:eth0-rx`, `file:/etc/…`,
+`unit:…`.
+
+A target is read before it is first changed, and written with a value of the same form: by apply with the
+wanted
+one, by revert with the one that was there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Any
+
+from ..errors import ExitCode, QuietcoreError
+from .cpulist import parse_cpu_list
+from .machine import AbsentError, Machine, UnreadableError
+from .units import systemctl, unit_state
+
+
+def chosen(text: str) -> str:
+    """Return the choice in brackets of `always [madvise] never`, or the text itself."""
+    start, end = text.find("["), text.find("]")
+    return text[start + 1 : end] if 0 <= start < end else " ".join(text.split())
+
+
+def read_target(machine: Machine, target: str) -> Any:
+    """Return what the target holds, None where it is not there. Raises UnreadableError."""
+    kind, _, address = target.partition(":")
+    try:
+        if kind == "value":
+            return chosen(machine.read(address))
+        if kind == "irq":
+            return machine.read(f"/proc/irq/{address.partition(':')[0]}/smp_affinity_list")
+        if kind == "file":
+            return _read_file(machine, address)
+        if kind == "unit":
+            state = unit_state(machine, address)
+            return {"enabled": state.enabled, "active": state.active}
+    except AbsentError:
+        return None
+    raise QuietcoreError("unknown kind of target", where=target, code=ExitCode.UNKNOWN)
+
+
+def _read_file(machine: Machine, address: str) -> dict[str, Any]:
+    content = machine.read_raw(address)
+    status = machine.path(address).stat()
+    return {"content": content, "mode": f"{status.st_mode & 0o7777:04o}"}
+
+
+def write_target(machine: Machine, target: str, value: Any) -> None:
+    """Make the target hold a value of the form that `read_target` returned. Raises QuietcoreError."""
+    kind, _, address = target.partition(":")
+    try:
+        if kind == "value":
+            machine.write_value(address, str(value))
+        elif kind == "irq":
+            machine.write_value(f"/proc/irq/{address.partition(':')[0]}/smp_affinity_list", str(value))
+        elif kind == "file" and value is None:
+            machine.remove_file(address)
+        elif kind == "file":
+            machine.replace_file(address, value["content"], int(value["mode"], 8))
+        elif kind == "unit":
+            _write_unit(machine, address, value)
+        else:
+            raise QuietcoreError("unknown kind of target", where=target, code=ExitCode.UNKNOWN)
+    except OSError as error:
+        raise refused(target, value, error) from error
+
+
+def refused(target: str, value: Any, error: OSError) -> QuietcoreError:
+    """Return the error for a write that the kernel refused."""
+    remedies = {
+        errno.EACCES: "run as root",
+        errno.EPERM: "run as root on a host whose kernel allows it (no container)",
+        errno.EROFS: "make the file system writable (inside a container it never is)",
+        errno.ENOSPC: "make room on the disk",
+    }
+    shown = value.get("mode", "") if isinstance(value, dict) else value
+    return QuietcoreError(
+        "the kernel refused a value",
+        where=target.partition(":")[2],
+        found=f"{os.strerror(error.errno or 0)} for {shown!r}",
+        remedy=remedies.get(error.errno or 0, "choose a value that this kernel accepts"),
+        code=ExitCode.FOUND,
+    )
+
+
+def _write_unit(machine: Machine, unit: str, value: Any) -> None:
+    """Bring a unit into a state; a unit that was not there before and is gone by now needs nothing."""
+    try:
+        state = unit_state(machine, unit)
+    except AbsentError:
+        if value is None or not (value["enabled"] or value["active"]):
+            return
+        raise QuietcoreError("no such unit", where=unit, remedy="install its package first") from None
+    wanted = value or {"enabled": False, "active": False}
+    if wanted["enabled"] != state.enabled:
+        systemctl(machine, "enable" if wanted["enabled"] else "disable", unit)
+    if wanted["active"] != state.active:
+        systemctl(machine, "start" if wanted["active"] else "stop", unit)
+
+
+def same(target: str, first: Any, second: Any) -> bool:
+    """Tell whether two values of a target mean the same."""
+    if target.startswith("irq:") and isinstance(first, str) and isinstance(second, str):
+        return parse_cpu_list(first) == parse_cpu_list(second)
+    return bool(first == second)
+
+
+def probe_immovable(machine: Machine, number: int) -> str | None:
+    """Return why an interrupt cannot be moved, found by writing its own mask back; None where it can.
+
+    Raises UnreadableError where that cannot be tried.
+    """
+    path = f"/proc/irq/{number}/smp_affinity"
+    if not machine.live:
+        raise UnreadableError(f"{path}: whether it can be moved is only told by the live kernel")
+    try:
+        machine.write_value(path, machine.read(path))
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return "the kernel manages it and refuses to move it"
+        raise UnreadableError(f"{path}: {error.strerror}") from error
+    except AbsentError as error:
+        raise UnreadableError(str(error)) from error
+    return None

@@ -1,0 +1,60 @@
+"""State of systemd's units: asked of systemd on a live host, read from its files in a copied tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import ExitCode, QuietcoreError
+from .machine import AbsentError, Machine, UnreadableError
+
+_FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """A unit: started with the system or not, running or not."""
+
+    enabled: bool
+    active: bool
+
+
+def unit_state(machine: Machine, unit: str) -> UnitState:
+    """Return the state. Raises AbsentError where there is no such unit, UnreadableError where nobody can
+    tell.
+    """
+    if not machine.can_run:
+        return _from_files(machine, unit)
+    result = machine.run("systemctl", "show", "--property=LoadState,ActiveState,UnitFileState", unit)
+    fields = dict(line.partition("=")[::2] for line in result.stdout.splitlines())
+    if result.returncode != 0 or "LoadState" not in fields:
+        raise UnreadableError(f"systemctl show {unit}: {result.stderr.strip() or 'no answer'}")
+    if fields["LoadState"] == "not-found":
+        raise AbsentError(f"no unit {unit}")
+    return UnitState(
+        enabled=fields.get("UnitFileState", "").startswith("enabled"),
+        active=fields.get("ActiveState") in ("active", "activating", "reloading"),
+    )
+
+
+def _from_files(machine: Machine, unit: str) -> UnitState:
+    if not machine.exists("/etc/systemd"):
+        raise UnreadableError(f"{unit}: /etc/systemd is not in this tree")
+    if not any(machine.exists(f"{folder}/{unit}") for folder in _FOLDERS):
+        raise AbsentError(f"no unit {unit}")
+    links = [*machine.path("/etc/systemd/system").glob(f"*.wants/{unit}")]
+    links += machine.path("/etc/systemd/system").glob(f"*.requires/{unit}")
+    if not machine.exists("/sys/fs/cgroup/system.slice"):
+        raise UnreadableError(f"{unit}: whether it runs is not told by this tree (no /sys/fs/cgroup)")
+    return UnitState(enabled=bool(links), active=machine.exists(f"/sys/fs/cgroup/system.slice/{unit}"))
+
+
+def systemctl(machine: Machine, *words: str) -> None:
+    """Run systemctl. Raises QuietcoreError with its own words."""
+    result = machine.run("systemctl", *words)
+    if result.returncode != 0:
+        raise QuietcoreError(
+            f"systemctl {' '.join(words)} failed",
+            found=" ".join(result.stderr.split()) or f"exit status {result.returncode}",
+            remedy="see `systemctl status` and `journalctl -xe`",
+            code=ExitCode.FOUND,
+        )

@@ -1,0 +1,1 @@
+"""The whole pipeline on this machine: private names, free ports, nothing left behind."""

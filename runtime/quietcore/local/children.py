@@ -1,0 +1,135 @@
+"""Child processes that are ready when they say so, end when told, and never outlive their parent."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from quietcore.errors import ExitCode, QuietcoreError
+
+PR_SET_PDEATHSIG = 1
+LAST_LINES = 6
+POLL_SECONDS = 0.02
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel to end this process when its parent dies, however it dies (prctl(2)); Linux only."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+class Child:
+    """One process. Its output goes to files in `folder`; it tells readiness by sd_notify(3)."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self._out, self._err = folder / f"{_slug(name)}.out", folder / f"{_slug(name)}.err"
+        address = folder / f"{_slug(name)}.notify"
+        self._ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._ready.bind(str(address))
+        self._ready.setblocking(False)
+        self._stopping = False
+        try:
+            with _private(self._out) as out, _private(self._err) as err:
+                self.process = subprocess.Popen(
+                    list(map(str, command)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env={**os.environ, **(environment or {}), "NOTIFY_SOCKET": str(address)},
+                    start_new_session=True,  # Ctrl-C reaches the parent alone, which ends them in order
+                    preexec_fn=_end_with_parent,
+                )
+        except OSError as error:
+            self._ready.close()
+            raise QuietcoreError(
+                f"cannot start the {name}", where=str(command[0]), found=error.strerror, remedy="make build"
+            ) from error
+
+    def wait_ready(self, seconds: float) -> None:
+        """Return when the child has sent READY=1; raise QuietcoreError where it ends first or is too slow."""
+        deadline = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                if b"READY=1" in self._ready.recv(4096).split(b"\n"):
+                    return
+                continue
+            self.check()
+            if time.monotonic() > deadline:
+                raise QuietcoreError(
+                    f"the {self.name} is not ready after {seconds:.0f} s{self._quoted()}",
+                    code=ExitCode.UNKNOWN,
+                )
+            time.sleep(POLL_SECONDS)
+
+    def check(self) -> None:
+        """Raise QuietcoreError, with its last lines, if the child has ended unasked."""
+        code = self.process.poll()
+        if code is None or self._stopping:
+            return
+        how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+        known = code if code in (ExitCode.FOUND, ExitCode.USAGE) else ExitCode.UNKNOWN
+        raise QuietcoreError(f"the {self.name} ended by itself: {how}{self._quoted()}", code=ExitCode(known))
+
+    def stop(self, seconds: float = 5.0) -> None:
+        """End the child: SIGTERM, and SIGKILL if that takes over `seconds`; harmless when it has ended."""
+        self._stopping = True
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._ready.close()
+
+    def first_line(self, seconds: float) -> str:
+        """Return the first line of the child's output, waiting for it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            line, newline, _ = self.output().partition("\n")
+            if newline:
+                return line
+            self.check()
+            if time.monotonic() > deadline:
+                raise QuietcoreError(
+                    f"the {self.name} says nothing for {seconds:.0f} s{self._quoted()}", code=ExitCode.UNKNOWN
+                )
+            time.sleep(POLL_SECONDS)
+
+    def output(self) -> str:
+        """Return what the child has written to standard output."""
+        return self._out.read_text(errors="replace")
+
+    def last_lines(self) -> list[str]:
+        """Return the last lines of the child's error output."""
+        return [line for line in self._err.read_text(errors="replace").splitlines() if line.strip()][
+            -LAST_LINES:
+        ]
+
+    def _quoted(self) -> str:
+        lines = self.last_lines()
+        return f"; it said: {' | '.join(lines)}" if lines else "; it said nothing"
+
+
+def _slug(name: str) -> str:
+    return name.replace(" ", "-")
+
+
+def _private(path: Path) -> IO[bytes]:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")

@@ -1,0 +1,144 @@
+"""The status file: one JSON object, rewritten beside itself and renamed, so nobody reads half of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from quietcore.bridge.follow import EPOCH
+from quietcore.bridge.follower import symbol_state, tick_counts
+from quietcore.bridge.segment import Segment
+from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.observe.histogram import Histogram, summary
+from quietcore.strategy.risk import REASON_NAMES
+from quietcore.strategy.workspace import (
+    HELD_BACK,
+    HOP_NAMES,
+    INTENTS,
+    REFUSED,
+    SIGNALS,
+    UNSENT,
+    Workspace,
+)
+
+VERSION = 1
+DEFAULT_FOLDER = Path("/run/quietcore")
+FILE_NAME = "runtime.json"
+LEVELS = 20
+
+HOP_TITLES = {
+    "venue_received": "venue → received",
+    "received_published": "received → published",
+    "published_read": "published → read",
+    "read_signal": "read → signal",
+    "signal_sent": "signal → order sent",
+}
+
+
+def default_path(environment: os._Environ[str] | dict[str, str] = os.environ) -> Path:
+    """Return where the status lies unless told otherwise."""
+    folder = environment.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    return (Path(folder) if folder else DEFAULT_FOLDER) / FILE_NAME
+
+
+def loop_part(segment: Segment, picture: Workspace, traded: str, *, final: bool) -> dict[str, Any]:
+    """Return what the strategy loop knows: ticks, signals, refusals, hops, books.
+
+    While running, only the traded symbol's ladder is written out; the final report has every symbol's.
+    """
+    ledger = picture.ledger
+    refused = {
+        name: int(ledger[REFUSED + reason])
+        for reason, name in REASON_NAMES.items()
+        if ledger[REFUSED + reason]
+    }
+    return {
+        "feed": segment.feed,
+        "epoch": int(picture.counters[EPOCH]),
+        "ticks": tick_counts(picture.counters),
+        "signals": int(ledger[SIGNALS]),
+        "intents": {
+            "emitted": int(ledger[INTENTS]),
+            "held_back": int(ledger[HELD_BACK]),
+            "given_up": int(ledger[UNSENT]),
+        },
+        "refused_by_risk": refused,
+        "hops": {
+            name: summary(picture.buckets[hop], picture.hops[hop]) for hop, name in enumerate(HOP_NAMES)
+        },
+        "symbols": {
+            symbol.name: symbol_state(
+                segment, picture.books, symbol.number, LEVELS if final or symbol.name == traded else 0
+            )
+            for symbol in segment.symbols
+        },
+    }
+
+
+def compose(
+    loop: dict[str, Any], orders: dict[str, int], signal_sent: Histogram, **rest: Any
+) -> dict[str, Any]:
+    """Return the whole status: the loop's part, the gateway's, and what else is given."""
+    refused = loop.pop("refused_by_risk")
+    hops = {**loop.pop("hops"), "signal_sent": signal_sent.summary()}
+    fills = orders.pop("fills")
+    return {
+        "version": VERSION,
+        "final": rest.pop("final"),
+        **loop,
+        "orders": {**orders, "refused_by_risk": sum(refused.values()), "refusals": refused},
+        "fills": fills,
+        "hops": hops,
+        **rest,
+    }
+
+
+def write(path: Path, status: dict[str, Any]) -> None:
+    """Replace the file at ``path``; raise QuietcoreError where that is not possible."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(status, file)
+                file.write("\n")
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise QuietcoreError(
+            "status cannot be written",
+            where=str(path),
+            found=error.strerror,
+            remedy="name a writable place with --status, or start as a unit with RuntimeDirectory=quietcore",
+        ) from error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the status at ``path``; raise QuietcoreError where there is none or it is of another version."""
+    try:
+        status = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise QuietcoreError(
+            "no status of a runtime", where=str(path), remedy="start the runtime", code=ExitCode.UNKNOWN
+        ) from None
+    except (OSError, ValueError) as error:
+        raise QuietcoreError(
+            "status cannot be read", where=str(path), found=str(error), code=ExitCode.UNKNOWN
+        ) from error
+    version = status.get("version") if isinstance(status, dict) else None
+    if version != VERSION:
+        raise QuietcoreError(
+            "status of another version",
+            where=str(path),
+            found=version,
+            expected=VERSION,
+            code=ExitCode.UNKNOWN,
+        )
+    found: dict[str, Any] = status
+    return found

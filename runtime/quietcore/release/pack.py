@@ -1,0 +1,90 @@
+"""A release: feed handler, its libraries, the runtime's code and a manifest, in one archive named by its content."""
+
+from __future__ import annotations
+
+import compileall
+import dataclasses
+import json
+import py_compile
+import shutil
+import sys
+from pathlib import Path
+
+import quietcore
+from quietcore.release import native, packages
+from quietcore.release.archive import content_hash, sha256, write_archive
+from quietcore.release.target import Target
+
+LAUNCHER = """\
+#!/bin/sh
+# The runtime's command of this release, whatever folder it is called from.
+exec "$(dirname "$(readlink -f "$0")")/../venv/bin/python" -P -m quietcore "$@"
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Release:
+    """Two archives that make a release on a target: the code, and the third-party packages that it runs with."""
+
+    version: str
+    archive: str
+    archive_sha256: str
+    packages: str
+    packages_archive: str
+    packages_sha256: str
+    python: str
+    built: bool
+
+
+def pack(root: Path, executable: Path, target: Target, out: Path) -> Release:
+    """Pack a release of the checkout at ``root`` for the target into the folder ``out``.
+
+    Does nothing where the same content is packed already: ``built`` is then false.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    lock = root / "requirements.lock"
+    python = ".".join(map(str, target.python))
+    tree = out / "release.new"
+    shutil.rmtree(tree, ignore_errors=True)
+    try:
+        needed = native.collect(executable, tree, target)
+        copy_runtime(root, tree, target)
+        manifest = {
+            "packages": packages.key(lock, target),
+            "machine": target.machine,
+            "python": python,
+            "glibc_needed": ".".join(map(str, needed)),
+            "files": {str(p.relative_to(tree)): sha256(p) for p in sorted(tree.rglob("*")) if p.is_file()},
+        }
+        (tree / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+        release_version = f"{quietcore.__version__}-{content_hash(tree)[:12]}"
+        archive = out / f"release-{release_version}.tar.gz"
+        built = not archive.exists()
+        if built:
+            write_archive(tree, archive)
+    finally:
+        shutil.rmtree(tree, ignore_errors=True)
+    package_archive = packages.pack(lock, target, out)
+    return Release(
+        version=release_version,
+        archive=str(archive),
+        archive_sha256=sha256(archive),
+        packages=packages.key(lock, target),
+        packages_archive=str(package_archive),
+        packages_sha256=sha256(package_archive),
+        python=python,
+        built=built,
+    )
+
+
+def copy_runtime(root: Path, tree: Path, target: Target) -> None:
+    """Copy the Python package without what only the controller uses, and write the launcher."""
+    left_out = shutil.ignore_patterns("__pycache__", "vhost", "release", "demo.py", "local.py")
+    shutil.copytree(root / "runtime/quietcore", tree / "lib/python/quietcore", ignore=left_out)
+    if target.python == sys.version_info[:2]:
+        # By hash and unchecked: times of a checkout must not change the release's content.
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        compileall.compile_dir(tree / "lib/python", stripdir=str(tree), quiet=2, invalidation_mode=mode)
+    launcher = tree / "bin/quietcore"
+    launcher.write_text(LAUNCHER)
+    launcher.chmod(0o755)

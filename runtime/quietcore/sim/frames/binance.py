@@ -1,0 +1,221 @@
+"""Binance USD-M futures combined-stream frames and the REST depth snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from quietcore.sim.book import Book
+from quietcore.sim.frames import Frame, Kind, Refused
+from quietcore.sim.frames.times import shift_times
+
+Rows = list[tuple[str, str]]
+
+
+class Data(msgspec.Struct):
+    """The parts of any event that decide what it is; `last` is set on a REST depth answer."""
+
+    event: str = msgspec.field(default="", name="e")
+    symbol: str = msgspec.field(default="", name="s")
+    time: int = msgspec.field(default=0, name="E")
+    last: int | None = msgspec.field(default=None, name="lastUpdateId")
+
+
+class Envelope(msgspec.Struct):
+    """A combined-stream frame; a REST depth answer has neither key."""
+
+    stream: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+class Delta(msgspec.Struct):
+    """A depthUpdate."""
+
+    s: str
+    b: Rows
+    a: Rows
+    first: int = msgspec.field(name="U")
+    last: int = msgspec.field(name="u")
+    previous: int = msgspec.field(name="pu")
+
+
+class Ticker(msgspec.Struct):
+    """A bookTicker."""
+
+    bid: str = msgspec.field(name="b")
+    bid_size: str = msgspec.field(name="B")
+    ask: str = msgspec.field(name="a")
+    ask_size: str = msgspec.field(name="A")
+
+
+class Trade(msgspec.Struct):
+    """A trade or aggTrade."""
+
+    p: str
+    q: str
+
+
+class Snapshot(msgspec.Struct):
+    """A REST depth answer."""
+
+    last: int = msgspec.field(name="lastUpdateId")
+    bids: Rows = []
+    asks: Rows = []
+
+
+def canonical(stream: str) -> str:
+    """Return a stream's name without its pace: all paces of a diff stream carry what the recording holds.
+
+    >>> canonical("btcusdt@depth@100ms"), canonical("btcusdt@depth20@100ms"), canonical("BTCUSDT@trade")
+    ('btcusdt@depth', 'btcusdt@depth20@100ms', 'btcusdt@trade')
+    """
+    symbol, _, rest = stream.partition("@")
+    if rest.startswith("depth@"):
+        rest = "depth"
+    return f"{symbol.lower()}@{rest}"
+
+
+KINDS = {
+    "depthUpdate": Kind.BOOK,
+    "trade": Kind.TRADE,
+    "aggTrade": Kind.TRADE,
+    "bookTicker": Kind.TICKER,
+}
+
+
+class BinanceFrames:
+    """Reads combined-stream frames and follows one book per symbol by the venue's rules.
+
+    `sole_symbol`: whose a REST snapshot is; the answer itself does not say.
+    """
+
+    name = "binance-usdm"
+
+    def __init__(self) -> None:
+        self._envelope = msgspec.json.Decoder(Envelope)
+        self._data = msgspec.json.Decoder(Data)
+        self._delta = msgspec.json.Decoder(Delta)
+        self._ticker = msgspec.json.Decoder(Ticker)
+        self._trade = msgspec.json.Decoder(Trade)
+        self._snapshot = msgspec.json.Decoder(Snapshot)
+        self._books: dict[str, Book] = {}
+        self._waiting: dict[str, list[Frame]] = {}
+        self._bridged: set[str] = set()
+        self.sole_symbol = ""
+
+    def parse(self, raw: bytes, receive_ns: int | None = None) -> Frame:
+        """Read one message; raise `Refused` where it is none of the venue's."""
+        try:
+            envelope = self._envelope.decode(raw)
+            inner = bytes(envelope.data) if envelope.stream else raw
+            data = self._data.decode(inner)
+            if not envelope.stream:
+                if data.last is None:
+                    return Frame(Kind.OTHER, "", data.symbol, data.time, raw, receive_ns)
+                body: object = self._snapshot.decode(raw)
+                return Frame(Kind.SNAPSHOT, "", data.symbol, data.time, raw, receive_ns, body)
+            kind = KINDS.get(data.event, Kind.OTHER)
+            body = self._delta.decode(inner) if kind is Kind.BOOK else None
+        except msgspec.MsgspecError as error:
+            raise Refused(str(error)) from error
+        return Frame(kind, canonical(envelope.stream), data.symbol, data.time, raw, receive_ns, body)
+
+    def prices(self, frame: Frame) -> Iterator[tuple[str, str]]:
+        """Yield every (price, size) of a frame, as text."""
+        try:
+            if frame.kind is Kind.BOOK:
+                yield from frame.body.b
+                yield from frame.body.a
+            elif frame.kind is Kind.SNAPSHOT:
+                yield from frame.body.bids
+                yield from frame.body.asks
+            elif frame.kind is Kind.TICKER:
+                ticker = self._ticker.decode(self._envelope.decode(frame.raw).data)
+                yield ticker.bid, ticker.bid_size
+                yield ticker.ask, ticker.ask_size
+            elif frame.kind is Kind.TRADE:
+                trade = self._trade.decode(self._envelope.decode(frame.raw).data)
+                yield trade.p, trade.q
+        except msgspec.MsgspecError as error:
+            raise Refused(str(error)) from error
+
+    def track(self, frame: Frame) -> None:
+        """Apply a delta, or start the book of a snapshot; deltas before it are kept for it."""
+        if frame.kind is Kind.SNAPSHOT:
+            self._start(frame.symbol or self.sole_symbol, frame)
+        elif frame.kind is Kind.BOOK:
+            book = self._books.get(frame.symbol)
+            if book is None:
+                self._waiting.setdefault(frame.symbol, []).append(frame)
+            else:
+                self._apply(book, frame)
+
+    def _start(self, symbol: str, frame: Frame) -> None:
+        if symbol in self._bridged:
+            return  # in step already: a snapshot tells nothing new
+        book = self._books[symbol] = Book(symbol)
+        book.bids.apply(frame.body.bids)
+        book.asks.apply(frame.body.asks)
+        book.update_id = frame.body.last
+        for delta in self._waiting.pop(symbol, []):
+            self._apply(book, delta)
+
+    def _apply(self, book: Book, frame: Frame) -> None:
+        delta: Delta = frame.body
+        if book.symbol not in self._bridged:
+            if delta.last < book.update_id:
+                return
+            fits = delta.first <= book.update_id
+        else:
+            fits = delta.previous == book.update_id
+        if not fits:
+            self._books.pop(book.symbol, None)
+            self._bridged.discard(book.symbol)
+            self._waiting.setdefault(book.symbol, []).append(frame)
+            return
+        self._bridged.add(book.symbol)
+        book.synced = True
+        book.bids.apply(delta.b)
+        book.asks.apply(delta.a)
+        book.update_id, book.time_ms = delta.last, frame.time_ms
+
+    def book(self, symbol: str) -> Book | None:
+        """Return the symbol's book, or None while it is not in step."""
+        book = self._books.get(symbol)
+        return book if book is not None and book.synced else None
+
+    def reset(self) -> None:
+        """Forget all books."""
+        self._books.clear()
+        self._waiting.clear()
+        self._bridged.clear()
+
+    def restamp(self, frame: Frame, now_ms: int) -> bytes:
+        """Return the frame with `E` at `now_ms` and `T` moved by as much."""
+        return shift_times(frame.raw, now_ms - frame.time_ms) if frame.time_ms else frame.raw
+
+    def stream_snapshot(self, topic: str, now_ms: int) -> bytes | None:
+        """Return None: the venue's streams carry no snapshot, clients fetch it by REST."""
+        return None
+
+    def cut_snapshot(self, frame: Frame, limit: int) -> bytes:
+        """Return a REST depth answer with at most `limit` levels a side, all else as it was."""
+        answer = msgspec.json.decode(frame.raw)
+        answer["bids"], answer["asks"] = answer["bids"][:limit], answer["asks"][:limit]
+        return msgspec.json.encode(answer)
+
+    def rest_snapshot(self, symbol: str, limit: int, now_ms: int) -> bytes | None:
+        """Return the REST depth answer of the current book, at most `limit` levels a side, or None."""
+        book = self.book(symbol)
+        if book is None:
+            return None
+        return msgspec.json.encode(
+            {
+                "lastUpdateId": book.update_id,
+                "E": now_ms,
+                "T": now_ms,
+                "bids": book.bids.rows(limit),
+                "asks": book.asks.rows(limit),
+            }
+        )

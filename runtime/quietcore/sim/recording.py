@@ -1,0 +1,229 @@
+"""Reads recordings: lines of ``receive_ns raw_json`` or bare ``raw_json``, plain or gzip."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from quietcore.errors import QuietcoreError
+from quietcore.sim.frames import Frame, Kind, Refused, VenueFrames
+from quietcore.sim.frames.binance import BinanceFrames
+from quietcore.sim.frames.bybit import BybitFrames
+
+VENUES: dict[str, type[BybitFrames] | type[BinanceFrames]] = {
+    "bybit-linear": BybitFrames,
+    "binance-usdm": BinanceFrames,
+}
+
+
+class Line(NamedTuple):
+    """One line of a recording: its number from 1, the recorder's time in ns or None, the raw message."""
+
+    number: int
+    receive_ns: int | None
+    raw: bytes
+
+
+def open_recording(path: Path) -> IO[bytes]:
+    """Open a recording, unpacking gzip; raise QuietcoreError (exit 2) where it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            packed = stream.read(2) == b"\x1f\x8b"
+        return gzip.open(path) if packed else path.open("rb")  # type: ignore[return-value]
+    except OSError as error:
+        raise QuietcoreError(
+            "cannot read the recording", where=str(path), found=error.strerror, remedy="give an existing file"
+        ) from error
+
+
+def lines(path: Path) -> Iterator[Line]:
+    """Yield a recording's lines; empty ones are left out.
+
+    Raises QuietcoreError (exit 2) with file and line where the file ends in mid-line or its compression is
+    cut off.
+    """
+    number = 0
+    with closing(open_recording(path)) as stream:
+        try:
+            for number, line in enumerate(stream, 1):
+                text = line.strip()
+                if not text:
+                    continue
+                if not line.endswith(b"\n") and not _is_json(text):
+                    raise QuietcoreError(
+                        "the recording is cut off",
+                        where=f"{path}:{number}",
+                        found=f"a last line of {len(text)} bytes that is no complete message",
+                        remedy=f"copy the file again, or cut the line off: head -n {number - 1}",
+                    )
+                yield _split(number, text)
+        except (EOFError, OSError, zlib.error) as error:
+            raise QuietcoreError(
+                "the recording's compression is cut off or damaged",
+                where=f"{path}:{number + 1}",
+                found=error,
+                remedy="copy the file again",
+            ) from error
+
+
+def _split(number: int, text: bytes) -> Line:
+    head, space, rest = text.partition(b" ")
+    if space and head.isdigit():
+        return Line(number, int(head), rest.lstrip())
+    return Line(number, None, text)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(_split(0, text).raw)
+    except ValueError:
+        return False
+    return True
+
+
+def detect_venue(path: Path) -> str:
+    """Name the venue of a recording by its first lines; raise QuietcoreError where none is recognised."""
+    for line in lines(path):
+        try:
+            message = json.loads(line.raw)
+        except ValueError:
+            break
+        if isinstance(message, dict):
+            if "stream" in message or "lastUpdateId" in message:
+                return BinanceFrames.name
+            if "topic" in message:
+                return BybitFrames.name
+        if line.number > 100:
+            break
+    raise QuietcoreError(
+        "cannot tell the recording's venue",
+        where=str(path),
+        expected="messages with `topic` (Bybit) or `stream` (Binance)",
+        remedy=f"name it: --venue {' | '.join(VENUES)}",
+    )
+
+
+def venue_frames(name: str) -> BybitFrames | BinanceFrames:
+    """Return a reader of the venue's frames; raise QuietcoreError for an unknown venue."""
+    if name not in VENUES:
+        raise QuietcoreError("unknown venue", where="--venue", found=name, expected=" or ".join(VENUES))
+    return VENUES[name]()
+
+
+def decimals(text: str) -> int:
+    """Count decimals without trailing zeros.
+
+    >>> decimals("61800.20"), decimals("3"), decimals("0.000")
+    (1, 0, 0)
+    """
+    point = text.find(".")
+    return 0 if point < 0 else len(text.rstrip("0")) - point - 1
+
+
+@dataclass
+class Scale:
+    """Finest decimals seen: one tick is 10**-price, one lot 10**-size."""
+
+    price: int = 0
+    size: int = 0
+
+
+@dataclass
+class Survey:
+    """What a recording holds, found by one pass over it before it is replayed."""
+
+    path: Path
+    venue: str
+    scales: dict[str, Scale] = field(default_factory=dict)
+    topics: dict[str, int] = field(default_factory=dict)  # frames by topic, as subscribed to
+    snapshots: dict[str, bytes] = field(default_factory=dict)  # a symbol's first REST depth answer
+    prices: dict[str, str] = field(default_factory=dict)  # the first that a symbol has
+    frames: int = 0  # that go to a stream
+    timed: bool = True  # every line has a receive time
+
+    @property
+    def symbols(self) -> list[str]:
+        """Symbols in order of first appearance."""
+        return list(self.scales)
+
+    def depth(self) -> int | None:
+        """Depth of the first orderbook topic of a Bybit recording, None where there is none."""
+        for topic in self.topics:
+            if topic.startswith("orderbook."):
+                return int(topic.split(".")[1])
+        return None
+
+
+def survey(path: Path, venue: str | None = None) -> Survey:
+    """Read a recording once: symbols, scales, topics, snapshots.
+
+    The scale is the finest decimal seen in the whole file, per symbol, trailing zeros aside. Raises
+    QuietcoreError (exit 2) naming file and line for a message that is not JSON or not the venue's, and for an
+    empty recording.
+    """
+    venue = venue or detect_venue(path)
+    frames = venue_frames(venue)
+    found = Survey(path, venue)
+    answers: list[Frame] = []
+    for line, frame in read_frames(path, frames):
+        if line.receive_ns is None:
+            found.timed = False
+        if frame.kind is Kind.SNAPSHOT:
+            answers.append(frame)
+            continue
+        if frame.kind is Kind.OTHER:
+            continue
+        found.frames += 1
+        found.topics[frame.topic] = found.topics.get(frame.topic, 0) + 1
+        _see(found, frames, frame, frame.symbol, line)
+    if not found.frames:
+        raise QuietcoreError(
+            "the recording holds no market data", where=str(path), expected=f"frames of {venue}"
+        )
+    sole = found.symbols[0] if len(found.symbols) == 1 else ""
+    for frame in answers:
+        symbol = frame.symbol or sole
+        if symbol:
+            found.snapshots.setdefault(symbol, frame.raw)
+            _see(found, frames, frame, symbol, None)
+    return found
+
+
+def _see(found: Survey, frames: VenueFrames, frame: Frame, symbol: str, line: Line | None) -> None:
+    scale = found.scales.setdefault(symbol, Scale())
+    try:
+        for price, size in frames.prices(frame):
+            found.prices.setdefault(symbol, price)
+            if (digits := decimals(price)) > scale.price:
+                scale.price = digits
+            if (digits := decimals(size)) > scale.size:
+                scale.size = digits
+    except Refused as error:
+        raise _refusal(found.path, line.number if line else 0, frame.raw, found.venue, error) from error
+
+
+def read_frames(path: Path, frames: VenueFrames) -> Iterator[tuple[Line, Frame]]:
+    """Yield each line and its frame; raise QuietcoreError with file and line (exit 2) for what is none."""
+    for line in lines(path):
+        try:
+            frame = frames.parse(line.raw, line.receive_ns)
+        except Refused as error:
+            raise _refusal(path, line.number, line.raw, frames.name, error) from error
+        yield line, frame
+
+
+def _refusal(path: Path, number: int, raw: bytes, venue: str, error: Refused) -> QuietcoreError:
+    shown = raw[:40].decode(errors="replace")
+    return QuietcoreError(
+        "not a message of the venue",
+        where=f"{path}:{number}",
+        found=f"{shown!r} ({error})",
+        expected=f"JSON as {venue} sends it",
+        remedy="remove the line, or name the right --venue",
+    )

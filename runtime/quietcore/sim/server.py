@@ -1,0 +1,166 @@
+"""One listener for everything: routes, TLS, begin and end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import WSCloseCode, web
+
+from quietcore.errors import QuietcoreError
+from quietcore.sim import binance_routes, bybit_rest, bybit_stream, control
+from quietcore.sim.venue import VENUE, Venue, drive
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8760
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Parse HOST:PORT or [V6]:PORT; raise QuietcoreError."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isdigit() or int(port) > 65535 or not host:
+            raise QuietcoreError("not an address", where="--listen", found=text, expected="HOST:PORT")
+        return cls(host.strip("[]"), int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def bound_socket(address: Address) -> socket.socket:
+    """Return a socket bound to `address`; raise QuietcoreError (exit 2) where it cannot be."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address.host, address.port))
+        # Listening here, not later: a second simulator must be refused before this one says that it is ready.
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise QuietcoreError(
+            "cannot listen",
+            where=str(address),
+            found=error.strerror or error,
+            remedy="end the program that holds the port, or choose another one with --listen HOST:PORT",
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """Return a server context of a certificate chain and its key; None without both; raise QuietcoreError."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise QuietcoreError("TLS needs both files", expected="--tls-cert FILE --tls-key FILE")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise QuietcoreError(
+            "cannot use the TLS certificate",
+            where=f"{certificate}, {key}",
+            found=error,
+            expected="a PEM certificate chain and its private key",
+        ) from error
+    return context
+
+
+def application(venue: Venue) -> web.Application:
+    """Return the application with every path of both venues and the control paths."""
+    app = web.Application()
+    app[VENUE] = venue
+    app.add_routes(
+        [
+            web.get("/v5/public/linear", bybit_stream.public),
+            web.get("/v5/private", bybit_stream.private),
+            web.get("/v5/market/time", bybit_rest.server_time),
+            web.get("/v5/market/instruments-info", bybit_rest.instruments_info),
+            web.post("/v5/order/create", bybit_rest.create),
+            web.post("/v5/order/cancel", bybit_rest.cancel),
+            web.get("/v5/order/realtime", bybit_rest.realtime),
+            web.get("/v5/position/list", bybit_rest.positions),
+            *(web.get(f"{prefix}/stream", binance_routes.stream) for prefix in ("", "/public", "/market")),
+            web.get("/fapi/v1/depth", binance_routes.depth),
+            web.get("/fapi/v1/exchangeInfo", binance_routes.exchange_info),
+            web.get("/fapi/v1/time", binance_routes.server_time),
+            web.post("/sim/start", control.start),
+            web.get("/sim/state", control.state),
+        ]
+    )
+    app.on_shutdown.append(_close_sockets)
+    return app
+
+
+async def _close_sockets(app: web.Application) -> None:
+    venue = app[VENUE]
+    for client in [*venue.hub.clients, *venue.private.clients]:
+        with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):
+            await asyncio.wait_for(
+                client.socket.close(code=WSCloseCode.GOING_AWAY, message=b"the simulator ends"), 0.5
+            )
+        client.abort()
+
+
+@dataclass
+class Running:
+    """A simulator that listens. `replay` ends when the source does; it fails where a recording breaks off."""
+
+    venue: Venue
+    address: Address
+    scheme: str
+    replay: asyncio.Task[None]
+
+    @property
+    def http(self) -> str:
+        """Base URL of REST."""
+        return f"http{self.scheme}://{self.address}"
+
+    @property
+    def websocket(self) -> str:
+        """Base URL of the streams."""
+        return f"ws{self.scheme}://{self.address}"
+
+
+@contextlib.asynccontextmanager
+async def running(
+    venue: Venue, address: Address, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Running]:
+    """Listen, replay, and clean up at the end; raise QuietcoreError where the port is taken."""
+    listener = bound_socket(address)
+    runner = web.AppRunner(
+        application(venue),
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=1.0,
+        handler_cancellation=True,
+    )
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        await runner.setup()
+        await web.SockSite(runner, listener, ssl_context=tls).start()
+        host, port = listener.getsockname()[:2]
+        replay = asyncio.create_task(venue.replay.run())
+        tasks = [
+            replay,
+            asyncio.create_task(venue.run_private()),
+            asyncio.create_task(venue.hub.watch_for_stalls()),
+            asyncio.create_task(venue.private.watch_for_stalls()),
+            asyncio.create_task(binance_routes.ping_clients(venue)),
+        ]
+        yield Running(venue, Address(host, port), "s" if tls else "", replay)
+    finally:
+        await drive([task for task in tasks if not task.done()])
+        await runner.cleanup()
+        listener.close()

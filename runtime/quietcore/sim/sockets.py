@@ -1,0 +1,49 @@
+"""One loop for every WebSocket path: reads text messages, answers pings, forgets the client at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from quietcore.sim.hub import Client, Hub
+from quietcore.sim.venue import client_of
+
+Handler = Callable[[Client, dict[str, Any]], Awaitable[None]]
+
+
+async def serve(
+    request: web.Request,
+    hub: Hub,
+    handle: Handler,
+    *,
+    bad_message: bytes,
+    opened: Callable[[Client], Awaitable[None]] | None = None,
+) -> web.WebSocketResponse:
+    """Serve one connection; a message that is no JSON object is answered with `bad_message`."""
+    socket = web.WebSocketResponse(compress=False, autoping=False, max_msg_size=1 << 20)
+    await socket.prepare(request)
+    client = client_of(request, socket)
+    hub.clients.add(client)
+    try:
+        if opened is not None:
+            await opened(client)
+        async for message in socket:
+            if message.type is WSMsgType.PING:
+                await socket.pong(message.data)
+            elif message.type is WSMsgType.TEXT:
+                try:
+                    decoded = msgspec.json.decode(message.data)
+                except msgspec.MsgspecError:
+                    decoded = None
+                if isinstance(decoded, dict):
+                    await handle(client, decoded)
+                else:
+                    await client.send(bad_message)
+    except ConnectionError:
+        pass  # the client went away while it was answered
+    finally:
+        hub.drop(client)
+    return socket

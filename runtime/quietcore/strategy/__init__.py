@@ -1,0 +1,1 @@
+"""From tick to intent, compiled: the loop on its own core, its strategies, the checks before an order."""

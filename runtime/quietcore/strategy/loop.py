@@ -1,0 +1,245 @@
+"""The compiled loop: reads every tick, keeps every ladder, asks the strategy, checks, emits.
+
+It runs without the GIL in a thread of its own and never returns to Python until it is stopped or its segment
+is closed. It calls the kernel only to nap (wait = "nap") and to wake the gateway for an intent.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from quietcore.bridge import layout
+from quietcore.bridge.atomics import (
+    CLOCK_REALTIME,
+    load_acquire,
+    nap,
+    now_ns,
+    pause,
+    raise_event,
+    store_release,
+)
+from quietcore.bridge.compiled import compiled
+from quietcore.bridge.follow import EPOCH, LAST_RECEIVE, Books, absorb, overrun
+from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, Ring, is_closed, take
+from quietcore.observe.histogram import record, refuse
+from quietcore.strategy.account import RESOLVED
+from quietcore.strategy.intents import CANCEL, PLACE, WORDS, push
+from quietcore.strategy.interface import WISH_PRICE, WISH_SIDE, WISH_SIZE, WISH_WORDS
+from quietcore.strategy.risk import ALLOWED, EMITTED, check, count_order
+from quietcore.strategy.workspace import (
+    HELD_BACK,
+    INTENTS,
+    PUBLISHED_READ,
+    READ_SIGNAL,
+    RECEIVED_PUBLISHED,
+    REFUSED,
+    SIGNALS,
+    UNSENT,
+    VENUE_RECEIVED,
+)
+
+# The control block, byte offsets; each word on a line of its own.
+STOP: Final = 0  # 1: return
+LEAVE: Final = 128  # 1: the segment was replaced, return to attach anew
+PICTURE_WANTED: Final = 256  # number of the picture asked for
+PICTURE_DONE: Final = 384  # number of the last one made
+CONTROL_WORDS: Final = 64
+
+STOPPED: Final = 0
+CLOSED: Final = 1
+
+ROUND: Final = 1024  # ticks between two looks at the control block
+SPINS_BEFORE_NAP: Final = 256
+NAP_NS: Final = 50_000
+
+FOREIGN: Final = layout.FLAG_VENUE_TIME_FOREIGN | layout.FLAG_VENUE_TIME_SATURATED
+DELTA_SATURATED: Final = layout.FLAG_PUBLISH_DELTA_SATURATED
+NO_TIME: Final = layout.TIME_SOURCE_NONE
+RECORDED: Final = layout.TIME_SOURCE_RECORDED
+
+
+class Desk(NamedTuple):
+    """All that the loop works with. Addresses are int64 and belong to objects that outlive the loop."""
+
+    ring: Ring
+    books: Books
+    counters: Any
+    buckets: Any
+    hops: Any
+    ledger: Any
+    emitted: Any
+    rate: Any
+    limits: Any
+    state: Any
+    params: Any
+    wish: Any
+    intent: Any
+    block: Any
+    picture: Any
+    control: int
+    account: int
+    intents: int
+    intent_capacity: int
+    event: int  # eventfd that wakes the gateway, -1: it polls
+    symbol: int
+    spin: int
+
+
+@compiled
+def sample_hops(desk: Desk, word: int, receive: int, deltas: int, read_ns: int) -> None:
+    """Measure the hops of one message, by its first tick; what cannot be compared is counted as such."""
+    flags = (word >> 32) & 0xFFFF
+    source = (word >> 24) & 0xFF
+    venue_delta = deltas >> 32  # arithmetic: the sign is the upper half's
+    publish_delta = deltas & 0xFFFFFFFF
+    if source == NO_TIME or flags & FOREIGN:
+        refuse(desk.hops, VENUE_RECEIVED)
+    else:
+        record(desk.buckets, desk.hops, VENUE_RECEIVED, venue_delta * 1000)
+    # A recording's receive time is another day's: nothing measured from it is a latency of this run.
+    if source in (NO_TIME, RECORDED) or flags & DELTA_SATURATED:
+        refuse(desk.hops, RECEIVED_PUBLISHED)
+        refuse(desk.hops, PUBLISHED_READ)
+    else:
+        record(desk.buckets, desk.hops, RECEIVED_PUBLISHED, publish_delta)
+        record(desk.buckets, desk.hops, PUBLISHED_READ, read_ns - receive - publish_delta)
+
+
+@compiled
+def emit(desk: Desk, kind: int) -> bool:
+    """Put desk.intent into the ring, waiting for room; False if the loop was stopped meanwhile."""
+    if not push(desk.intents, desk.intent_capacity, kind, desk.intent):
+        desk.ledger[HELD_BACK] += 1
+        while not push(desk.intents, desk.intent_capacity, kind, desk.intent):
+            if load_acquire(desk.control + STOP) != 0:
+                desk.ledger[UNSENT] += 1
+                return False
+            pause()
+    desk.ledger[INTENTS] += 1
+    if desk.event >= 0:
+        raise_event(desk.event)
+    return True
+
+
+@compiled
+def act(desk: Desk, n: int, read_ns: int) -> None:
+    """Turn the strategy's wish into intents: cancel what is open, then the order, if it is allowed."""
+    desk.ledger[SIGNALS] += 1
+    side, price, size = desk.wish[WISH_SIDE], desk.wish[WISH_PRICE], desk.wish[WISH_SIZE]
+    reason = check(
+        desk.ring,
+        desk.symbol,
+        desk.counters[EPOCH],
+        desk.books.scratch,
+        desk.account,
+        desk.emitted,
+        desk.rate,
+        desk.limits,
+        side,
+        price,
+        size,
+    )
+    signal_ns = now_ns(CLOCK_REALTIME)
+    record(desk.buckets, desk.hops, READ_SIGNAL, signal_ns - read_ns)
+    intent = desk.intent
+    intent[2] = desk.symbol
+    intent[3] = side
+    intent[4] = price
+    intent[5] = size
+    intent[6] = n
+    intent[7] = read_ns
+    intent[8] = signal_ns
+    if desk.emitted[EMITTED] != load_acquire(desk.account + RESOLVED) and not emit(desk, CANCEL):
+        return
+    if reason != ALLOWED:
+        desk.ledger[REFUSED + reason] += 1
+        return
+    # Counted before the gateway can see it: it may be resolved before this function goes on.
+    count_order(desk.emitted, desk.rate, side, size)
+    emit(desk, PLACE)
+
+
+@compiled
+def keep_house(desk: Desk) -> int:
+    """Look at the control block: return STOPPED or CLOSED, else make the picture asked for and return -1."""
+    if load_acquire(desk.control + STOP) != 0:
+        return STOPPED
+    if load_acquire(desk.control + LEAVE) != 0:
+        return CLOSED
+    wanted = load_acquire(desk.control + PICTURE_WANTED)
+    if wanted != load_acquire(desk.control + PICTURE_DONE):
+        desk.picture[:] = desk.block
+        store_release(desk.control + PICTURE_DONE, wanted)
+    return -1
+
+
+# Stands for the strategy's own: `build` puts it in.
+on_tick: Any = None
+
+
+def loop(desk: Desk) -> int:
+    """Run until stopped (STOPPED) or until the segment gets no more ticks (CLOSED)."""
+    ring, books, counters = desk.ring, desk.books, desk.counters
+    fresh = True
+    read_ns = 0
+    idle = 0
+    while True:
+        verdict = keep_house(desk)
+        if verdict >= 0:
+            return verdict
+        left = ROUND
+        while left > 0:
+            n = counters[NEXT]
+            status, seen, word, receive, deltas, a, b, c, d = take(ring.slots, ring.mask, n)
+            if status == EMPTY:
+                break
+            left -= 1
+            if status == LOST:
+                overrun(ring, books, counters, seen)
+                fresh = True
+                continue
+            if fresh:
+                read_ns = now_ns(CLOCK_REALTIME)
+                sample_hops(desk, word, receive, deltas, read_ns)
+            fresh = (word >> 48) & 0xFFFF == 0
+            counters[NEXT] = n + 1
+            counters[READ] += 1
+            counters[LAST_RECEIVE] = receive
+            absorb(ring, books, counters, n, word, a, b, c, d)
+            if word & 0xFFFF == desk.symbol:
+                kind, flags = (word >> 16) & 0xFF, (word >> 32) & 0xFFFF
+                if on_tick(desk.state, desk.params, books, desk.symbol, kind, flags, a, b, c, d, desk.wish):
+                    act(desk, n, read_ns)
+        if left > 0:
+            # Asked again after `closed` was seen: the last tick may have come between the two looks.
+            if is_closed(ring) and take(ring.slots, ring.mask, counters[NEXT])[0] == EMPTY:
+                return CLOSED
+            pause()
+            if left == ROUND:
+                idle += 1
+            else:
+                idle = 0
+            if desk.spin == 0 and idle > SPINS_BEFORE_NAP:
+                nap(NAP_NS)
+
+
+def build(name: str, function: Any) -> Any:
+    """Return the loop with ``function`` as its on_tick, to be compiled, kept on disk under ``name``."""
+    made = types.FunctionType(loop.__code__, {**loop.__globals__, "on_tick": function}, f"loop_{name}")
+    # numba files machine code by qualified name: two strategies must not find each other's.
+    made.__qualname__ = f"loop_{name}"
+    made.__module__ = loop.__module__
+    return compiled(made)
+
+
+def new_wish() -> Any:
+    """Return the room where a strategy writes what it wants."""
+    return np.zeros(WISH_WORDS, dtype=np.int64)
+
+
+def new_intent() -> Any:
+    """Return the room where the loop composes an intent."""
+    return np.zeros(WORDS, dtype=np.int64)

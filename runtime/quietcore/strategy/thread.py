@@ -1,0 +1,239 @@
+"""The strategy's thread: starts the compiled loop on its CPU, follows the feed to a new segment, stops it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from quietcore.bridge.follow import begin
+from quietcore.bridge.ring import FIRST, NEXT, word_at
+from quietcore.bridge.segment import NotThereYetError, Segment, Symbol, attach
+from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.execution.process import THREAD_STACK_BYTES, Warn, name_thread, pin
+from quietcore.strategy.account import Account, put
+from quietcore.strategy.intents import IntentRing, aligned
+from quietcore.strategy.interface import Strategy
+from quietcore.strategy.loop import (
+    CLOSED,
+    CONTROL_WORDS,
+    LEAVE,
+    PICTURE_DONE,
+    PICTURE_WANTED,
+    STOP,
+    Desk,
+    build,
+    new_intent,
+    new_wish,
+)
+from quietcore.strategy.risk import LIMITS, new_rate
+from quietcore.strategy.workspace import Workspace
+
+ATTACH_POLL_SECONDS = 0.05
+
+
+class StrategyThread:
+    """Owns the loop's memory and its thread.
+
+    Args:
+        segment: the attached feed.
+        symbol: the traded symbol's entry.
+        strategy: what to run.
+        limits: one record of risk.LIMITS.
+        account, intents: shared with the gateway.
+        event: eventfd that wakes the gateway, -1 where it polls.
+        cpu: where to pin the thread, -1 for nowhere.
+        spin: never nap.
+        from_start: begin with the segment's first tick.
+        warn: takes one line.
+        ended: called in the thread when it has ended by itself.
+    """
+
+    def __init__(
+        self,
+        segment: Segment,
+        symbol: Symbol,
+        strategy: Strategy,
+        limits: Any,
+        account: Account,
+        intents: IntentRing,
+        *,
+        event: int = -1,
+        cpu: int = -1,
+        spin: bool = False,
+        from_start: bool = False,
+        warn: Warn,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.segment = segment
+        self.symbol = symbol
+        self.strategy = strategy
+        self.attachments = 1
+        self.error: QuietcoreError | None = None
+        self.tid = 0
+        self.pinned = False
+        self._limits = limits.view(LIMITS)
+        self._account, self._intents = account, intents
+        self._event, self._cpu, self._spin = event, cpu, spin
+        self._warn, self._ended = warn, ended
+        self._control = aligned(CONTROL_WORDS)
+        self._rate = new_rate(int(self._limits[0]["max_order_rate"]))
+        self._loop = build(strategy.name, strategy.on_tick)
+        self.workspace = self._make_workspace(segment)
+        self._from_start = from_start
+        self._begin(0)
+        self._thread = threading.Thread(target=self._run, name="strategy", daemon=True)
+
+    # memory
+
+    def _make_workspace(self, segment: Segment) -> Workspace:
+        workspace = Workspace(segment.ring.symbols, segment.ring.depth, self.strategy.state.dtype)
+        workspace.state[:] = self.strategy.state
+        self._picture = workspace.twin()
+        self._desk = Desk(
+            ring=segment.ring,
+            books=workspace.books,
+            counters=workspace.counters,
+            buckets=workspace.buckets,
+            hops=workspace.hops,
+            ledger=workspace.ledger,
+            emitted=workspace.emitted,
+            rate=self._rate,
+            limits=self._limits,
+            state=workspace.state,
+            params=self.strategy.params,
+            wish=new_wish(),
+            intent=new_intent(),
+            block=workspace.block,
+            picture=self._picture.block,
+            control=self._control.ctypes.data,
+            account=self._account.address,
+            intents=self._intents.address,
+            intent_capacity=self._intents.capacity,
+            event=self._event,
+            symbol=self.symbol.number,
+            spin=int(self._spin),
+        )
+        return workspace
+
+    def _begin(self, first: int) -> None:
+        counters = self.workspace.counters
+        counters[NEXT] = counters[FIRST] = first
+        begin(self.segment.ring, self.workspace.books, counters)
+
+    def _move(self, segment: Segment) -> None:
+        """Go on with another segment of the same feed: counts and strategy stay, ladders begin anew."""
+        symbol = segment.symbol(self.symbol.name)
+        if symbol[2:] != self.symbol[2:]:
+            raise QuietcoreError(
+                "feed came back with other steps",
+                where=f"{segment.path}: {symbol.name}",
+                found=f"tick {symbol.tick_mantissa}e-{symbol.tick_exponent}, "
+                f"lot {symbol.lot_mantissa}e-{symbol.lot_exponent}",
+                expected=f"tick {self.symbol.tick_mantissa}e-{self.symbol.tick_exponent}, "
+                f"lot {self.symbol.lot_mantissa}e-{self.symbol.lot_exponent}",
+                remedy="restart the runtime: it converts its limits again",
+                code=ExitCode.UNKNOWN,
+            )
+        old = self.workspace
+        self.segment, self.symbol = segment, symbol
+        workspace = self._make_workspace(segment)
+        for name in ("counters", "ledger", "emitted", "hops", "buckets", "state"):
+            getattr(workspace, name)[:] = getattr(old, name)
+        self.workspace = workspace
+        self.attachments += 1
+        self._begin(0)
+
+    # life
+
+    def compile(self) -> None:
+        """Compile the loop and touch all memory it uses, by running it with the stop word set."""
+        put(self._control.ctypes.data + STOP, 1)
+        self._loop(self._desk)
+        put(self._control.ctypes.data + STOP, 0)
+        for block in (self.workspace.block, self._picture.block):
+            block[:] = block.copy()
+
+    def start(self) -> None:
+        """Start the thread at what is published now; returns once it runs and has tried to pin itself."""
+        if not self._from_start:
+            self._begin(word_at(self.segment.ring.published))
+        before = threading.stack_size(THREAD_STACK_BYTES)
+        try:
+            self._running = threading.Event()
+            self._thread.start()
+        finally:
+            threading.stack_size(before)
+        self._running.wait()
+
+    def _run(self) -> None:
+        self.tid = threading.get_native_id()
+        name_thread("strategy")
+        self.pinned = pin(self._cpu, "strategy thread", self._warn)
+        self._running.set()
+        try:
+            while self._loop(self._desk) == CLOSED:
+                segment = self._next_segment()
+                if segment is None:
+                    break
+                self._move(segment)
+        except QuietcoreError as error:
+            self.error = error
+        finally:
+            self._ended()
+
+    def _next_segment(self) -> Segment | None:
+        """Wait for the segment that replaces ours; None when stopped meanwhile."""
+        put(self._control.ctypes.data + LEAVE, 0)
+        while not self.stopping:
+            if self.segment.replaced():
+                try:
+                    return attach(self.segment.feed)
+                except NotThereYetError:
+                    pass
+            time.sleep(ATTACH_POLL_SECONDS)
+        return None
+
+    def leave_if_replaced(self) -> bool:
+        """Send the loop to the feed's new segment, where the old one is dead and its name leads elsewhere."""
+        if self.segment.closed or not self.segment.replaced() or not self.segment.path.exists():
+            return False
+        put(self._control.ctypes.data + LEAVE, 1)
+        return True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the stop word is set."""
+        return bool(word_at(self._control.ctypes.data + STOP))
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Set the stop word; the loop looks at it at least every 1,024 ticks."""
+        put(self._control.ctypes.data + STOP, 1)
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the thread's end; False where it still runs after ``timeout`` seconds."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # looking in
+
+    def want_picture(self) -> None:
+        """Ask the loop for a consistent copy of its workspace, for `picture`."""
+        address = self._control.ctypes.data
+        put(address + PICTURE_WANTED, word_at(address + PICTURE_DONE) + 1)
+
+    def picture(self) -> Workspace | None:
+        """Return the copy last asked for, None while it is not made; valid until the next is asked for."""
+        if not self.alive:
+            return self.workspace
+        address = self._control.ctypes.data
+        if word_at(address + PICTURE_DONE) != word_at(address + PICTURE_WANTED):
+            return None
+        return self._picture

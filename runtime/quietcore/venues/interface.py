@@ -1,0 +1,156 @@
+"""What the gateway needs of a venue: orders out, their fate back."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple, Protocol
+
+
+class Endpoints(NamedTuple):
+    """Where a venue is reached: scheme and host only; the venue's module adds its paths."""
+
+    rest: str
+    private_websocket: str
+    tls_ca: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An API key with its secret; its text form hides both."""
+
+    key: str = field(repr=False)
+    secret: bytes = field(repr=False)
+
+
+class Instrument(NamedTuple):
+    """The venue's own rules for one symbol."""
+
+    symbol: str
+    tick_size: Decimal
+    lot_size: Decimal
+    min_quantity: Decimal
+    max_quantity: Decimal
+    min_notional: Decimal
+
+
+class OrderRequest(NamedTuple):
+    """A limit order as it goes out: decimals in plain notation."""
+
+    client_id: str
+    symbol: str
+    buy: bool
+    quantity: str
+    price: str
+
+
+class Fate(enum.Enum):
+    """What the venue says of an order."""
+
+    ACKNOWLEDGED = "acknowledged"  # accepted, not necessarily resting
+    OPEN = "open"
+    PARTIALLY_FILLED = "partially filled"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can come after it."""
+        return self in (Fate.FILLED, Fate.CANCELLED, Fate.REJECTED)
+
+
+class OrderUpdate(NamedTuple):
+    """The venue's view of one order. ``filled``: cumulative quantity."""
+
+    client_id: str
+    order_id: str
+    fate: Fate
+    filled: Decimal
+    reason: str = ""
+
+
+class Fill(NamedTuple):
+    """One execution, unique by (order_id, execution_id). Without ``client_id``: match by ``order_id``."""
+
+    client_id: str
+    order_id: str
+    execution_id: str
+    quantity: Decimal
+    price: Decimal
+
+
+class StreamUp(NamedTuple):
+    """The private stream is authenticated and subscribed; what happened before it is not in it."""
+
+
+class StreamDown(NamedTuple):
+    """The private stream is lost; it is being connected again."""
+
+    reason: str
+
+
+Event = OrderUpdate | Fill | StreamUp | StreamDown
+
+
+class Sent(NamedTuple):
+    """What came back. ``written_ns``: UTC ns when the request had been handed to the socket, 0: never."""
+
+    order_id: str
+    written_ns: int
+
+
+class RefusedError(Exception):
+    """The venue refused a request for certain: it had no effect."""
+
+    def __init__(self, code: int, text: str, written_ns: int = 0) -> None:
+        super().__init__(f"{code} {text}")
+        self.code = code
+        self.text = text
+        self.written_ns = written_ns
+
+
+class UncertainError(Exception):
+    """Nobody knows whether the request had an effect: time-out, lost connection, the venue's own failure.
+
+    Ask for the order; never send it again.
+    """
+
+    def __init__(self, text: str, written_ns: int = 0) -> None:
+        super().__init__(text)
+        self.written_ns = written_ns
+
+
+class OrderVenue(Protocol):
+    """A venue's order entry."""
+
+    @property
+    def name(self) -> str:
+        """The venue's name in configurations."""
+
+    @property
+    def request_lifetime(self) -> float:
+        """Seconds after which a request that has not arrived will be refused by the venue as too old."""
+
+    async def open(self) -> None:
+        """Open the session; raise QuietcoreError where the venue does not answer or refuses the key."""
+
+    async def close(self) -> None:
+        """Close everything."""
+
+    async def instrument(self, symbol: str) -> Instrument:
+        """Return a symbol's rules."""
+
+    async def place(self, order: OrderRequest) -> Sent:
+        """Send an order. Raises RefusedError or UncertainError."""
+
+    async def cancel(self, symbol: str, client_id: str) -> Sent:
+        """Ask for a cancel. Raises RefusedError (also: no such open order) or UncertainError."""
+
+    async def query(self, symbol: str, client_id: str) -> OrderUpdate | None:
+        """Return the venue's view of an order, None where it knows none. Raises UncertainError."""
+
+    def events(self) -> AsyncIterator[Event]:
+        """Yield the private stream's events, connecting again by itself, until closed."""

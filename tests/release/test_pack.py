@@ -1,0 +1,147 @@
+"""Releases: named by content, refused where they would not start, whole or absent on the target."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from quietcore.errors import QuietcoreError
+from quietcore.release import archive, native, pack, packages
+from quietcore.release.target import Target
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Target.here()
+
+
+@pytest.fixture
+def executable(tmp_path: Path) -> Path:
+    """A small dynamically linked program of this machine's own."""
+    source = tmp_path / "program.c"
+    source.write_text('#include <stdio.h>\nint main(void) { puts("here"); return 0; }\n')
+    program = tmp_path / "quietcore-feed"
+    subprocess.run(["cc", "-o", program, source], check=True)
+    return program
+
+
+@pytest.fixture
+def no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the third-party packages out: they come from the package index, which has a test of its own."""
+
+    def install(_lock: Path, _target: Target, into: Path) -> None:
+        into.mkdir()
+        (into / "a.py").write_text("A = 1\n")
+
+    monkeypatch.setattr(packages, "install", install)
+
+
+@pytest.mark.usefixtures("no_packages")
+def test_same_content_is_packed_once(executable: Path, tmp_path: Path) -> None:
+    first = pack.pack(ROOT, executable, HERE, tmp_path / "out")
+    second = pack.pack(ROOT, executable, HERE, tmp_path / "out")
+    assert first.built
+    assert not second.built
+    assert first.version == second.version
+    executable.write_bytes(executable.read_bytes() + b"\n")
+    assert pack.pack(ROOT, executable, HERE, tmp_path / "out").version != first.version
+
+
+@pytest.mark.usefixtures("no_packages")
+def test_release_holds_what_a_target_runs(executable: Path, tmp_path: Path) -> None:
+    release = pack.pack(ROOT, executable, HERE, tmp_path / "out")
+    with tarfile.open(release.archive) as tar:
+        names = set(tar.getnames())
+        assert {
+            "bin/quietcore-feed",
+            "bin/quietcore",
+            "manifest.json",
+            "lib/python/quietcore/__init__.py",
+        } <= names
+        assert not [n for n in names if "/vhost" in n or "/release" in n]
+        assert {m.uid for m in tar.getmembers()} == {0}
+        assert not [m.name for m in tar.getmembers() if m.mode & 0o022]
+        tar.extractall(tmp_path / "unpacked", filter="tar")
+    manifest = json.loads((tmp_path / "unpacked/manifest.json").read_text())
+    for name, expected in manifest["files"].items():
+        assert archive.sha256(tmp_path / "unpacked" / name) == expected, name
+    assert not list((tmp_path / "out").glob("*.new")), "a half-written archive stayed"
+
+
+def test_newer_glibc_is_refused_with_the_reason(executable: Path, tmp_path: Path) -> None:
+    needed = native.needed_glibc([executable])
+    assert needed >= (2, 2)
+    old = Target(HERE.machine, HERE.python, (needed[0], needed[1] - 1))
+    with pytest.raises(QuietcoreError, match=rf"needs glibc {needed[0]}\.{needed[1]}; expected at most"):
+        native.collect(executable, tmp_path / "tree", old)
+
+
+def test_missing_executable_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(QuietcoreError, match="make build"):
+        native.collect(tmp_path / "nothing", tmp_path / "tree", HERE)
+
+
+def test_glibc_itself_is_never_brought_along(executable: Path) -> None:
+    brought = [path.name for path in native.libraries(Path(sys.executable).resolve())]
+    assert not [name for name in brought if name.startswith(("libc.so", "ld-linux", "libm.so"))]
+    assert native.libraries(executable) == []
+
+
+def test_platform_tags_follow_the_target() -> None:
+    assert Target.parse("x86_64", "3.11", "2.36").platform_tags()[0] == "manylinux_2_28_x86_64"
+    assert Target.parse("x86_64", "3.11.2", "2.17").platform_tags() == [
+        "manylinux_2_17_x86_64",
+        "manylinux_2_12_x86_64",
+        "manylinux_2_5_x86_64",
+        "manylinux2014_x86_64",
+    ]
+    with pytest.raises(QuietcoreError, match="--glibc"):
+        Target.parse("x86_64", "3.11", "musl")
+
+
+def unpack_module() -> ModuleType:
+    path = ROOT / "ansible/plugins/modules/quietcore_unpack.py"
+    spec = importlib.util.spec_from_file_location("quietcore_unpack", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_unpack_is_whole_or_absent(tmp_path: Path) -> None:
+    module = unpack_module()
+    tree = tmp_path / "tree"
+    (tree / "bin").mkdir(parents=True)
+    (tree / "bin/x").write_text("x")
+    (tree / "bin/y").write_bytes(bytes(range(256)) * 100)
+    packed = tmp_path / "a.tar.gz"
+    archive.write_archive(tree, packed)
+    good = archive.sha256(packed)
+    dest = tmp_path / "releases/1"
+    with pytest.raises(module.UnpackError, match="expected 00"):
+        module.unpack(str(packed), str(dest), "00")
+    truncated = tmp_path / "b.tar.gz"
+    truncated.write_bytes(packed.read_bytes()[:100])
+    with pytest.raises((module.UnpackError, EOFError)):
+        module.unpack(str(truncated), str(dest), archive.sha256(truncated))
+    assert not dest.exists()
+    assert not Path(f"{dest}.new").exists()
+    module.unpack(str(packed), str(dest), good)
+    assert (dest / "bin/x").read_text() == "x"
+
+
+def test_archives_are_reproducible(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        tree = tmp_path / name
+        tree.mkdir()
+        (tree / "file").write_text("content")
+    shutil.copystat(tmp_path / "one/file", tmp_path / "two/file")
+    archive.write_archive(tmp_path / "one", tmp_path / "1.tar.gz")
+    archive.write_archive(tmp_path / "two", tmp_path / "2.tar.gz")
+    assert archive.sha256(tmp_path / "1.tar.gz") == archive.sha256(tmp_path / "2.tar.gz")
+    assert archive.content_hash(tmp_path / "one") == archive.content_hash(tmp_path / "two")

@@ -1,0 +1,293 @@
+"""A venue of the tests' own, in a thread: Bybit's order entry and private stream, with faults on command.
+
+It checks signatures with its own HMAC, keeps every request, and does with the n-th order what the n-th entry
+of ``plan`` says, or ``default``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+KEY, SECRET = "sim-key", "sim-secret"
+
+INSTRUMENT = {
+    "symbol": "BTCUSDT",
+    "priceFilter": {"tickSize": "0.1", "minPrice": "0.1", "maxPrice": "1999999.8"},
+    "lotSizeFilter": {
+        "qtyStep": "0.001",
+        "minOrderQty": "0.001",
+        "maxOrderQty": "1190",
+        "minNotionalValue": "5",
+    },
+}
+
+
+def signature(text: str) -> str:
+    return hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+class FakeVenue:
+    """Start with `with FakeVenue() as venue:`; ``venue.url`` and ``venue.websocket_url`` are loopback."""
+
+    def __init__(self, plan: list[str] | None = None, default: str = "fill") -> None:
+        self.plan = list(plan or [])
+        self.default = default
+        self.created: list[dict[str, Any]] = []
+        self.cancelled: list[dict[str, Any]] = []
+        self.queries = 0
+        self.orders: dict[str, dict[str, Any]] = {}
+        self.bad_signatures = 0
+        self.headers: list[dict[str, str]] = []
+        self.instrument: dict[str, Any] = INSTRUMENT
+        self.refuse_auth = False
+        self.connections: set[Any] = set()
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._executions = 0
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> FakeVenue:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._done.set)
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def websocket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    def call(self, function: Callable[[], Any]) -> None:
+        """Run something in the venue's loop and wait for it."""
+
+        async def work() -> None:
+            result = function()
+            if asyncio.iscoroutine(result):
+                await result
+
+        asyncio.run_coroutine_threadsafe(work(), self._loop).result(10)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._serve())
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        self._done = asyncio.Event()
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/v5/market/time", self._time),
+                web.get("/v5/market/instruments-info", self._instruments),
+                web.post("/v5/order/create", self._create),
+                web.post("/v5/order/cancel", self._cancel),
+                web.get("/v5/order/realtime", self._realtime),
+                web.get("/v5/private", self._private),
+            ]
+        )
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = runner.addresses[0][1]
+        self._ready.set()
+        await self._done.wait()
+        await self.drop_streams()
+        await runner.cleanup()
+
+    # market
+
+    def _answer(self, result: Any, code: int = 0, text: str = "OK") -> web.Response:
+        return web.json_response({"retCode": code, "retMsg": text, "result": result, "time": 0})
+
+    async def _time(self, request: web.Request) -> web.Response:
+        now = time.time_ns()
+        return self._answer({"timeSecond": str(now // 10**9), "timeNano": str(now)})
+
+    async def _instruments(self, request: web.Request) -> web.Response:
+        found = [self.instrument] if request.query.get("symbol") == self.instrument["symbol"] else []
+        return self._answer({"category": "linear", "list": found, "nextPageCursor": ""})
+
+    # orders
+
+    def _refusal(self, request: web.Request, payload: str) -> web.Response | None:
+        headers = request.headers
+        self.headers.append(dict(headers))
+        self.connections.add(request.transport)
+        if headers.get("X-BAPI-API-KEY") != KEY:
+            return self._answer({}, 10003, "API key is invalid.")
+        text = headers["X-BAPI-TIMESTAMP"] + KEY + headers["X-BAPI-RECV-WINDOW"] + payload
+        if headers["X-BAPI-SIGN"] != signature(text):
+            self.bad_signatures += 1
+            return self._answer({}, 10004, "error sign!")
+        if abs(int(headers["X-BAPI-TIMESTAMP"]) - time.time() * 1000) > 5000:
+            return self._answer({}, 10002, "invalid request, please check your server timestamp")
+        return None
+
+    async def _create(self, request: web.Request) -> web.StreamResponse:
+        payload = await request.text()
+        if refusal := self._refusal(request, payload):
+            return refusal
+        body = json.loads(payload)
+        self.created.append(body)
+        what = self.plan.pop(0) if self.plan else self.default
+        link = body["orderLinkId"]
+        order_id = f"id-{len(self.created)}"
+        if what.startswith("reject"):
+            return self._answer({}, int(what.split(":")[1]), "refused")
+        if what == "lost":  # never arrives; the connection breaks
+            assert request.transport is not None
+            request.transport.abort()
+            return self._answer({})
+        order = {
+            "orderId": order_id,
+            "orderLinkId": link,
+            "symbol": body["symbol"],
+            "side": body["side"],
+            "price": body["price"],
+            "qty": body["qty"],
+            "orderStatus": "New",
+            "cumExecQty": "0",
+            "rejectReason": "EC_NoError",
+        }
+        self.orders[link] = order
+        if what == "fill before acknowledgement":
+            await self.execute(link, body["qty"], anonymous=True)
+            await asyncio.sleep(0.02)
+        elif what == "accepted, connection breaks":
+            await self._later(link, "fill")
+            assert request.transport is not None
+            request.transport.abort()
+            return self._answer({})
+        elif what == "accepted, server error":
+            return self._answer({}, 10016, "server error")
+        elif what == "duplicate link id":
+            return self._answer({}, 110072, "OrderLinkedID is duplicate")
+        else:
+            self._tasks = [*getattr(self, "_tasks", []), asyncio.create_task(self._later(link, what))]
+        return self._answer({"orderId": order_id, "orderLinkId": link})
+
+    async def _later(self, link: str, what: str) -> None:
+        quantity = self.orders[link]["qty"]
+        if what == "fill":
+            await self.tell_order(link)
+            await self.execute(link, quantity)
+        elif what == "fill twice told":
+            await self.execute(link, quantity)
+            await self.execute(link, quantity, again=True)
+        elif what == "partial":
+            await self.execute(link, str(Decimal(quantity) / 2))
+        elif what == "executions only":
+            await self.execute(link, quantity, order_topic=False)
+        elif what == "order topic only":
+            order = self.orders[link]
+            order["orderStatus"], order["cumExecQty"] = "Filled", quantity
+            await self.tell_order(link)
+        elif what == "post-only cancel":
+            order = self.orders[link]
+            order["orderStatus"], order["rejectReason"] = "Cancelled", "EC_PostOnlyWillTakeLiquidity"
+            await self.tell_order(link)
+        elif what == "rest":
+            await self.tell_order(link)
+        elif what != "silent":
+            raise AssertionError(what)
+
+    async def execute(
+        self,
+        link: str,
+        quantity: str,
+        *,
+        again: bool = False,
+        anonymous: bool = False,
+        order_topic: bool = True,
+    ) -> None:
+        order = self.orders[link]
+        if not again:
+            self._executions += 1
+            order["cumExecQty"] = str(Decimal(order["cumExecQty"]) + Decimal(quantity))
+            whole = Decimal(order["cumExecQty"]) >= Decimal(order["qty"])
+            order["orderStatus"] = "Filled" if whole else "PartiallyFilled"
+        execution = {
+            "symbol": order["symbol"],
+            "orderId": order["orderId"],
+            "orderLinkId": "" if anonymous else link,
+            "execId": f"exec-{self._executions}",
+            "execPrice": order["price"],
+            "execQty": quantity,
+            "execType": "Trade",
+        }
+        await self._tell({"topic": "execution", "creationTime": 0, "data": [execution]})
+        if order_topic and not anonymous:
+            await self.tell_order(link)
+
+    async def tell_order(self, link: str) -> None:
+        await self._tell({"topic": "order", "creationTime": 0, "data": [dict(self.orders[link])]})
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        payload = await request.text()
+        if refusal := self._refusal(request, payload):
+            return refusal
+        body = json.loads(payload)
+        self.cancelled.append(body)
+        order = self.orders.get(body["orderLinkId"])
+        if order is None or order["orderStatus"] not in ("New", "PartiallyFilled"):
+            return self._answer({}, 110001, "order not exists or too late to cancel")
+        order["orderStatus"] = "Cancelled"
+        await self.tell_order(body["orderLinkId"])
+        return self._answer({"orderId": order["orderId"], "orderLinkId": order["orderLinkId"]})
+
+    async def _realtime(self, request: web.Request) -> web.Response:
+        if refusal := self._refusal(request, request.query_string):
+            return refusal
+        self.queries += 1
+        order = self.orders.get(request.query["orderLinkId"])
+        return self._answer({"list": [order] if order else [], "nextPageCursor": ""})
+
+    # the private stream
+
+    async def _private(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            if message.type is not WSMsgType.TEXT and message.type is not WSMsgType.BINARY:
+                break
+            body = json.loads(message.data)
+            if body["op"] == "auth":
+                key, expires, sign = body["args"]
+                good = key == KEY and sign == signature(f"GET/realtime{expires}") and not self.refuse_auth
+                good = good and expires > time.time() * 1000
+                await socket.send_json({"success": good, "ret_msg": "" if good else "denied", "op": "auth"})
+            elif body["op"] == "subscribe":
+                self._sockets.add(socket)
+                await socket.send_json({"success": True, "ret_msg": "", "op": "subscribe"})
+            elif body["op"] == "ping":
+                await socket.send_json({"op": "pong"})
+        self._sockets.discard(socket)
+        return socket
+
+    async def _tell(self, message: dict[str, Any]) -> None:
+        for socket in list(self._sockets):
+            await socket.send_json(message)
+
+    async def drop_streams(self) -> None:
+        """Break every private stream, as a server's restart would."""
+        for socket in list(self._sockets):
+            self._sockets.discard(socket)
+            await socket.close()

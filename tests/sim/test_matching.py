@@ -1,0 +1,308 @@
+"""Orders against a book that the test moves: what fills, what rests, what is refused and with which code."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.sim.harness import signature
+
+from quietcore.sim.accounts import Authenticator, Credentials
+from quietcore.sim.book import Book
+from quietcore.sim.instruments import Instrument
+from quietcore.sim.matching import MAKER_FEE, TAKER_FEE, Exchange, Reject, Report
+from quietcore.sim.orders import Fill, Order, Position, Side, Status
+
+NOW = 1_700_000_000_000
+
+
+class Market:
+    """An exchange with one symbol, whose book the test sets."""
+
+    def __init__(self) -> None:
+        self.book: Book | None = Book("XUSDT")
+        instruments = {"XUSDT": Instrument("XUSDT", 1, 2)}
+        self.exchange = Exchange(instruments, lambda symbol: self.book, lambda: NOW, prefix=7)
+        asks = [("100.1", "1.5"), ("100.2", "2"), ("101", "9")]
+        self.show([("99.9", "1"), ("99.8", "2"), ("99.5", "10")], asks)
+
+    def show(self, bids: list[tuple[str, str]], asks: list[tuple[str, str]]) -> None:
+        assert self.book is not None
+        self.book.clear()
+        self.book.bids.apply(bids)
+        self.book.asks.apply(asks)
+
+    def order(
+        self, side: str, qty: str, price: str | None = None, force: str = "GTC", **more: Any
+    ) -> tuple[Order, Report]:
+        request = {"category": "linear", "symbol": "XUSDT", "side": side, "qty": qty, **more}
+        if price is None:
+            request["orderType"] = "Market"
+        else:
+            request |= {"orderType": "Limit", "price": price, "timeInForce": force}
+        order = self.exchange.create(request)
+        return order, self.exchange.activate(order)
+
+    def refused(self, **changes: Any) -> int:
+        request = {"category": "linear", "symbol": "XUSDT", "side": "Buy", "qty": "1"}
+        request |= {"orderType": "Limit", "price": "100"}
+        with pytest.raises(Reject) as caught:
+            self.exchange.create({**request, **changes})
+        return caught.value.code
+
+
+@pytest.fixture
+def market() -> Market:
+    return Market()
+
+
+def fills(report: Report) -> list[tuple[str, str]]:
+    return [(f"{fill.price}", f"{fill.quantity}") for fill in report.fills]
+
+
+def test_market_order_walks_the_book_at_the_sizes_shown(market: Market) -> None:
+    order, report = market.order("Buy", "4")
+    assert fills(report) == [("100.1", "1.5"), ("100.2", "2"), ("101", "0.5")]
+    assert [fill.leaves for fill in report.fills] == [Decimal("2.5"), Decimal("0.5"), 0]
+    assert order.status is Status.FILLED
+    assert order.average == (Decimal("150.15") + Decimal("200.4") + Decimal("50.5")) / 4
+    assert not report.fills[0].maker
+    assert report.fills[0].fee == Decimal("150.15") * TAKER_FEE
+    position = market.exchange.wallet.position("XUSDT")
+    assert (position.size, position.entry) == (Decimal(4), order.average)
+
+
+def test_market_order_beyond_the_book_is_cut(market: Market) -> None:
+    order, report = market.order("Sell", "20")
+    assert sum(fill.quantity for fill in report.fills) == 13
+    assert (order.status, order.reject_reason) == (Status.CANCELLED, "EC_NoImmediateQtyToFill")
+    assert order.leaves == 0
+
+
+def test_what_was_taken_is_not_given_twice_until_the_level_changes(market: Market) -> None:
+    assert fills(market.order("Buy", "1")[1]) == [("100.1", "1")]
+    assert fills(market.order("Buy", "1")[1]) == [("100.1", "0.5"), ("100.2", "0.5")]
+    market.show([("99.9", "1")], [("100.1", "3")])
+    assert fills(market.order("Buy", "2")[1]) == [("100.1", "2")]
+
+
+def test_limit_order_takes_what_it_reaches_and_rests(market: Market) -> None:
+    order, report = market.order("Buy", "3", "100.1")
+    assert (fills(report), order.status) == ([("100.1", "1.5")], Status.PARTIALLY_FILLED)
+    assert market.exchange.on_book("XUSDT") == Report()  # the level is exhausted
+    market.show([("99.9", "1")], [("100.0", "1")])
+    again = market.exchange.on_book("XUSDT")
+    assert again is not None
+    assert fills(again) == [("100.1", "1")]  # at its own price, for the size shown
+    assert again.fills[0].maker
+    assert again.fills[0].fee == Decimal("100.1") * MAKER_FEE
+    market.show([("99.9", "1")], [("100.0", "7")])
+    last = market.exchange.on_book("XUSDT")
+    assert last is not None
+    assert (fills(last), order.status) == ([("100.1", "0.5")], Status.FILLED)
+    assert order.filled == 3
+    assert market.exchange.on_book("XUSDT") is None
+
+
+@pytest.mark.parametrize(
+    ("force", "qty", "status", "reason", "filled"),
+    [
+        ("IOC", "3", Status.CANCELLED, "EC_NoImmediateQtyToFill", "1.5"),
+        ("IOC", "1", Status.FILLED, "EC_NoError", "1"),
+        ("FOK", "3", Status.CANCELLED, "EC_NoEnoughQtyToFill", "0"),
+        ("FOK", "1.5", Status.FILLED, "EC_NoError", "1.5"),
+        ("PostOnly", "1", Status.CANCELLED, "EC_PostOnlyWillTakeLiquidity", "0"),
+    ],
+)
+def test_times_in_force(
+    market: Market, force: str, qty: str, status: Status, reason: str, filled: str
+) -> None:
+    order, report = market.order("Buy", qty, "100.1", force)
+    assert (order.status, order.reject_reason, order.filled) == (status, reason, Decimal(filled))
+    assert report.orders == [order]
+    assert not market.exchange.open_orders.get("XUSDT")
+
+
+def test_post_only_that_does_not_cross_rests(market: Market) -> None:
+    order, report = market.order("Sell", "1", "100.1", "PostOnly")
+    assert (order.status, report.fills) == (Status.NEW, [])
+    assert list(market.exchange.open_orders["XUSDT"].values()) == [order]
+
+
+def test_without_a_book_limits_rest_and_market_orders_end(market: Market) -> None:
+    market.book = None
+    assert market.order("Buy", "1", "100")[0].status is Status.NEW
+    assert market.order("Buy", "1")[0].status is Status.CANCELLED
+
+
+def test_cancel_before_during_and_after(market: Market) -> None:
+    exchange = market.exchange
+    order, _ = market.order("Buy", "1", "99", orderLinkId="mine")
+    wanted = {"category": "linear", "symbol": "XUSDT", "orderLinkId": "mine"}
+    assert exchange.cancel(wanted) is order
+    assert exchange.cancelled(order).orders == [order]
+    assert (order.status, order.cancel_type) == (Status.CANCELLED, "CancelByUser")
+    assert not exchange.cancelled(order)  # it was done in the meantime: nothing more to tell
+    for request in (wanted, {**wanted, "orderLinkId": "other"}):
+        with pytest.raises(Reject) as caught:
+            exchange.cancel(request)
+        assert caught.value.code == 110001
+    early = exchange.create({**wanted, "orderLinkId": "b", "side": "Buy", "qty": "1", "orderType": "Market"})
+    exchange.cancelled(early)
+    assert not exchange.activate(early)  # cancelled between acknowledgement and book
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"category": "spot"}, 10001),
+        ({"symbol": "NONE"}, 10001),
+        ({"side": "buy"}, 10001),
+        ({"orderType": "Stop"}, 10001),
+        ({"positionIdx": 1}, 10001),
+        ({"qty": "0"}, 10001),
+        ({"qty": "-1"}, 10001),
+        ({"qty": "1e3"}, 10001),
+        ({"qty": "0.001"}, 10001),
+        ({"qty": 1}, 10001),
+        ({"qty": "NaN"}, 10001),
+        ({"qty": "100000.01"}, 10001),
+        ({"price": "100.05"}, 10001),
+        ({"price": "0"}, 10001),
+        ({"price": None}, 10001),
+        ({"timeInForce": "GTX"}, 10001),
+        ({"orderLinkId": "a b"}, 10001),
+        ({"orderLinkId": "x" * 37}, 10001),
+        ({"qty": "0.01", "price": "10"}, 110094),
+        ({"qty": "99999", "price": "9000"}, 110007),
+        ({"reduceOnly": True}, 110017),
+    ],
+)
+def test_refusals(market: Market, changes: dict[str, Any], code: int) -> None:
+    assert market.refused(**changes) == code
+    assert (market.exchange.accepted, market.exchange.rejected) == (0, 1)
+
+
+def test_link_ids_are_unique_even_after_the_order_is_done(market: Market) -> None:
+    market.order("Buy", "1", orderLinkId="once")
+    assert market.refused(orderLinkId="once") == 110072
+
+
+def test_reduce_only_is_cut_to_the_position(market: Market) -> None:
+    market.order("Buy", "1")
+    assert market.refused(reduceOnly=True) == 110017
+    order, report = market.order("Sell", "3", reduceOnly=True)
+    assert order.quantity == report.fills[0].closed == 1
+    assert market.exchange.wallet.position("XUSDT").size == 0
+
+
+def test_position_turns_and_realises() -> None:
+    position = Position("XUSDT")
+    assert position.fill(Side.BUY, Decimal(100), Decimal(2)) == 0
+    assert position.fill(Side.BUY, Decimal(110), Decimal(2)) == 0
+    assert position.entry == 105
+    assert position.fill(Side.SELL, Decimal(120), Decimal(6)) == 4
+    assert [position.size, position.entry, position.realised] == [-2, 120, 60]
+    assert position.fill(Side.BUY, Decimal(130), Decimal(2)) == 2
+    assert [position.size, position.entry, position.realised] == [0, 0, 40]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["Buy", "Sell"]),
+            st.integers(1, 400),
+            st.one_of(st.none(), st.integers(990, 1010)),
+            st.sampled_from(["GTC", "IOC", "FOK", "PostOnly"]),
+        ),
+        max_size=30,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_books_balance(orders: list[tuple[str, int, int | None, str]], rng: Any) -> None:
+    """Whatever comes: fills sum to orders and to the position, and never exceed what was shown."""
+    market = Market()
+    every: list[Fill] = []
+    for side, lots, tick, force in orders:
+        price = None if tick is None else f"{tick // 10}.{tick % 10}"
+        try:
+            every += market.order(side, f"{Decimal(lots) / 100:f}", price, force)[1].fills
+        except Reject as reject:
+            if reject.code != 110094:  # too small a notional is the only refusal that may come
+                raise
+        best = rng.randint(992, 1007)
+        market.show(
+            [(f"{(best - n) / 10:.1f}", f"{rng.randint(1, 300) / 100}") for n in range(1, 4)],
+            [(f"{(best + n) / 10:.1f}", f"{rng.randint(1, 300) / 100}") for n in range(1, 4)],
+        )
+        shown = market.book.asks.best() if market.book else None
+        report = market.exchange.on_book("XUSDT")
+        if report:
+            every += report.fills
+            bought = sum(fill.quantity for fill in report.fills if fill.order.side is Side.BUY)
+            assert shown is not None
+            assert bought <= shown[1]
+    exchange = market.exchange
+    assert len({fill.execution_id for fill in every}) == len(every) == exchange.fills
+    for order in exchange.orders.values():
+        mine = [fill for fill in every if fill.order is order]
+        assert sum(fill.quantity for fill in mine) == order.filled <= order.quantity
+        assert sum(fill.price * fill.quantity for fill in mine) == order.value
+        if order.price is not None:
+            assert all((order.price - fill.price) * order.side.sign >= 0 for fill in mine)
+        assert order.open == (order.order_id in exchange.open_orders.get("XUSDT", {}))
+    net = sum(fill.quantity * fill.order.side.sign for fill in every)
+    assert exchange.wallet.position("XUSDT").size == net
+
+
+class TestAuthenticator:
+    checker = Authenticator(Credentials("sim-key", "sim-secret"), lambda: NOW)
+
+    def code(self, payload: str = "a=1", **changes: str) -> int:
+        stamp = changes.get("stamp", str(NOW))
+        headers = {
+            "X-BAPI-API-KEY": "sim-key",
+            "X-BAPI-TIMESTAMP": stamp,
+            "X-BAPI-RECV-WINDOW": "5000",
+            "X-BAPI-SIGN": signature(f"{stamp}sim-key5000a=1"),
+        }
+        headers |= {key: value for key, value in changes.items() if key.startswith("X-")}
+        try:
+            self.checker.check_rest(headers, payload)
+        except Reject as reject:
+            return reject.code
+        return 0
+
+    def test_rest(self) -> None:
+        assert self.code() == 0
+        assert self.code("a=2") == 10004
+        assert self.code(**{"X-BAPI-SIGN": "0" * 64}) == 10004
+        assert self.code(**{"X-BAPI-API-KEY": "other"}) == 10003
+        assert self.code(**{"X-BAPI-API-KEY": "schlüssel"}) == 10003
+        assert self.code(stamp=str(NOW - 5000)) == 0
+        assert self.code(stamp=str(NOW - 5001)) == 10002
+        assert self.code(stamp=str(NOW + 999)) == 0
+        assert self.code(stamp=str(NOW + 1000)) == 10002
+        assert self.code(stamp="soon") == 10001
+
+    def test_socket(self) -> None:
+        def code(*arguments: object) -> int:
+            try:
+                self.checker.check_socket(list(arguments))
+            except Reject as reject:
+                return reject.code
+            return 0
+
+        good = NOW + 1
+        assert code("sim-key", good, signature(f"GET/realtime{good}")) == 0
+        assert code("sim-key", good, signature(f"GET/realtime{good + 1}")) == 10004
+        assert code("sim-key", NOW, signature(f"GET/realtime{NOW}")) == 10004
+        assert code("other", good, signature(f"GET/realtime{good}")) == 10003
+        assert code("sim-key", good) == 10001
+        assert code("sim-key", None, signature("GET/realtimeNone")) == 10001
+
+    def test_secret_is_not_shown(self) -> None:
+        assert "sim-secret" not in repr(Credentials("sim-key", "sim-secret"))
