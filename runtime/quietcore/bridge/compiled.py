@@ -24,6 +24,7 @@ from numba.core.event import Listener
 P = ParamSpec("P")
 R = TypeVar("R")
 
+EVENTS: Any = numba.core.event  # its functions carry no types
 PACKAGE = Path(__file__).resolve().parent.parent
 COMPILED_PARTS = ("bridge", "strategy", "observe")
 
@@ -38,7 +39,7 @@ class CompileCounter(Listener):
 
     def __init__(self) -> None:
         self.count = 0
-        numba.core.event.register("numba:compile", self)
+        EVENTS.register("numba:compile", self)
 
     def on_start(self, event: Any) -> None:
         """Count one that begins."""
@@ -49,7 +50,7 @@ class CompileCounter(Listener):
 
     def stop(self) -> None:
         """Count no more."""
-        numba.core.event.unregister("numba:compile", self)
+        EVENTS.unregister("numba:compile", self)
 
 
 @cache
