@@ -23,6 +23,18 @@ _SHOWN_BY = {
 }
 
 
+def _shown_by(name: str) -> str:
+    if "." in name:
+        module, _, parameter = name.partition(".")
+        return f"/sys/module/{module.replace('-', '_')}/parameters/{parameter}"
+    return _SHOWN_BY.get(name, "the kernel's log of parameters it did not know")
+
+
+def _flag(value: str) -> str:
+    """Return a value as a module shows it: switches are shown as Y and N."""
+    return {"1": "Y", "y": "Y", "on": "Y", "0": "N", "n": "N", "off": "N"}.get(value, value)
+
+
 def parameter_value(setting: Setting) -> str:
     """Return the value as it stands after the `=`."""
     return ",".join(map(str, setting.wanted)) if isinstance(setting.wanted, list) else str(setting.wanted)
@@ -57,8 +69,7 @@ class KernelParameterKind(Kind):
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
-        shown = _SHOWN_BY.get(setting.name, "the kernel's log of parameters it did not know")
-        return f"last {setting.name} of /proc/cmdline, proven by {shown}"
+        return f"last {setting.name} of /proc/cmdline, proven by {_shown_by(setting.name)}"
 
     def check(self, setting: Setting, machine: Machine) -> None:
         """Refuse dead parameters, unsafe characters, and CPU sets that cannot be isolated."""
@@ -198,7 +209,7 @@ def _proof(
             setting,
             Verdict.DRIFT,
             shown,
-            f"the command line has it, but {_SHOWN_BY[name]} shows something else",
+            f"the command line has it, but {_shown_by(name)} shows something else",
             "see the kernel's log for the reason; a reboot restores what was changed at run time",
         )
     return report(setting, Verdict.OK, found)
@@ -206,6 +217,9 @@ def _proof(
 
 def _shown(machine: Machine, name: str, wanted: str, messages: BootMessages | UnreadableError) -> str | None:
     """Return what the kernel shows where it is not what is wanted. Raises AbsentError or UnreadableError."""
+    if "." in name:  # a module's parameter: the kernel does not log those that nobody takes
+        shown_text = machine.read(_shown_by(name))
+        return None if _flag(shown_text) == _flag(wanted) else shown_text
     if name not in _CPU_PARAMETERS:
         if isinstance(messages, UnreadableError):
             raise messages
