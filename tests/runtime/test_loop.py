@@ -13,6 +13,7 @@ import pytest
 from tests.runtime.conftest import MakeWriter
 
 from quietcore.bridge import layout
+from quietcore.bridge.compiled import CompileCounter, compiled
 from quietcore.bridge.follow import BOOKS, HASH, INEXACT
 from quietcore.bridge.follower import Follower, tick_counts
 from quietcore.bridge.segment import attach
@@ -295,18 +296,28 @@ def test_a_segment_with_other_steps_ends_the_thread(make_writer: MakeWriter, mak
 
 
 def test_nothing_is_compiled_once_it_runs(make_writer: MakeWriter, make_rig: MakeRig) -> None:
-    from numba.core import event
-
     writer = make_writer(capacity=8192)
     rig = make_rig()
     rig.picture()
     rig.taken()
-    with event.install_recorder("numba:compile") as recorder:
-        waves(writer, 100)
-        rig.read(writer.next)
-        rig.taken()
-        rig.account.filled(1, 1)
-    assert recorder.buffer == []
+    counter = CompileCounter()
+    waves(writer, 100)
+    rig.read(writer.next)
+    rig.taken()
+    rig.account.filled(1, 1)
+    counter.stop()
+    assert counter.count == 0
+
+
+def test_a_compilation_would_be_counted() -> None:
+    counter = CompileCounter()
+
+    def twice(value: int) -> int:
+        return 2 * value
+
+    assert compiled(twice)(4) == 8
+    counter.stop()
+    assert counter.count == 1
 
 
 def test_pinned_and_verified(make_writer: MakeWriter, make_rig: MakeRig) -> None:

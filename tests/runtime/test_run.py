@@ -183,6 +183,7 @@ def test_from_tick_to_fill_and_to_the_report(
     assert final == json.loads(run.status_path.read_text())
     assert final["final"] is True
     assert final["ticks"]["dropped"] == 0
+    assert final["compiled_since_ready"] == 0
     assert final["signals"] == created + final["orders"]["refused_by_risk"] + final["orders"]["withheld"]
     orders = final["orders"]
     assert orders["sent"] == orders["acknowledged"] == created >= 3

@@ -76,6 +76,17 @@ def forget_ladders(books: Books) -> None:
 
 
 @compiled
+def empty_ladders(books: Books, n: int) -> None:
+    """Begin every ladder anew at the RESTART tick ``n``: a new producer's ladders, and its table, are empty."""
+    books.prices[:] = 0
+    books.sizes[:] = 0
+    books.counts[:] = 0
+    for symbol in range(books.marks.shape[0]):
+        books.marks[symbol, DIRTY] = 0
+        books.marks[symbol, LOADED] = n
+
+
+@compiled
 def begin(ring: Ring, books: Books, counters: Any) -> None:
     """Set the marks of a follower whose first tick is counters[NEXT]; at tick 0 ladders are known: empty."""
     counters[EPOCH] = epoch_of(ring)
@@ -122,9 +133,7 @@ def absorb(
     if kind == KIND_RESTART:
         counters[RESTARTS] += 1
         counters[EPOCH] = a
-        # The first producer of a segment found nothing there: ladders are empty and known.
-        if a > 1:
-            forget_ladders(books)
+        empty_ladders(books, n)
         return
     if symbol >= marks.shape[0]:
         counters[UNKNOWN_SYMBOL] += 1

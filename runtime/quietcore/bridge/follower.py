@@ -19,7 +19,6 @@ from quietcore.bridge.follow import (
     KINDS,
     MARKS,
     RELOADS,
-    RESTARTS,
     STATE,
     UNKNOWN_KIND,
     UNKNOWN_SYMBOL,
@@ -117,7 +116,7 @@ class Follower:
     @property
     def exact(self) -> bool:
         """Whether every tick of the segment was read: only then counts and hashes speak for all of it."""
-        return int(self.counters[FIRST]) == 0 and self.dropped == 0 and int(self.counters[RESTARTS]) <= 1
+        return int(self.counters[FIRST]) == 0 and self.dropped == 0
 
     def report(self, levels: int = 20) -> dict[str, Any]:
         """Return counts, ladders and hashes, ready for JSON."""
