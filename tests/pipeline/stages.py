@@ -1,4 +1,4 @@
-"""The pipeline's stages as a test runs them: simulator, feed handler, readers; and how results are compared."""
+"""The pipeline's stages as a test runs them: simulator, feed handler, readers; how results are compared."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Stages:
 
     handler: Path
     folder: Path
-    feed: str = field(default_factory=lambda: f"test-{uuid.uuid4().hex[:12]}")
+    feed: str = field(default_factory=lambda: f"pipeline-{uuid.uuid4().hex[:12]}")
     children: list[Child] = field(default_factory=list)
     simulator: dict[str, Any] = field(default_factory=dict)
     certificate: Path | None = None
@@ -164,9 +164,9 @@ def verify(handler: Path, venue: str, path: Path) -> dict[str, Any]:
 
 
 def differences(report: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """Tell every way in which a reader's report departs from what a recording holds, nothing where it does not.
+    """Tell every way in which a reader's report departs from what a recording holds.
 
-    `report`: of `quietcore tally` or the runtime's final status; `expected`: of `verify` or the reference book.
+    `report`: of `quietcore tally` or the runtime's final status; `expected`: of `verify` or the reference.
     """
     ticks, wanted = report["ticks"], expected["ticks"]
     found = [

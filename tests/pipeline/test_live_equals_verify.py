@@ -1,7 +1,7 @@
-"""A recording through simulator, WebSocket, feed handler, ring and reader gives what `verify` and the reference give.
+"""A recording through simulator, WebSocket, feed handler, ring and reader gives what `verify` gives.
 
-Every tick of every message exactly once: counts by kind, final ladders and the running hash of all ladders are
-equal, at a stated pace of at least 5,000 messages a second.
+Every tick of every message exactly once: counts by kind, final ladders and the running hash of all ladders
+equal those of `verify` and of the reference, at a stated pace of at least 5,000 messages a second.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WHOLE = ("--capacity", 262_144)
 
 
 def repeated(recording: Path, times: int, path: Path) -> Path:
-    """Write a Bybit recording several times in a row: it begins with a snapshot, so all of it is one recording."""
+    """Write a Bybit recording several times in a row: it begins with a snapshot, so all is one recording."""
     path.write_bytes(recording.read_bytes() * times)
     return path
 
@@ -123,7 +123,7 @@ def test_flat_out(feed_handler: Path, tmp_path: Path) -> None:
     assert state["frames_per_second"] >= LEAST_RATE
 
 
-# the runtime --------------------------------------------------------------------------------------------------
+# the runtime ----------------------------------------------------------------------------------------------
 def certificates(folder: Path) -> tuple[Path, Path, Path]:
     """Make a CA and a server certificate for 127.0.0.1; return CA, chain and key."""
 
@@ -142,7 +142,7 @@ def certificates(folder: Path) -> tuple[Path, Path, Path]:
 def through_runtime(
     running: Stages, venue: str, path: Path, order_size: str, *feed_options: object, tls: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Send a recording the whole way to a runtime that trades on it; return its final status and the simulator's."""
+    """Send a recording the whole way to a runtime that trades on it; return its and the simulator's end."""
     options: list[object] = []
     authority = ""
     if tls:
@@ -215,11 +215,11 @@ def test_runtime_on_the_published_binance_recording_over_tls(
     assert float(final["position"]) == float(state["positions"]["BTCUSDT"])
 
 
-# controls: the comparison must fail where something is wrong --------------------------------------------------
+# controls: the comparison must fail where something is wrong ----------------------------------------------
 async def disturbed(
     handler: Path, folder: Path, venue: str, path: Path, chosen: Callable[[str], bool], copies: int
 ) -> dict[str, Any]:
-    """Send a recording with one frame, the 40th that is `chosen` by its topic, sent `copies` times instead of once."""
+    """Send a recording with one frame, the 40th that is `chosen` by its topic, sent `copies` times."""
     async with simulator(path, hold=True) as (simulation, _):
         hub = simulation.venue.hub
         publish = hub.publish
