@@ -78,6 +78,7 @@ def test_everything_comes_back(host: FakeHost) -> None:
         json.dumps({name: state for name, state in host.units.items() if name == "irqbalance.service"})
         == units
     )
+    assert not (host.root / "etc/quietcore").exists()
     assert not Journal(host.machine()).open_targets()
     assert not revert(host.machine()).changed
     with pytest.raises(QuietcoreError, match="nothing was promised"):
