@@ -31,6 +31,7 @@ EPOCH: Final = 13  # of the producer whose ticks are read
 RESTARTS: Final = 14
 RELOADS: Final = 15  # ladders loaded from the table
 LAST_RECEIVE: Final = 16
+BOOK_STATES: Final = 17  # BOOK_STATES + state: BOOK ticks with that state, 0 to 3
 COUNTERS: Final = 24
 
 # Columns of `marks`, one int64 row a symbol.
@@ -89,6 +90,8 @@ def absorb_book(ring: Ring, books: Books, counters: Any, n: int, symbol: int, st
     """Apply a BOOK tick: mend the ladder where needed, then hash it if the book is LIVE."""
     marks = books.marks
     marks[symbol, STATE] = state
+    if 0 <= state <= LIVE:
+        counters[BOOK_STATES + state] += 1
     if marks[symbol, DIRTY]:
         loaded = load_ladder(ring, symbol, books.scratch, books.prices, books.sizes, books.counts)
         if loaded >= n:

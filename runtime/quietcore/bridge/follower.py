@@ -9,6 +9,7 @@ import numpy as np
 from quietcore.bridge import layout
 from quietcore.bridge.books import book_words
 from quietcore.bridge.follow import (
+    BOOK_STATES,
     BOOKS,
     COUNTERS,
     DIRTY,
@@ -127,6 +128,10 @@ class Follower:
             "first_tick": int(self.counters[FIRST]),
             "exact": self.exact,
             "ticks": tick_counts(self.counters),
+            # A change of state without a message has a BOOK tick too: STALE ones announce no message.
+            "book_states": {
+                name: int(self.counters[BOOK_STATES + state]) for state, name in STATE_NAMES.items()
+            },
             "symbols": {
                 symbol.name: symbol_state(self.segment, self.books, symbol.number, levels)
                 for symbol in self.segment.symbols
