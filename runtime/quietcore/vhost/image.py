@@ -333,6 +333,10 @@ def _write_disk(tar: Path, disk: Path, log: Path) -> None:
     run(["mmd", "-i", esp, "::EFI", "::EFI/BOOT"], log=log)
     run(["mcopy", "-i", esp, str(boot_image), "::EFI/BOOT/BOOTX64.EFI"], log=log)
     boot_image.unlink()
+    # mformat leaves what looks like a partition table in the ESP's boot sector; GRUB's tools warn of it each time.
+    with disk.open("r+b") as file:
+        file.seek(start + 446)
+        file.write(bytes(64))
 
 
 def _remove_tree(tree: Path) -> None:

@@ -73,7 +73,7 @@ def accelerator_arguments(accelerator: str) -> list[str]:
         return ["-accel", "kvm", "-cpu", "host"]
     # Without la57: under emulated five-level page tables (seen with qemu 7.2) system calls of the guest fail at
     # random, mounts first. Without svm: the guest would load and test KVM for nobody.
-    return ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,-la57,-svm"]
+    return ["-accel", "tcg,thread=multi", "-cpu", "max,-la57,-svm"]
 
 
 def base_arguments(shape: Shape, accelerator: str) -> list[str]:

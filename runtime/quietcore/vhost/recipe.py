@@ -50,13 +50,15 @@ RequiredForOnline=no
 MANAGEMENT_MAC = "52:54:00:51:43:01"
 DATA_MAC = "52:54:00:51:43:02"
 
-# What an image's maker writes beside the distribution's own file, as cloud images do.
+# What an image's maker writes beside the distribution's own file, as cloud images do. `no_timer_check`: on a busy
+# controller the emulated timer comes too late for the kernel's test of it, which then panics.
 _GRUB_DEFAULTS = """GRUB_TIMEOUT=0
 GRUB_DISABLE_OS_PROBER=true
 GRUB_TERMINAL="serial"
+GRUB_GFXPAYLOAD_LINUX=text
 GRUB_SERIAL_COMMAND="serial --unit=0 --speed=115200"
 GRUB_CMDLINE_LINUX_DEFAULT=""
-GRUB_CMDLINE_LINUX="console=ttyS0,115200"
+GRUB_CMDLINE_LINUX="console=ttyS0,115200 no_timer_check"
 """
 
 # The image that UEFI starts: finds the root file system by its label and goes on with its grub.cfg. Without `test`
@@ -143,7 +145,13 @@ for word; do case "$word" in
 esac; done
 END
 chmod 755 "$root/usr/sbin/grub-probe"
-chroot "$root" env GRUB_DEVICE_UUID=@ROOT_UUID@ grub-mkconfig -o /boot/grub/grub.cfg
+# The same goes for the link by which grub-mkconfig decides to write root=UUID=…; and whether the controller's own
+# firmware is UEFI must not decide what the image contains.
+chmod -x "$root/etc/grub.d/30_uefi-firmware"
+mkdir -p "$root/dev/disk/by-uuid"
+ln -s ../../null "$root/dev/disk/by-uuid/@ROOT_UUID@"
+chroot "$root" grub-mkconfig -o /boot/grub/grub.cfg
+rm -r "$root/dev/disk"
 mv "$root/usr/sbin/grub-probe.real" "$root/usr/sbin/grub-probe"
 # How apt reached the controller's mirror is the controller's business.
 rm -f "$root/etc/apt/apt.conf.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
