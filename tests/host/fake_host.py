@@ -200,7 +200,7 @@ class FakeMachine(Machine):
     def write_value(self, path: str, value: str) -> None:
         """Write as the kernel would."""
         parts = path.split("/")
-        if path.startswith("/proc/irq/"):
+        if path.startswith("/proc/irq/") and parts[3].isdecimal():
             if int(parts[3]) in self._host.immovable:
                 raise OSError(errno.EIO, "Input/output error")
             if parts[4] == "smp_affinity_list":

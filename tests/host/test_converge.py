@@ -78,6 +78,7 @@ def test_everything_comes_back(host: FakeHost) -> None:
         json.dumps({name: state for name, state in host.units.items() if name == "irqbalance.service"})
         == units
     )
+    assert not (host.root / "etc/quietcore").exists()
     assert not Journal(host.machine()).open_targets()
     assert not revert(host.machine()).changed
     with pytest.raises(QuietcoreError, match="nothing was promised"):
@@ -280,6 +281,17 @@ def test_a_menu_that_cannot_be_written_leaves_everything_as_it_was(host: FakeHos
     host.grub_fails = False
     revert(host.machine())
     assert host.get(boot_loader.MENU) == menu
+
+
+def test_new_interrupts_start_where_they_should_without_a_boot(host: FakeHost) -> None:
+    promise(host.machine(), "boot_params", BOOT)
+    assert host.get("/proc/irq/default_smp_affinity") == "7"
+    host.boot()
+    host.put("/proc/irq/default_smp_affinity", "3f\n")
+    apply_all(host.machine(), live_only=True)
+    assert host.get("/proc/irq/default_smp_affinity") == "7"
+    revert(host.machine())
+    assert host.get("/proc/irq/default_smp_affinity") == "3f"
 
 
 def test_a_changed_plan_replaces_its_parameters(host: FakeHost) -> None:

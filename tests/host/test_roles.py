@@ -22,10 +22,9 @@ def load(path: Path) -> Any:
 
 
 def specs(role: str) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = load(ROOT / "roles" / role / "meta/argument_specs.yml")[
-        "argument_specs"
-    ]
-    return found["main"]["options"]
+    found = load(ROOT / "roles" / role / "meta/argument_specs.yml")["argument_specs"]
+    options: dict[str, dict[str, Any]] = found["main"]["options"]
+    return options
 
 
 def tasks(path: Path) -> Iterator[dict[str, Any]]:

@@ -165,4 +165,8 @@ def _moving(setting: Setting, interrupts: list[Interrupt]) -> list[Interrupt]:
 
 
 def _names(interrupts: list[Interrupt]) -> str:
-    return ", ".join(f"{item.number} ({item.name}) on {format_cpu_list(item.cpus)}" for item in interrupts)
+    return ", ".join(
+        f"{item.number} ({item.name}) on {format_cpu_list(item.cpus)}"
+        + (f" of {format_cpu_list(item.allowed)}" if item.allowed != item.cpus else "")
+        for item in interrupts
+    )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from ...errors import QuietcoreError
 from .. import boot_loader
-from ..cpulist import format_cpu_list, parse_cpu_list, parse_cpu_mask
+from ..cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list, parse_cpu_mask
 from ..findings import Finding, Verdict
 from ..kernel_log import BootMessages
 from ..machine import AbsentError, Machine, UnreadableError
 from ..plan import check_isolable
 from ..refusals import kernel_parameter_refusal
 from ..settings import Setting
-from .base import APPLY, Context, Kind, cannot_tell, refuse, report, unsupported, variable
+from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported, variable
 
 _CPU_PARAMETERS = ("isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity")
 _ISOLCPUS_FLAGS = ("nohz", "domain", "managed_irq")
@@ -124,6 +124,23 @@ class KernelParameterKind(Kind):
             return report(setting, Verdict.MISSING, f"{found}, until the next boot", lacking, APPLY)
         return _proof(setting, machine, messages, found)
 
+    def changes(self, setting: Setting, context: Context) -> list[Change]:
+        """Return the one part that can be had without a boot: where new interrupts start."""
+        if setting.name != "irqaffinity" or boot_loader.obstacle(context.machine) is not None:
+            return []
+        machine, path = context.machine, _SHOWN_BY["irqaffinity"]
+        cpus = cpu_part(setting.name, parameter_value(setting))
+        try:
+            text = machine.read(path)
+            shown = parse_cpu_mask(text) & {cpu.number for cpu in machine.topology.cpus}
+        except (AbsentError, UnreadableError):
+            return []
+        return [] if shown == cpus else [Change(f"value:{path}", text, format_cpu_mask(cpus))]
+
+    def owns(self, setting: Setting, target: str) -> bool:
+        """Tell whether the target is the default affinity."""
+        return setting.name == "irqaffinity" and target == f"value:{_SHOWN_BY['irqaffinity']}"
+
 
 def _check_irqaffinity(
     setting: Setting, cpus: frozenset[int], known: set[int], boot: tuple[int, ...]
@@ -210,7 +227,7 @@ def _proof(
             Verdict.DRIFT,
             shown,
             f"the command line has it, but {_shown_by(name)} shows something else",
-            "see the kernel's log for the reason; a reboot restores what was changed at run time",
+            APPLY if name == "irqaffinity" else "see the kernel's log for the reason, or reboot",
         )
     return report(setting, Verdict.OK, found)
 
