@@ -7,7 +7,8 @@ Binance USD-M (developers.binance.com, "How to manage a local order book correct
 are kept; with a snapshot those with ``u < lastUpdateId`` are dropped; the first applied has
 ``U <= lastUpdateId <= u``; each later one has ``pu == previous u``, else there is a gap and the book waits
 for another snapshot. The same delta again (same ``u``) is dropped. A snapshot that arrives while the book is
-live tells nothing new and changes nothing.
+live changes nothing, but one that is ahead of it mends an interruption: where the next delta does not follow,
+and reaches back to that snapshot, the book begins anew from it.
 
 Bybit v5 (bybit-exchange.github.io/docs/v5/websocket/public/orderbook): a snapshot, and any message with
 ``u == 1``, overwrites the book; a delta of depth 50 and more has ``u == previous u + 1``, else there is a gap
@@ -89,6 +90,7 @@ class Book:
     based: bool = False  # there is a snapshot to apply deltas to
     bridged: bool = False  # Binance: a delta was applied since the snapshot
     waiting: list[Message] = field(default_factory=list)
+    ahead: Message | None = None  # Binance: a snapshot newer than the live book
     window: tuple[Ladder, Ladder] = field(default_factory=lambda: ([], []))
     quote: tuple[Decimal, ...] = (Decimal(0),) * 4
     books: int = 0
@@ -214,14 +216,9 @@ class Reference:
                 if any(first <= data["lastUpdateId"] <= last for first, last in ids)
             ]
             fitting = around or list(ranges)
+            distance = {one: max(price / there, there / price) for one, there in prices.items()}
             if fitting:
-                far = Decimal(10) ** 9
-                data["s"] = min(
-                    fitting,
-                    key=lambda symbol: (
-                        max(price / prices[symbol], prices[symbol] / price) if symbol in prices else far
-                    ),
-                )
+                data["s"] = min(fitting, key=lambda symbol: distance.get(symbol, Decimal(10) ** 9))
 
     def symbol_of(self, message: Message) -> str | None:
         data = message.get("data")
@@ -307,20 +304,26 @@ class Reference:
             self.ticks["trade"] += 1
 
     def binance_snapshot(self, book: Book, data: Message) -> None:
-        bids, asks = levels(data.get("bids")), levels(data.get("asks"))
+        levels(data.get("bids")), levels(data.get("asks"))
         last = integer(data, "lastUpdateId")
         self.count["snapshots"] += 1
         if book.state == LIVE:
+            if last > book.update_id:
+                book.ahead = data
             return
-        book.bids, book.asks = {}, {}
-        book.apply(bids, asks)
-        book.update_id, book.based, book.bridged, book.state = last, True, False, RESYNC
-        self.publish(book, live=False)
+        self.begin_from(book, data)
         waiting, book.waiting = book.waiting, []
         for position, delta in enumerate(waiting):
             if not self.binance_delta(book, delta):  # it and what follows wait for the next snapshot
                 book.waiting = waiting[position:]
                 break
+
+    def begin_from(self, book: Book, data: Message) -> None:
+        """Let the book be that of a REST snapshot; it is live with the first delta after it."""
+        book.bids, book.asks = {}, {}
+        book.apply(levels(data["bids"]), levels(data["asks"]))
+        book.update_id, book.based, book.bridged, book.state = data["lastUpdateId"], True, False, RESYNC
+        self.publish(book, live=False)
 
     def binance_live(self, book: Book, data: Message) -> None:
         """Apply a delta that came after the snapshot, or keep it for the next one."""
@@ -341,6 +344,10 @@ class Reference:
             book.state, book.based = RESYNC, False
             return False
         if book.bridged and previous != book.update_id:
+            ahead, book.ahead = book.ahead, None
+            if ahead and ahead["lastUpdateId"] > book.update_id and first <= ahead["lastUpdateId"]:
+                self.begin_from(book, ahead)
+                return self.binance_delta(book, data)
             self.gap(book)
             return False
         book.apply(bids, asks)

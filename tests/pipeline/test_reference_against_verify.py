@@ -165,8 +165,11 @@ def test_derived_binance_of_several_symbols(feed_handler: Path, tmp_path: Path, 
     assert (expected["snapshots"], expected["ok"], len(expected["symbols"])) == (3, True, 3)
 
 
-@pytest.mark.parametrize("where", ["ahead of the stream", "between two deltas"])
-def test_snapshot_of_a_live_book_changes_nothing(feed_handler: Path, tmp_path: Path, where: str) -> None:
+@pytest.mark.parametrize(
+    "where", ["ahead of the stream", "between two deltas", "ahead of the stream, after a loss"]
+)
+def test_snapshot_of_a_live_book(feed_handler: Path, tmp_path: Path, where: str) -> None:
+    """It changes nothing, unless deltas were lost: then the book goes on from it."""
     lines = derived.binance(3, 400, again_at=200)
     second = [place for place, line in enumerate(lines) if '"stream"' not in line][1]
     snapshot = json.loads(lines.pop(second))
@@ -176,6 +179,8 @@ def test_snapshot_of_a_live_book_changes_nothing(feed_handler: Path, tmp_path: P
         delta = json.loads(lines[ahead])["data"]
         snapshot["lastUpdateId"] = (delta["pu"] + delta["U"]) // 2
     lines.insert(ahead, derived.compact(snapshot))
+    if "loss" in where:
+        del lines[max(place for place in range(ahead) if "depthUpdate" in lines[place])]
     expected = compare(feed_handler, "binance-usdm", derived.save(lines, tmp_path / "r"), tmp_path)
     assert (expected["snapshots"], expected["gaps"], expected["ok"]) == (2, 0, True)
 

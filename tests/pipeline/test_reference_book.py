@@ -58,7 +58,7 @@ def ladder(*levels: tuple[int, int]) -> Ladder:
     return [(Decimal(price), Decimal(size)) for price, size in levels]
 
 
-def test_hash_is_the_one_of_the_contract() -> None:
+def test_hash_is_the_agreed_one() -> None:
     # By hand: h ^ w, times the prime modulo 2**64, folded by its upper half.
     assert mix(SEED, 0) == (
         (0xCBF29CE484222325 * 0x100000001B3 % 2**64) ^ ((0xCBF29CE484222325 * 0x100000001B3 % 2**64) >> 32)
@@ -244,6 +244,20 @@ def test_binance_gap_waits_for_a_snapshot(tmp_path: Path) -> None:
     )
     assert (result["gaps"], result["depth_applied"], result["depth_dropped"]) == (1, 2, 1)
     assert result["symbols"]["XUSDT"]["bids"] == [[11, 5]]
+
+
+def test_binance_snapshot_ahead_mends_an_interruption(tmp_path: Path) -> None:
+    messages: list[dict[str, Any] | str] = [
+        rest(10, [["1.0", "1"]], [["1.3", "1"]]),
+        depth(6, 12, 5, [["1.1", "2"]], []),
+        rest(17, [["1.0", "7"]], [["1.3", "1"]]),
+        depth(16, 18, 15, [["1.2", "5"]], []),  # pu is not 12, but the snapshot lies within
+    ]
+    result, _ = judge(tmp_path, "binance-usdm", messages)
+    assert (result["gaps"], result["depth_applied"], result["snapshots"]) == (0, 2, 2)
+    assert result["symbols"]["XUSDT"]["bids"] == [[12, 5], [10, 7]]
+    messages[2] = rest(14, [["1.0", "7"]], [["1.3", "1"]])  # older than what was lost
+    assert judge(tmp_path, "binance-usdm", messages)[0]["gaps"] == 1
 
 
 def test_binance_snapshot_too_old_is_fetched_again(tmp_path: Path) -> None:

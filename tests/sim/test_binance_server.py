@@ -15,6 +15,7 @@ from tests.sim.harness import ask, run, simulator, until
 
 from quietcore.sim.pacing import Pacer
 from quietcore.sim.replay import Phase
+from quietcore.sim.source import recorded
 
 STREAMS = "/stream?streams=ethusdt@depth@100ms/ethusdt@trade/ethusdt@bookTicker"
 DEPTH = "/fapi/v1/depth?symbol=ETHUSDT&limit=1000"
@@ -187,3 +188,19 @@ def test_requests_on_the_connection(tmp_path: Path) -> None:
             assert "error" in await socket.receive_json()
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    "case", [{}, {"gap_at": 90, "again_at": 200}, {"gap_at": 5, "snapshot_at": 30, "again_at": 80}]
+)
+def test_own_book_is_the_references(tmp_path: Path, case: dict[str, Any]) -> None:
+    path = derived.save(derived.binance(11, 400, **case), tmp_path / "r")
+    reference = Reference("binance-usdm").run(path)["symbols"]["ETHUSDT"]
+    source = recorded(path, None)
+    reader = source.reader()
+    for frame in source.frames(reader):
+        reader.track(frame)
+    book = reader.book("ETHUSDT")
+    assert book is not None
+    for side, rows in ((book.bids, reference["bids"]), (book.asks, reference["asks"])):
+        assert [[price * 100, size * 1000] for price, size in side.ladder(20)] == rows

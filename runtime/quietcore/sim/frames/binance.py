@@ -102,6 +102,7 @@ class BinanceFrames:
         self._books: dict[str, Book] = {}
         self._waiting: dict[str, list[Frame]] = {}
         self._bridged: set[str] = set()
+        self._ahead: dict[str, Frame] = {}  # snapshots newer than a book in step
         self.snapshot_symbols: dict[int, str] = {}
 
     def parse(self, raw: bytes, receive_ns: int | None = None) -> Frame:
@@ -154,22 +155,29 @@ class BinanceFrames:
 
     def _start(self, symbol: str, frame: Frame) -> None:
         if symbol in self._bridged:
-            return  # in step already: a snapshot tells nothing new
+            # In step already: it tells nothing new, unless deltas before it never come.
+            if frame.body.last > self._books[symbol].update_id:
+                self._ahead[symbol] = frame
+            return
         book = self._books[symbol] = Book(symbol)
         book.bids.apply(frame.body.bids)
         book.asks.apply(frame.body.asks)
         book.update_id = frame.body.last
         for delta in self._waiting.pop(symbol, []):
-            self._apply(book, delta)
+            self.track(delta)  # not to this book: a gap among them ends it
 
     def _apply(self, book: Book, frame: Frame) -> None:
         delta: Delta = frame.body
-        if book.symbol not in self._bridged:
-            if delta.last < book.update_id:
-                return
-            fits = delta.first <= book.update_id
-        else:
-            fits = delta.previous == book.update_id
+        bridged = book.symbol in self._bridged
+        if delta.last == book.update_id if bridged else delta.last < book.update_id:
+            return  # the same again, or older than the snapshot
+        fits = delta.previous == book.update_id if bridged else delta.first <= book.update_id
+        ahead = None if fits else self._ahead.pop(book.symbol, None)
+        if ahead is not None and delta.first <= ahead.body.last:
+            self._bridged.discard(book.symbol)
+            self._start(book.symbol, ahead)
+            self._apply(self._books[book.symbol], frame)
+            return
         if not fits:
             self._books.pop(book.symbol, None)
             self._bridged.discard(book.symbol)
@@ -191,6 +199,7 @@ class BinanceFrames:
         self._books.clear()
         self._waiting.clear()
         self._bridged.clear()
+        self._ahead.clear()
 
     def restamp(self, frame: Frame, now_ms: int) -> bytes:
         """Return the frame with `E` at `now_ms` and `T` moved by as much."""
