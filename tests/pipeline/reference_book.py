@@ -3,16 +3,15 @@
 Standard library only, nothing shared with the feed handler or the runtime. It is written to be obviously
 correct, not fast: `json`, decimals in dictionaries, best levels found by sorting. Rules are the venues' own:
 
-Binance USD-M (developers.binance.com, "How to manage a local order book correctly"): deltas before a snapshot
-are kept; with a snapshot those with ``u < lastUpdateId`` are dropped; the first applied has
-``U <= lastUpdateId <= u``; each later one has ``pu == previous u``, else there is a gap and the book waits
-for another snapshot. The same delta again (same ``u``) is dropped. A snapshot that arrives while the book is
-live changes nothing, but one that is ahead of it mends an interruption: where the next delta does not follow,
-and reaches back to that snapshot, the book begins anew from it.
+Binance USD-M (developers.binance.com, "How to manage a local order book correctly"): deltas before a snapshot are
+kept; with a snapshot those with ``u < lastUpdateId`` are dropped; the first applied has ``U <= lastUpdateId <= u``;
+each later one has ``pu == previous u``, else there is a gap and the book waits for another snapshot. The same delta
+again (same ``u``) is dropped. A snapshot that arrives while the book is live changes nothing, but one that is ahead of
+it mends an interruption: where the next delta does not follow, and reaches back to that snapshot, the book begins anew.
 
-Bybit v5 (bybit-exchange.github.io/docs/v5/websocket/public/orderbook): a snapshot, and any message with
-``u == 1``, overwrites the book; a delta of depth 50 and more has ``u == previous u + 1``, else there is a gap
-and the book waits for a snapshot; a book of depth D holds at most D levels a side.
+Bybit v5 (bybit-exchange.github.io/docs/v5/websocket/public/orderbook): a snapshot, and any message with ``u == 1``,
+overwrites the book; a delta of depth 50 and more has ``u == previous u + 1``, else there is a gap and the book waits
+for a snapshot; a book of depth D holds at most D levels a side. Of several depths the deepest is the book.
 
 Run as a script: ``python reference_book.py --venue binance-usdm FILE --json [--hashes OUT]``.
 """
@@ -118,6 +117,7 @@ class Reference:
         self.depth = depth
         self.books: dict[str, Book] = {}
         self.scales: dict[str, Scale] = {}
+        self.depths: dict[str, int] = {}  # Bybit: the deepest stream of a symbol is its book
         self.count = dict.fromkeys(COUNTS, 0)
         self.ticks = {"bbo": 0, "trade": 0, "level": 0, "book": 0}
         self.levels_seen: list[int] = []
@@ -259,6 +259,8 @@ class Reference:
         except (Refused, AttributeError, TypeError):
             return  # refused again, and counted, when it is processed
         scale = self.scales.setdefault(symbol, Scale())
+        if self.venue == "bybit-linear" and message["topic"].startswith("orderbook."):
+            self.depths[symbol] = max(self.depths.get(symbol, 0), int(message["topic"].split(".")[1]))
         for price, size in pairs:
             scale.see(price, size)
 
@@ -374,6 +376,8 @@ class Reference:
 
     def bybit_book(self, depth: int, message: Message, data: Message) -> None:
         book = self.book(data["s"])
+        if depth != self.depths[book.symbol]:
+            return
         update_id = integer(data, "u")
         bids, asks = levels(data.get("b")), levels(data.get("a"))
         if message.get("type") == "snapshot" or update_id == 1:

@@ -159,6 +159,14 @@ def test_lost_repeated_and_broken_lines(feed_handler: Path, tmp_path: Path, venu
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
+def test_two_depths_of_one_symbol(feed_handler: Path, tmp_path: Path, seed: int) -> None:
+    both = [derived.bybit(seed, 200, symbols=1, depth=depth, trades=False) for depth in (50, 200)]
+    path = derived.save(derived.interleaved(both, seed), tmp_path / "r")
+    expected = compare(feed_handler, "bybit-linear", path, tmp_path)
+    assert (expected["gaps"], expected["levels_min"], expected["depth_applied"]) == (0, 200, 199)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_derived_binance_of_several_symbols(feed_handler: Path, tmp_path: Path, seed: int) -> None:
     lines = derived.several_binance(seed, 900)
     expected = compare(feed_handler, "binance-usdm", derived.save(lines, tmp_path / "r"), tmp_path)
