@@ -28,8 +28,8 @@ FeedCore::FeedCore(const Venue &venue, std::vector<Instrument> instruments, Opti
   books_.reserve(instruments_.size());
   for (std::size_t i = 0; i < instruments_.size(); ++i) {
     books_.emplace_back(options.windows[i], ladder_depth_);
-    if (ring_ != nullptr)
-      books_.back().announced_tick = ring_->next();
+    if (ring_ != nullptr && ring_->next() != 0)
+      books_.back().announced_tick = ring_->next() - 1; // RESTART, as the writer has it in the table
   }
   pending_.reserve(4 * std::size_t{ladder_depth_} + 1100); // all changes of a ladder, or 1,024 trades
   scratch_bids_.reserve(4096);

@@ -108,6 +108,7 @@ TEST(RingWriter, ANewProducerGoesOnWhereADeadOneStopped) {
   const auto book = reader.book(0);
   ASSERT_TRUE(book.has_value());
   EXPECT_EQ(book->entry.state, shm::State::STALE);
+  EXPECT_EQ(book->entry.tick, 2500U) << "RESTART: readers forget their ladders there";
   EXPECT_EQ(book->epoch, 2U);
   EXPECT_EQ(segment.view().book(0).seq % 2, 0U);
 }
