@@ -73,24 +73,38 @@ def test_bad_option_is_exit_2(feed: str) -> None:
     assert "--seconds" in errors
 
 
-def test_interrupted_it_reports(make_writer: MakeWriter, feed: str) -> None:
-    writer = make_writer()
-    writer.trade(1, 1)
+def started(*words: str) -> subprocess.Popen[str]:
+    """Start a tally and wait until it catches SIGTERM: then it may still have to attach and to compile."""
     process = subprocess.Popen(
-        command("tally", "--feed", feed, "--from-start"), stdout=subprocess.PIPE, env=environment(), text=True
+        command("tally", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True
     )
+    status = Path(f"/proc/{process.pid}/status")
+    caught = 1 << (signal.SIGTERM - 1)
+    while not int(status.read_text().split("SigCgt:")[1].split()[0], 16) & caught:
+        assert process.poll() is None
+    return process
+
+
+def test_interrupted_it_reports_all_there_is(make_writer: MakeWriter, feed: str) -> None:
+    writer = make_writer()
+    for price in range(500):
+        writer.trade(price, 1)
+    process = started("--feed", feed, "--from-start", "--json")
     try:
-        # It is past its imports and its handlers once it has mapped the ring and compiled: seen in its maps.
-        maps = Path(f"/proc/{process.pid}/maps")
-        while f"quietcore.{feed}" not in maps.read_text():
-            assert process.poll() is None
-        status = Path(f"/proc/{process.pid}/status")
-        caught = 1 << (signal.SIGTERM - 1)
-        while not int(status.read_text().split("SigCgt:")[1].split()[0], 16) & caught:
-            assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=60)
+        out, errors = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 0
-    assert "BTCUSDT" in out
+    assert process.returncode == 0, errors
+    assert json.loads(out)["ticks"]["trade"] == 500
+
+
+def test_interrupted_while_waiting_for_the_feed(feed: str) -> None:
+    process = started("--feed", feed, "--wait", "100")
+    try:
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (3, "")
+    assert "no such feed" in errors

@@ -13,6 +13,7 @@ import re
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,8 +157,10 @@ class Segment:
             self._memory.close()
 
 
-def attach(feed: str, timeout: float = 0.0) -> Segment:
+def attach(feed: str, timeout: float = 0.0, give_up: Callable[[], bool] = lambda: False) -> Segment:
     """Attach to the segment of ``feed``, waiting up to ``timeout`` seconds for one that is not there yet.
+
+    ``give_up`` is asked while waiting; where it says so, the wait is over.
 
     Raises:
         NotThereYetError: missing or half made when the time was over.
@@ -177,7 +180,7 @@ def attach(feed: str, timeout: float = 0.0) -> Segment:
         try:
             return _attach(feed)
         except NotThereYetError:
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or give_up():
                 raise
         time.sleep(POLL_SECONDS)
 

@@ -11,9 +11,13 @@ import json
 import signal
 import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from quietcore.errors import ExitCode, QuietcoreError
+
+if TYPE_CHECKING:
+    from quietcore.bridge.follower import Follower
 
 NAP_SECONDS = 0.0002
 
@@ -37,10 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Follow the feed, then report."""
-    from quietcore.bridge.follower import Follower
-    from quietcore.bridge.ring import word_at
-    from quietcore.bridge.segment import attach
-
     for name in ("until_idle", "seconds", "wait"):
         value = getattr(arguments, name)
         if value is not None and not 0 <= value < float("inf"):
@@ -52,28 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
         nonlocal stopped
         stopped = True
 
-    segment = attach(arguments.feed, arguments.wait)
-    follower = Follower(segment, from_start=arguments.from_start)
-    follower.follow(0)  # compiles before the first tick is awaited
+    # First of all: told to end while it still loads, waits or compiles, it reports what there is.
     previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        started = last = time.monotonic()
-        while not stopped:
-            now = time.monotonic()
-            if follower.follow():
-                last = now
-                continue
-            if segment.closed:
-                break
-            if arguments.until_idle is not None and now - last >= arguments.until_idle:
-                break
-            if arguments.seconds is not None and now - started >= arguments.seconds:
-                break
-            time.sleep(NAP_SECONDS)
-        # What was published before the end was asked for still counts.
-        end = word_at(segment.ring.published)
-        while follower.next_tick < end and follower.follow():
-            pass
+        follower = follow(arguments, lambda: stopped)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -84,6 +66,37 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         show(report)
     return ExitCode.FOUND if follower.dropped else ExitCode.OK
+
+
+def follow(arguments: argparse.Namespace, stopped: Callable[[], bool]) -> Follower:
+    """Read until stopped, idle, out of time, or the feed's end; return the follower."""
+    from quietcore.bridge.follower import Follower
+    from quietcore.bridge.ring import word_at
+    from quietcore.bridge.segment import attach
+    from quietcore.execution.process import notify
+
+    segment = attach(arguments.feed, arguments.wait, give_up=stopped)
+    follower = Follower(segment, from_start=arguments.from_start)
+    follower.follow(0)  # compiles before the first tick is awaited
+    notify("READY=1")
+    started = last = time.monotonic()
+    while not stopped():
+        now = time.monotonic()
+        if follower.follow():
+            last = now
+            continue
+        if segment.closed:
+            break
+        if arguments.until_idle is not None and now - last >= arguments.until_idle:
+            break
+        if arguments.seconds is not None and now - started >= arguments.seconds:
+            break
+        time.sleep(NAP_SECONDS)
+    # What was published before the end was asked for still counts.
+    end = word_at(segment.ring.published)
+    while follower.next_tick < end and follower.follow():
+        pass
+    return follower
 
 
 def show(report: dict[str, Any]) -> None:

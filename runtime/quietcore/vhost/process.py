@@ -92,7 +92,12 @@ def launch(host: Places, command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def wait_for(
-    host: Places, ready: Callable[[], bool], seconds: float, *, what: str, clock: Callable[[], float] = time.monotonic
+    host: Places,
+    ready: Callable[[], bool],
+    seconds: float,
+    *,
+    what: str,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Poll until ``ready``; raise QuietcoreError when qemu ends, the guest says it is lost, or time is over."""
     end = clock() + seconds
