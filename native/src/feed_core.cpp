@@ -102,7 +102,15 @@ void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Rec
     hold(book, message, receipt);
     lose(symbol, receipt);
     break;
+  case Verdict::Keep:
+    ++statistics_.snapshots;
+    book.ahead.emplace(message, receipt);
+    break;
   case Verdict::Gap:
+    if (take_ahead(symbol, message)) {
+      take(symbol, message, receipt);
+      break;
+    }
     ++statistics_.gaps;
     diagnostics_.report(Trouble::Gap, {.what = "gap in the book of " + instruments_[symbol].name,
                                        .where = receipt.origin.text(),
@@ -136,18 +144,30 @@ void FeedCore::take_held(std::uint32_t symbol) {
   }
 }
 
+bool FeedCore::take_ahead(std::uint32_t symbol, const DepthMessage &message) {
+  SymbolBook &book = books_[symbol];
+  if (!book.ahead)
+    return false;
+  const HeldDepth snapshot = std::move(*book.ahead);
+  book.ahead.reset();
+  const std::uint64_t id = snapshot.message.last_id;
+  return id > book.sync.last_id && message.first_id <= id &&
+         apply(symbol, snapshot.message, snapshot.receipt, true);
+}
+
+FeedCore::HeldDepth::HeldDepth(const DepthMessage &from, const Receipt &with) : message(from), receipt(with) {
+  levels.assign(from.bids.begin(), from.bids.end());
+  levels.insert(levels.end(), from.asks.begin(), from.asks.end());
+  message.symbol = {};
+  message.bids = std::span(levels).first(from.bids.size());
+  message.asks = std::span(levels).subspan(from.bids.size());
+}
+
 void FeedCore::hold(SymbolBook &book, const DepthMessage &message, const Receipt &receipt) {
   ++counts_.held;
   if (book.held.size() == kMaxHeld)
     book.held.pop_front();
-  HeldDepth &held = book.held.emplace_back();
-  held.message = message;
-  held.levels.assign(message.bids.begin(), message.bids.end());
-  held.levels.insert(held.levels.end(), message.asks.begin(), message.asks.end());
-  held.message.symbol = {};
-  held.message.bids = std::span(held.levels).first(message.bids.size());
-  held.message.asks = std::span(held.levels).subspan(message.bids.size());
-  held.receipt = receipt;
+  book.held.emplace_back(message, receipt);
 }
 
 bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt,
@@ -194,6 +214,7 @@ void FeedCore::lose(std::uint32_t symbol, const Receipt &receipt) {
   SymbolBook &book = books_[symbol];
   book.sync.has_snapshot = false;
   book.sync.bridged = false;
+  book.ahead.reset();
   ++statistics_.resyncs;
   set_state(symbol, shm::State::RESYNC, receipt);
   ask_snapshot(symbol);
@@ -207,6 +228,7 @@ void FeedCore::ask_snapshot(std::uint32_t symbol) {
 void FeedCore::connection_lost(std::uint32_t symbol) {
   SymbolBook &book = books_[symbol];
   book.held.clear();
+  book.ahead.reset();
   book.sync.has_snapshot = false;
   book.sync.bridged = false;
   if (book.sync.state == shm::State::EMPTY)

@@ -101,15 +101,37 @@ TEST_F(BinanceCore, ASnapshotThatALiveBookHasPassedIsSkipped) {
   EXPECT_EQ(state(), State::LIVE);
 }
 
-TEST_F(BinanceCore, ASnapshotAheadOfALiveBookStartsAnew) {
+TEST_F(BinanceCore, ASnapshotAheadOfALiveBookIsNotNeededWhileDeltasFollow) {
+  go_live();
+  EXPECT_TRUE(feed(snapshot(500, R"(["20.0","1"])", R"(["20.1","3"])")).empty());
+  EXPECT_EQ(state(), State::LIVE);
+  (void)feed(delta(490, 510, 110, R"(["9.5","1"])"));
+  EXPECT_EQ(state(), State::LIVE);
+  EXPECT_EQ(table().entry.bid_levels, 2U) << "the deltas went on, the deeper book stayed";
+  (void)feed(delta(600, 610, 599));
+  EXPECT_EQ(core_.statistics().gaps, 1U) << "a snapshot that was passed mends nothing";
+  EXPECT_EQ(state(), State::RESYNC);
+}
+
+TEST_F(BinanceCore, ASnapshotAheadMendsAStreamThatWasInterrupted) {
   go_live();
   (void)feed(snapshot(500, R"(["20.0","1"])", R"(["20.1","3"])"));
-  EXPECT_EQ(state(), State::RESYNC);
-  EXPECT_TRUE(feed(delta(300, 310, 299)).empty()) << "older than the snapshot";
+  (void)feed(delta(300, 310, 299));
+  EXPECT_EQ(state(), State::RESYNC) << "older than the snapshot: dropped, and the book is the snapshot's";
+  EXPECT_EQ(core_.statistics().depth_dropped, 1U);
   (void)feed(delta(490, 510, 480));
   EXPECT_EQ(state(), State::LIVE);
   EXPECT_EQ(core_.statistics().gaps, 0U);
+  EXPECT_EQ(core_.statistics().snapshots, 2U);
   expect_ladders_agree();
+}
+
+TEST_F(BinanceCore, ASnapshotAheadThatDoesNotReachIsAGap) {
+  go_live();
+  (void)feed(snapshot(500, R"(["20.0","1"])", R"(["20.1","3"])"));
+  (void)feed(delta(501, 510, 480));
+  EXPECT_EQ(state(), State::RESYNC);
+  EXPECT_EQ(core_.statistics().gaps, 1U);
 }
 
 TEST_F(BinanceCore, TheSameMessageAgainIsDropped) {

@@ -143,10 +143,12 @@ class RingWriter:
         store_release_now(self.address + PUBLISHED, self.next)
 
     def restart(self) -> None:
-        """Play a new producer: a higher epoch, every book STALE, a RESTART tick."""
+        """Play a new producer: a higher epoch, every book STALE and empty, a RESTART tick."""
         self.header["epoch"] += 1
+        self.ladders = [([], []) for _ in self.ladders]
+        self.best = [None for _ in self.best]
         for symbol in range(len(self.ladders)):
-            self.write_book(symbol, layout.STATE_STALE)
+            self.write_book(symbol, layout.STATE_STALE, tick=self.next)
         self.tick(layout.KIND_RESTART, a=int(self.header["epoch"]), b=os.getpid())
         self.publish()
 

@@ -172,17 +172,39 @@ def test_late_joiner_has_the_true_ladder_from_the_next_book(make_writer: MakeWri
     assert as_levels(state_of(follower)["bids"]) == [(100, 2), (99, 1)]
 
 
-def test_restart_of_the_producer(make_writer: MakeWriter, feed: str) -> None:
+@pytest.mark.parametrize("behind", [False, True])
+def test_restart_of_the_producer(make_writer: MakeWriter, feed: str, behind: bool) -> None:
+    """The new producer's ladders begin empty: exact even for a reader that is several books behind."""
     writer = make_writer()
     follower = Follower(attach(feed), from_start=True)
+    reference = Reference()
     writer.message([(100, 1)], [(101, 1)])
+    reference.message([(100, 1)], [(101, 1)])
     follower.follow()
     writer.restart()
-    writer.message([(55, 1)], [(56, 1)])
+    for price in (55, 54, 53):
+        writer.message([(price, 1), (50, 2)], [(56, 1)])
+        reference.message([(price, 1), (50, 2)], [(56, 1)])
+        if not behind:
+            follower.follow()
     follower.follow()
     report = follower.report()
     assert (report["epoch"], report["ticks"]["restart"]) == (2, 1)
-    assert as_levels(state_of(follower)["bids"]) == [(55, 1)]
+    state = state_of(follower)
+    assert as_levels(state["bids"]) == [(53, 1), (50, 2)]
+    assert (state["books"], state["ladder_hash"]) == (4, f"{reference.running:016x}")
+    assert follower.exact
+
+
+def test_restart_heals_a_reader_that_lost_ticks(make_writer: MakeWriter, feed: str) -> None:
+    writer = make_writer()
+    writer.message([(100, 1)], [(101, 1)])
+    follower = Follower(attach(feed))
+    assert not state_of(follower)["exact"]
+    writer.restart()
+    follower.follow()
+    assert state_of(follower)["exact"]
+    assert follower.counters[15] == 0, "nothing had to be loaded"
 
 
 def test_a_locked_book_keeps_the_ladder_untrusted(make_writer: MakeWriter, feed: str) -> None:

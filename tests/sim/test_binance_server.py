@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -56,16 +57,29 @@ def test_recorded_snapshot_serves_who_was_there_from_the_first_delta(tmp_path: P
             simulator(derived.save(lines, tmp_path / "r"), restamp=False, hold=True) as (simulation, session),
             session.ws_connect(STREAMS) as socket,
         ):
-            if when == "held":
-                assert await snapshot(session) == recorded
-                assert simulation.venue.replay.phase is Phase.HELD
+            asking = asyncio.create_task(snapshot(session)) if when == "held" else None
+            if asking:  # while the replay is held, nothing comes, the snapshot neither
+                assert not (await asyncio.wait({asking}, timeout=0.3))[0]
             simulation.venue.replay.start()
             await simulation.replay
-            if when == "finished":
-                assert await snapshot(session) == recorded
+            assert await (asking or snapshot(session)) == recorded
             assert await frames(socket, len(streamed)) == streamed
             # The next to ask has no such claim: it gets the book as it is now.
             assert json.loads(await snapshot(session))["lastUpdateId"] > json.loads(recorded)["lastUpdateId"]
+
+    run(test)
+
+
+def test_held_replay_gives_its_snapshot_in_the_end(tmp_path: Path) -> None:
+    lines = derived.binance(2, 100)
+    recorded = next(line for line in lines if '"stream"' not in line)
+
+    async def test() -> None:
+        recording = derived.save(lines, tmp_path / "r")
+        async with simulator(recording, restamp=False, hold=True) as (simulation, session):
+            simulation.venue.replay.held_seconds = 0.1
+            assert await snapshot(session) == recorded
+            assert simulation.venue.replay.phase is Phase.HELD
 
     run(test)
 
@@ -120,7 +134,8 @@ def test_snapshot_limits_and_refusals(tmp_path: Path) -> None:
     lines = derived.binance(5, 200, levels=200)
 
     async def test() -> None:
-        async with simulator(derived.save(lines, tmp_path / "r"), hold=True) as (_, session):
+        async with simulator(derived.save(lines, tmp_path / "r"), hold=True) as (simulation, session):
+            simulation.venue.replay.held_seconds = 0
             answer = json.loads(await snapshot(session, "/fapi/v1/depth?symbol=ETHUSDT&limit=5"))
             assert (len(answer["bids"]), len(answer["asks"])) == (5, 5)
             for query, code in (
@@ -145,10 +160,9 @@ def test_recording_without_a_snapshot_has_none_to_give(tmp_path: Path) -> None:
     lines = [line for line in derived.binance(6, 100) if '"stream"' in line]
 
     async def test() -> None:
-        async with (
-            simulator(derived.save(lines, tmp_path / "r"), hold=True) as (_, session),
-            session.get(DEPTH) as response,
-        ):
+        async with simulator(derived.save(lines, tmp_path / "r"), hold=True) as (simulation, session):
+            simulation.venue.replay.held_seconds = 0
+            response = await session.get(DEPTH)
             assert response.status == 503
             assert "no depth snapshot of ETHUSDT" in (await response.json())["msg"]
 

@@ -33,24 +33,28 @@ CHANGES = st.lists(
 
 @given(CHANGES, st.booleans())
 def test_side_equals_a_dictionary(changes: list[tuple[str, str]], bids: bool) -> None:
-    side, plain = Side(bids=bids), {}
+    side = Side(bids=bids)
+    plain: dict[Decimal, Decimal] = {}
     for price, size in changes:
         side.apply([(price, size)])
         if Decimal(size):
-            plain[Decimal(price)] = size
+            plain[Decimal(price)] = Decimal(size)
         else:
             plain.pop(Decimal(price), None)
         best = (max if bids else min)(plain) if plain else None
-        assert side.best() == (None if best is None else (best, Decimal(plain[best])))
+        assert side.best() == (None if best is None else (best, plain[best]))
+        assert side.size(Decimal(price)) == plain.get(Decimal(price), 0)
     assert side.ladder() == sorted(plain.items(), reverse=bids)
     side.cut(3)
     assert side.ladder() == sorted(plain.items(), reverse=bids)[:3]
+    assert len(side) == min(3, len(plain))
 
 
 def test_side_keeps_the_venues_spelling() -> None:
     side = Side(bids=True)
-    side.apply([("61800.20", "0.500"), ("0.00000001", "3")])
-    assert side.rows() == [["61800.20", "0.500"], ["0.00000001", "3"]]
+    side.apply([("61800.20", "0.500"), ("0.00000001", "3"), ("7.5", "2"), ("8.10", "1")])
+    side.apply([("7.50", "1"), ("8.1", "0")])
+    assert side.rows() == [("61800.20", "0.500"), ("7.50", "1"), ("0.00000001", "3")]
 
 
 def test_only_times_are_moved() -> None:

@@ -64,6 +64,12 @@ def installed(path: Path) -> dict[str, str]:
     }
 
 
+def remove_empty(folder: Path) -> None:
+    """Remove the folder above, unless a release is in it."""
+    if folder.name == "quietcore" and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def write(path: Path, content: str) -> None:
     """Write a file beside its place and rename it."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -101,6 +107,7 @@ def main() -> None:
     if not module.check_mode:
         if gone:
             shutil.rmtree(path)
+            remove_empty(path.parent)
         for name in changed if state == "present" else ():
             if name in wanted:
                 write(path / name, wanted[name])

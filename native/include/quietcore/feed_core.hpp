@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -122,9 +123,9 @@ public:
 
 private:
   struct HeldDepth {
+    HeldDepth(const DepthMessage &from, const Receipt &with);
     DepthMessage message;
     std::vector<RawLevel> levels; ///< bids, then asks
-    std::size_t bid_count = 0;
     Receipt receipt;
   };
 
@@ -139,10 +140,13 @@ private:
     std::uint64_t messages = 0;
     std::uint64_t sequence = 0;
     std::deque<HeldDepth> held{};
+    std::optional<HeldDepth> ahead{}; ///< a snapshot newer than the live book
   };
 
   void take(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt);
   void take_held(std::uint32_t symbol);
+  /// A delta does not follow: goes on from a snapshot kept for this, where it covers what is missing.
+  bool take_ahead(std::uint32_t symbol, const DepthMessage &message);
   bool apply(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt, bool snapshot);
   void hold(SymbolBook &book, const DepthMessage &message, const Receipt &receipt);
   /// The book is no longer right: RESYNC until a new snapshot.

@@ -37,6 +37,7 @@ enum class Verdict : std::uint8_t {
   Apply, ///< the next delta
   Reset, ///< a snapshot: replaces the book
   Drop,  ///< adds nothing to the book: skip
+  Keep,  ///< a snapshot ahead of a live book: used only where the deltas up to it never come
   Hold,  ///< waits for a snapshot
   Gap,   ///< does not follow the last one: the book is wrong from here on
   Stale, ///< the snapshot is older than the stream: another is needed

@@ -13,16 +13,44 @@ import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 import numba.core.config
+import numba.core.event
+import numpy as np
+from numba.core.event import Listener
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+EVENTS: Any = numba.core.event  # its functions carry no types
 PACKAGE = Path(__file__).resolve().parent.parent
 COMPILED_PARTS = ("bridge", "strategy", "observe")
+
+
+def constant(value: int) -> int:
+    """Return ``value`` as an int64: numba would compile a function anew for each plain number it is called with."""
+    return cast(int, np.int64(value))
+
+
+class CompileCounter(Listener):
+    """Counts compilations, and loads from the cache, from its making until `stop`."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        EVENTS.register("numba:compile", self)
+
+    def on_start(self, event: Any) -> None:
+        """Count one that begins."""
+        self.count += 1
+
+    def on_end(self, event: Any) -> None:
+        """Nothing: it was counted when it began."""
+
+    def stop(self) -> None:
+        """Count no more."""
+        EVENTS.unregister("numba:compile", self)
 
 
 @cache

@@ -31,6 +31,7 @@ EPOCH: Final = 13  # of the producer whose ticks are read
 RESTARTS: Final = 14
 RELOADS: Final = 15  # ladders loaded from the table
 LAST_RECEIVE: Final = 16
+BOOK_STATES: Final = 17  # BOOK_STATES + state: BOOK ticks with that state, 0 to 3
 COUNTERS: Final = 24
 
 # Columns of `marks`, one int64 row a symbol.
@@ -75,6 +76,17 @@ def forget_ladders(books: Books) -> None:
 
 
 @compiled
+def empty_ladders(books: Books, n: int) -> None:
+    """Begin every ladder anew at the RESTART tick ``n``: a new producer's ladders, and its table, are empty."""
+    books.prices[:] = 0
+    books.sizes[:] = 0
+    books.counts[:] = 0
+    for symbol in range(books.marks.shape[0]):
+        books.marks[symbol, DIRTY] = 0
+        books.marks[symbol, LOADED] = n
+
+
+@compiled
 def begin(ring: Ring, books: Books, counters: Any) -> None:
     """Set the marks of a follower whose first tick is counters[NEXT]; at tick 0 ladders are known: empty."""
     counters[EPOCH] = epoch_of(ring)
@@ -89,6 +101,8 @@ def absorb_book(ring: Ring, books: Books, counters: Any, n: int, symbol: int, st
     """Apply a BOOK tick: mend the ladder where needed, then hash it if the book is LIVE."""
     marks = books.marks
     marks[symbol, STATE] = state
+    if 0 <= state <= LIVE:
+        counters[BOOK_STATES + state] += 1
     if marks[symbol, DIRTY]:
         loaded = load_ladder(ring, symbol, books.scratch, books.prices, books.sizes, books.counts)
         if loaded >= n:
@@ -119,9 +133,7 @@ def absorb(
     if kind == KIND_RESTART:
         counters[RESTARTS] += 1
         counters[EPOCH] = a
-        # The first producer of a segment found nothing there: ladders are empty and known.
-        if a > 1:
-            forget_ladders(books)
+        empty_ladders(books, n)
         return
     if symbol >= marks.shape[0]:
         counters[UNKNOWN_SYMBOL] += 1

@@ -9,6 +9,7 @@ import numpy as np
 from quietcore.bridge import layout
 from quietcore.bridge.books import book_words
 from quietcore.bridge.follow import (
+    BOOK_STATES,
     BOOKS,
     COUNTERS,
     DIRTY,
@@ -18,7 +19,6 @@ from quietcore.bridge.follow import (
     KINDS,
     MARKS,
     RELOADS,
-    RESTARTS,
     STATE,
     UNKNOWN_KIND,
     UNKNOWN_SYMBOL,
@@ -116,7 +116,7 @@ class Follower:
     @property
     def exact(self) -> bool:
         """Whether every tick of the segment was read: only then counts and hashes speak for all of it."""
-        return int(self.counters[FIRST]) == 0 and self.dropped == 0 and int(self.counters[RESTARTS]) <= 1
+        return int(self.counters[FIRST]) == 0 and self.dropped == 0
 
     def report(self, levels: int = 20) -> dict[str, Any]:
         """Return counts, ladders and hashes, ready for JSON."""
@@ -127,6 +127,10 @@ class Follower:
             "first_tick": int(self.counters[FIRST]),
             "exact": self.exact,
             "ticks": tick_counts(self.counters),
+            # A change of state without a message has a BOOK tick too: STALE ones announce no message.
+            "book_states": {
+                name: int(self.counters[BOOK_STATES + state]) for state, name in STATE_NAMES.items()
+            },
             "symbols": {
                 symbol.name: symbol_state(self.segment, self.books, symbol.number, levels)
                 for symbol in self.segment.symbols

@@ -8,10 +8,8 @@ Exit codes: 0 ok, 1 ticks were lost or none came, 2 wrong usage, 3 a part failed
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -55,34 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     from quietcore.local.pipeline import LocalPipeline
 
-    wishes = _wishes(arguments)
-    with _ended_by_signals(), LocalPipeline(wishes) as pipeline:
-        try:
-            _start(pipeline, quiet=arguments.json)
-            _watch(pipeline, arguments.seconds, quiet=arguments.json)
-            final, state = pipeline.finish()
-        finally:
-            # From here on everything is being taken away: a second Ctrl-C must not stop that half-way.
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)
+    pipeline = LocalPipeline(_wishes(arguments))
+    with pipeline.interruption.installed(), pipeline:
+        _start(pipeline, quiet=arguments.json)
+        _watch(pipeline, arguments.seconds, quiet=arguments.json)
+        final, state = pipeline.finish()
     _report(final, state, as_json=arguments.json)
     return ExitCode.FOUND if final["ticks"]["dropped"] or not final["ticks"]["read"] else ExitCode.OK
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the command the way Ctrl-C does."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _wishes(arguments: argparse.Namespace) -> Wishes:

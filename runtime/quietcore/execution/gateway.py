@@ -54,6 +54,7 @@ class Gateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stream: asyncio.Task[None] | None = None
         self._stream_up = asyncio.Event()
+        self._refused = asyncio.Event()
         self._trading = False
         self._stopping = False
         self._last_refusal = ""
@@ -68,17 +69,18 @@ class Gateway:
     async def open(self, seconds: float) -> None:
         """Connect the private stream and begin to take intents; raise where it is not up in time."""
         self._stream = asyncio.create_task(self._listen())
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stream_up.wait()
-        except TimeoutError:
+        waits = [asyncio.create_task(event.wait()) for event in (self._stream_up, self._refused)]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        if not self._stream_up.is_set():
             raise QuietcoreError(
                 "private stream does not come up",
                 where=self.venue.name,
                 found=self._last_refusal or f"nothing within {seconds:g} s",
                 remedy="check venue.private_websocket, the key, and this host's clock",
                 code=ExitCode.UNKNOWN,
-            ) from None
+            )
         loop = asyncio.get_running_loop()
         if self._spin:
             loop.call_soon(self._poll)
@@ -250,6 +252,8 @@ class Gateway:
                 self._say_ready()
             elif isinstance(event, StreamDown):
                 self._last_refusal = event.reason
+                if event.refused:
+                    self._refused.set()
                 if self._stream_up.is_set():
                     self.stream_losses += 1
                     self._stream_up.clear()

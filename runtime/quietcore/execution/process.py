@@ -108,7 +108,7 @@ def threads() -> list[ThreadInfo]:
 
 
 def one_heap() -> None:
-    """Let all threads share one heap: glibc reserves 64 MiB a thread otherwise, and a lock takes all of it."""
+    """Let all threads share one heap: glibc reserves 64 MiB for each otherwise, and a lock takes it all."""
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
         if mallopt is not None:  # musl has none, and needs none

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from quietcore.bridge.compiled import CompileCounter
 from quietcore.bridge.scale import Step
 from quietcore.bridge.segment import Segment, attach
 from quietcore.config import RuntimeConfig
@@ -75,6 +76,7 @@ class Runtime:
         self._stop = asyncio.Event()
         self._faults: dict[int, tuple[int, int]] = {}
         self._locked_kib = 0
+        self._compiled: CompileCounter | None = None
         self._started = time.time()
 
     def warn(self, line: str) -> None:
@@ -167,6 +169,7 @@ class Runtime:
         gc.collect()
         gc.freeze()
         self._locked_kib = process.lock_memory(self.warn)
+        self._compiled = CompileCounter()
         self._faults = {info.tid: (info.minor_faults, info.major_faults) for info in process.threads()}
         self.gateway.trade()
         config = self.config
@@ -258,6 +261,8 @@ class Runtime:
         await self.gateway.close(CLOSE_SECONDS)
         status = self._status(self.thread.workspace, final=True)
         status["threads"] = threads
+        if self._compiled is not None:
+            self._compiled.stop()
         self._write(status)
         return status
 
@@ -296,6 +301,7 @@ class Runtime:
             pid=os.getpid(),
             started=self._started,
             written=time.time(),
+            compiled_since_ready=0 if self._compiled is None else self._compiled.count,
             memory={"locked_kib": self._locked_kib},
             pinned={"strategy": self.thread.pinned, "gateway": self.gateway_pinned},
             threads=self._threads(),

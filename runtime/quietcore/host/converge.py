@@ -22,7 +22,7 @@ from .kinds import Change, Context, kind_of
 from .kinds.huge_pages import compact
 from .kinds.interrupts import read_interrupts
 from .kinds.sysctl import check_exclusive
-from .machine import AbsentError, Machine, UnreadableError, exclusive
+from .machine import DESIRED_FOLDER, AbsentError, Machine, UnreadableError, exclusive
 from .settings import Setting, desired_path, dump_settings, load_desired, parse_settings
 from .targets import read_target, same, write_target
 from .units import systemctl
@@ -104,7 +104,10 @@ def revert(machine: Machine, roles: Sequence[str] | None = None, check: bool = F
     if check:
         return _converge(context, gone, Dry())
     with exclusive(machine):
-        return _converge(context, gone, Real(context))
+        outcome = _converge(context, gone, Real(context))
+        if not left:
+            machine.remove_empty_folders(DESIRED_FOLDER, "/etc/quietcore")
+        return outcome
 
 
 class Dry:

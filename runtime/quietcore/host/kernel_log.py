@@ -33,7 +33,8 @@ def read_boot_messages(machine: Machine) -> BootMessages:
     allowed.
     """
     reasons: list[str] = []
-    if machine.path("/dev/kmsg").is_char_device():
+    device = machine.path("/dev/kmsg").is_char_device()
+    if device:
         try:
             lines = _ring_buffer(machine.path("/dev/kmsg"))
             if _complete(lines):
@@ -47,16 +48,15 @@ def read_boot_messages(machine: Machine) -> BootMessages:
         if result.returncode == 0 and _complete(lines):
             return _extract(lines, "journalctl --dmesg")
         reasons.append("the journal does not hold the beginning of this boot")
-    else:
-        for path in _COPIES:
-            try:
-                lines = machine.read_raw(path).splitlines()
-            except (AbsentError, UnreadableError) as error:
-                reasons.append(str(error))
-                continue
-            if _complete(lines):
-                return _extract(lines, path)
-            reasons.append(f"{path} does not hold the beginning of a boot")
+    for path in () if device else _COPIES:  # a copied tree: on a live host these may be of an earlier boot
+        try:
+            lines = machine.read_raw(path).splitlines()
+        except (AbsentError, UnreadableError) as error:
+            reasons.append(str(error))
+            continue
+        if _complete(lines):
+            return _extract(lines, path)
+        reasons.append(f"{path} does not hold the beginning of a boot")
     raise UnreadableError("the kernel's log: " + "; ".join(reasons))
 
 

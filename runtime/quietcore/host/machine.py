@@ -123,6 +123,14 @@ class Machine:
             return
         sync_folder(target.parent)
 
+    def remove_empty_folders(self, *paths: str) -> None:
+        """Remove folders of our own, the innermost first, as far as nothing is in them."""
+        for path in paths:
+            target = self.path(path)
+            if target.is_dir() and not any(target.iterdir()):
+                target.rmdir()
+                sync_folder(target.parent)
+
     @property
     def can_run(self) -> bool:
         """Whether programs of the system can be asked."""

@@ -227,28 +227,24 @@ def _place(
     def far(core: int) -> int:
         return topology.distance(home, first[core].node)
 
+    def rank(cores: list[int], efficient: bool) -> list[int]:
+        return sorted(cores, key=lambda core: (first[core].efficient is not efficient, far(core), -core))
+
     hybrid = any(first[core].efficient for core in free) and any(not first[core].efficient for core in free)
-    order = [
-        name for name in ((*ISOLATED, "irq") if hybrid else _NEAREST) for _ in range(counts.get(name, 0))
-    ]
-    ranked = sorted(free, key=lambda core: (first[core].efficient, far(core), -core))
-    chosen = ranked[: len(order)]
-    if hybrid and counts.get("irq"):
-        rest = sorted(
-            ranked[len(order) - counts["irq"] :],
-            key=lambda core: (not first[core].efficient, far(core), -core),
-        )
-        chosen = ranked[: len(order) - counts["irq"]] + rest[: counts["irq"]]
     placed: dict[str, list[int]] = {}
-    position = 0
-    while position < len(order):
+    remaining = list(free)
+    # On a hybrid processor the pipeline takes performance cores first and interrupts efficiency cores.
+    for names, efficient in ((ISOLATED, False), (("irq",), True)) if hybrid else ((_NEAREST, False),):
+        order = [name for name in names for _ in range(counts.get(name, 0))]
+        chosen = rank(remaining, efficient)[: len(order)]
+        remaining = [core for core in remaining if core not in chosen]
         # Cores of one class (equally near, equally fast): ascending, in the order of the sets.
-        grade = (first[chosen[position]].efficient, far(chosen[position]))
-        group = [core for core in chosen[position:] if (first[core].efficient, far(core)) == grade]
-        names = sorted(order[position : position + len(group)], key=SETS.index)
-        for name, core in zip(names, sorted(group), strict=True):
-            placed.setdefault(name, []).append(core)
-        position += len(group)
+        while chosen:
+            grade = (first[chosen[0]].efficient, far(chosen[0]))
+            group = sorted(core for core in chosen if (first[core].efficient, far(core)) == grade)
+            for name, core in zip(sorted(order[: len(group)], key=SETS.index), group, strict=True):
+                placed.setdefault(name, []).append(core)
+            chosen, order = chosen[len(group) :], order[len(group) :]
     away = sorted({name for name, places in placed.items() for core in places if first[core].node != home})
     if away:
         warnings.append(f"memory node {home} has too few free cores: {', '.join(away)} on another node")

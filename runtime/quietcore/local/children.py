@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,37 @@ def _end_with_parent() -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
+class Interruption:
+    """A wish to end, from Ctrl-C, SIGTERM or SIGHUP, that is granted where it is asked for.
+
+    An exception thrown by a signal handler could come between the making of a child and its being known, and
+    leave it behind.
+    """
+
+    def __init__(self) -> None:
+        self.wished = False
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Take the signals for the length of a block."""
+
+        def wish(number: int, frame: object) -> None:
+            self.wished = True
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, wish) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the end was wished for."""
+        if self.wished:
+            raise KeyboardInterrupt
+
+
 class Child:
     """One process. Its output goes to files in `folder`; it tells readiness by sd_notify(3)."""
 
@@ -36,12 +68,15 @@ class Child:
         command: Sequence[str | Path],
         folder: Path,
         environment: Mapping[str, str] | None = None,
+        interruption: Interruption | None = None,
     ) -> None:
         self.name = name
+        self._interruption = interruption or Interruption()
         self._out, self._err = folder / f"{_slug(name)}.out", folder / f"{_slug(name)}.err"
-        address = folder / f"{_slug(name)}.notify"
+        # An abstract address: it needs no file, and no folder is too deep for it.
+        address = f"quietcore-{folder.name}-{_slug(name)}-{secrets.token_hex(4)}"
         self._ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._ready.bind(str(address))
+        self._ready.bind(f"\0{address}")
         self._ready.setblocking(False)
         self._stopping = False
         try:
@@ -51,7 +86,7 @@ class Child:
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=err,
-                    env={**os.environ, **(environment or {}), "NOTIFY_SOCKET": str(address)},
+                    env={**os.environ, **(environment or {}), "NOTIFY_SOCKET": f"@{address}"},
                     start_new_session=True,  # Ctrl-C reaches the parent alone, which ends them in order
                     preexec_fn=_end_with_parent,
                 )
@@ -61,15 +96,21 @@ class Child:
                 f"cannot start the {name}", where=str(command[0]), found=error.strerror, remedy="make build"
             ) from error
 
-    def wait_ready(self, seconds: float) -> None:
-        """Return when the child has sent READY=1; raise QuietcoreError where it ends first or is too slow."""
+    def wait_ready(self, seconds: float, others: Sequence[Child] = ()) -> None:
+        """Return when the child has sent READY=1.
+
+        Raises QuietcoreError where it, or one of the `others` that it may be waiting for, ends first, or it takes
+        too long.
+        """
         deadline = time.monotonic() + seconds
         while True:
             with contextlib.suppress(BlockingIOError):
                 if b"READY=1" in self._ready.recv(4096).split(b"\n"):
                     return
                 continue
-            self.check()
+            self._interruption.check()
+            for child in (*others, self):
+                child.check()
             if time.monotonic() > deadline:
                 raise QuietcoreError(
                     f"the {self.name} is not ready after {seconds:.0f} s{self._quoted()}",
@@ -105,6 +146,7 @@ class Child:
             line, newline, _ = self.output().partition("\n")
             if newline:
                 return line
+            self._interruption.check()
             self.check()
             if time.monotonic() > deadline:
                 raise QuietcoreError(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from quietcore.errors import QuietcoreError
-from quietcore.local.children import Child
+from quietcore.local.children import Child, Interruption
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the ring of a feed lies
 FEED_NAME = "quietcore-feed"
@@ -79,6 +79,7 @@ class LocalPipeline:
     children: list[Child] = field(default_factory=list)
     announced: dict[str, Any] = field(default_factory=dict)
     symbol: str = ""
+    interruption: Interruption = field(default_factory=Interruption)
 
     def __enter__(self) -> LocalPipeline:
         self._handler = feed_handler()
@@ -137,7 +138,8 @@ class LocalPipeline:
             keys[f"QUIETCORE_API_{name}_FILE"] = str(path)
         command = [*_quietcore("run"), "--config", str(config), "--status", str(self.status_path), "--json"]
         # No systemd credentials here, even if this command itself runs below a unit.
-        self._start("runtime", command, {**keys, "CREDENTIALS_DIRECTORY": ""}).wait_ready(COMPILE_SECONDS)
+        runtime = self._start("runtime", command, {**keys, "CREDENTIALS_DIRECTORY": ""})
+        runtime.wait_ready(COMPILE_SECONDS, self.children)
 
     def begin(self) -> None:
         """Let the simulator send."""
@@ -146,7 +148,7 @@ class LocalPipeline:
     def _start(
         self, name: str, command: Sequence[str | Path], environment: dict[str, str] | None = None
     ) -> Child:
-        child = Child(name, command, self.folder, environment)
+        child = Child(name, command, self.folder, environment, self.interruption)
         self.children.append(child)
         return child
 
@@ -181,7 +183,8 @@ price_band = 0.01
 
     # looking ------------------------------------------------------------------------------------------------
     def check(self) -> None:
-        """Raise QuietcoreError if a child has ended by itself."""
+        """Raise QuietcoreError if a child has ended by itself, KeyboardInterrupt if the end is wished for."""
+        self.interruption.check()
         for child in self.children:
             child.check()
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from quietcore.bridge.atomics import bit_length
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import compiled, constant
 
 SUB_BITS: Final = 6
 LINEAR: Final = 1 << (SUB_BITS + 1)  # below it every nanosecond has its own bucket
@@ -22,6 +22,8 @@ COUNT: Final = 0
 MAXIMUM: Final = 1
 NOT_COMPARABLE: Final = 2
 MARKS: Final = 4
+
+FIRST: Final = constant(0)
 
 
 @compiled
@@ -90,7 +92,7 @@ class Histogram:
 
     def record(self, value: int) -> None:
         """Count one latency in ns; a negative one counts as not comparable."""
-        record(self.buckets, self.marks, 0, value)
+        record(self.buckets, self.marks, FIRST, value)
 
     def summary(self) -> dict[str, int | None]:
         """Return the figures as they stand in the status."""

@@ -1,4 +1,4 @@
-"""The simulator's own book: exact decimals, the venue's spelling of prices, best prices found lazily."""
+"""The simulator's own book: the venue's own text, best prices found lazily."""
 
 from __future__ import annotations
 
@@ -6,61 +6,73 @@ import heapq
 from collections.abc import Iterable
 from decimal import Decimal
 
-Level = tuple[Decimal, str]
+Row = tuple[str, str]  # price and size as the venue writes them
 
 
 class Side:
-    """One side of a book: size text by price, and a heap of candidates for the best price."""
+    """One side of a book: rows by price, and a heap of candidates for the best price.
+
+    Prices are floats only where levels are found and ordered, which doubles do exactly for up to 15 digits; what is
+    told of a level is the venue's text.
+    """
 
     def __init__(self, *, bids: bool) -> None:
         self.bids = bids
-        self.levels: dict[Decimal, str] = {}
-        self._heap: list[Decimal] = []
+        self._rows: dict[float, Row] = {}
+        self._heap: list[
+            float
+        ] = []  # negative for bids; prices that are gone fall out when they come to the top
 
     def __len__(self) -> int:
-        return len(self.levels)
+        return len(self._rows)
 
     def clear(self) -> None:
         """Remove every level."""
-        self.levels.clear()
+        self._rows.clear()
         self._heap.clear()
 
-    def apply(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Insert, change, or (size 0) delete levels given as the venue's text."""
-        levels, heap, bids = self.levels, self._heap, self.bids
-        for text, size in rows:
-            price = Decimal(text)
-            if not size.strip("0."):
+    def apply(self, rows: Iterable[Row]) -> None:
+        """Insert, change, or (size 0) delete levels."""
+        levels, heap, bids = self._rows, self._heap, self.bids
+        for row in rows:
+            text, size = row
+            price = float(text)
+            if size[:1] == "0" and not size.strip("0."):
                 levels.pop(price, None)
                 continue
             if price not in levels:
                 heapq.heappush(heap, -price if bids else price)
-            levels[price] = size
+            levels[price] = row
 
     def best(self) -> tuple[Decimal, Decimal] | None:
         """Return (price, size) of the best level, None where the side is empty."""
-        levels, heap = self.levels, self._heap
+        levels, heap = self._rows, self._heap
         while heap:
-            price = -heap[0] if self.bids else heap[0]
-            if price in levels:
-                return price, Decimal(levels[price])
+            row = levels.get(-heap[0] if self.bids else heap[0])
+            if row is not None:
+                return Decimal(row[0]), Decimal(row[1])
             heapq.heappop(heap)
         return None
 
-    def ladder(self, count: int | None = None) -> list[tuple[Decimal, str]]:
-        """Return levels best first, at most `count`."""
-        rows = sorted(self.levels.items(), key=lambda level: level[0], reverse=self.bids)
-        return rows if count is None else rows[:count]
+    def size(self, price: Decimal) -> Decimal:
+        """Return the size at `price`, 0 where there is no level."""
+        row = self._rows.get(float(price))
+        return Decimal(row[1]) if row is not None else Decimal(0)
 
-    def rows(self, count: int | None = None) -> list[list[str]]:
-        """Return levels best first as the venue writes them: pairs of text."""
-        return [[f"{price:f}", size] for price, size in self.ladder(count)]
+    def rows(self, count: int | None = None) -> list[Row]:
+        """Return levels best first, at most `count`, as the venue writes them."""
+        prices = sorted(self._rows, reverse=self.bids)
+        return [self._rows[price] for price in prices[:count]]
+
+    def ladder(self, count: int | None = None) -> list[tuple[Decimal, Decimal]]:
+        """Return (price, size) of levels best first, at most `count`."""
+        return [(Decimal(price), Decimal(size)) for price, size in self.rows(count)]
 
     def cut(self, depth: int) -> None:
         """Keep the best `depth` levels."""
-        if len(self.levels) > depth:
-            for price, _ in self.ladder()[depth:]:
-                del self.levels[price]
+        if len(self._rows) > depth:
+            for price in sorted(self._rows, reverse=self.bids)[depth:]:
+                del self._rows[price]
 
 
 class Book:

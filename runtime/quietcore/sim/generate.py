@@ -59,6 +59,7 @@ class Market:
     depth: int
     rng: random.Random
     trend: int = 0
+    swing: int = 0  # steps left of the present swing
     update_id: int = 1_000_000
     bids: dict[int, int] = field(default_factory=dict)
     asks: dict[int, int] = field(default_factory=dict)
@@ -66,8 +67,10 @@ class Market:
     def step(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Move the book once; return changed (price, lots) of bids and asks, 0 lots for one that is gone."""
         rng = self.rng
-        if rng.random() < 0.01:
-            self.trend = rng.choice((-1, 0, 1))
+        if not self.swing:
+            # Swings of one to three seconds, up and down in turn: averages cross, there is something to see.
+            self.swing, self.trend = rng.randint(60, 160), -self.trend or rng.choice((-1, 1))
+        self.swing -= 1
         if rng.random() < 0.35:
             self.middle = max(self.depth * 4, self.middle + rng.choice((-2, -1, 1, 2)) + self.trend)
         half = 1 if rng.random() < 0.9 else 2

@@ -265,11 +265,11 @@ class Exchange:
             levels = [best]
         else:
             levels, wanted = [], order.leaves
-            for price, text in opposite.ladder():
+            for price, size in opposite.ladder():
                 if wanted <= 0 or not self._reaches(order, price):
                     break
-                levels.append((price, Decimal(text)))
-                wanted -= self._left(order, price, levels[-1][1])
+                levels.append((price, size))
+                wanted -= self._left(order, price, size)
         free = [(price, self._left(order, price, size)) for price, size in levels]
         return [(price, size) for price, size in free if size > 0]
 
@@ -313,7 +313,7 @@ class Exchange:
         book = self._book(order.symbol)
         assert book is not None
         opposite = book.asks if order.side is Side.BUY else book.bids
-        shown = Decimal(opposite.levels[price])
+        shown = opposite.size(price)
         key = (order.symbol, order.side, price)
         seen, taken = self._taken.get(key, (shown, ZERO))
         self._taken[key] = (shown, quantity + (taken if seen == shown else ZERO))

@@ -16,6 +16,7 @@ from quietcore.sim.pacing import Pacer
 from quietcore.sim.source import Source
 
 SETTLE_SECONDS = 0.5
+HELD_SECONDS = 10.0
 
 
 class Phase(enum.Enum):
@@ -56,6 +57,7 @@ class Replay:
         self.delivered = 0  # frame and client pairs
         self.unsubscribed = 0  # frames nobody was subscribed to
         self.passes = 0
+        self.held_seconds = HELD_SECONDS  # how long a depth request waits for the start
         self._pacer = pacer
         self._restamp = restamp
         self._loops = loops
@@ -144,9 +146,13 @@ class Replay:
         A client that has had every delta since the replay began gets the recording's own snapshot, however
         late it asks, so that it builds the recorded book from its first delta on. Any other gets the
         simulator's book, after one more delta has gone out: by the venue's rule the first delta applied must
-        reach around `lastUpdateId`.
+        reach around `lastUpdateId`. While the replay is held the answer waits for its start, not for ever.
         """
         assert isinstance(self.reader, BinanceFrames)
+        if self.phase is Phase.HELD:
+            # Nothing moves before the start: who reads what the asking client publishes gets there in time.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._begin.wait(), self.held_seconds)
         recording = self.source.snapshots.get(symbol)
         unserved = self._unserved.get(symbol, 0)
         if recording is not None and (symbol not in self._seen_snapshot or unserved):

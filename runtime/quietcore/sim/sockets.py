@@ -1,4 +1,4 @@
-"""One loop for every WebSocket path: reads text messages, answers pings, forgets the client at its end."""
+"""One loop for every WebSocket path: reads messages, answers pings, forgets the client at its end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def serve(
         async for message in socket:
             if message.type is WSMsgType.PING:
                 await socket.pong(message.data)
-            elif message.type is WSMsgType.TEXT:
+            elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 try:
                     decoded = msgspec.json.decode(message.data)
                 except msgspec.MsgspecError:

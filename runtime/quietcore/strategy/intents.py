@@ -11,15 +11,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from quietcore.bridge.atomics import load_acquire, load_relaxed, store_relaxed, store_release
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import compiled, constant
 
 WRITTEN: Final = 0  # byte offsets in the block
 TAKEN: Final = 128
 SLOTS: Final = 256
 SLOT_BYTES: Final = 128
 
-PLACE: Final = 1
-CANCEL: Final = 2  # every open order of the symbol
+PLACE: Final = constant(1)
+CANCEL: Final = constant(2)  # every open order of the symbol
 
 BUY: Final = 1
 SELL: Final = -1

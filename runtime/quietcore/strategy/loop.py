@@ -61,6 +61,15 @@ NO_TIME: Final = layout.TIME_SOURCE_NONE
 RECORDED: Final = layout.TIME_SOURCE_RECORDED
 
 
+class Outlet(NamedTuple):
+    """Where intents go."""
+
+    control: int
+    intents: int
+    capacity: int
+    event: int  # eventfd that wakes the gateway, -1: it polls
+
+
 class Desk(NamedTuple):
     """All that the loop works with. Addresses are int64 and belong to objects that outlive the loop."""
 
@@ -79,48 +88,47 @@ class Desk(NamedTuple):
     intent: Any
     block: Any
     picture: Any
-    control: int
+    outlet: Outlet
     account: int
-    intents: int
-    intent_capacity: int
-    event: int  # eventfd that wakes the gateway, -1: it polls
     symbol: int
     spin: int
 
 
 @compiled
-def sample_hops(desk: Desk, word: int, receive: int, deltas: int, read_ns: int) -> None:
+def sample_hops(buckets: Any, hops: Any, word: int, receive: int, deltas: int, read_ns: int) -> None:
     """Measure the hops of one message, by its first tick; what cannot be compared is counted as such."""
     flags = (word >> 32) & 0xFFFF
     source = (word >> 24) & 0xFF
     venue_delta = deltas >> 32  # arithmetic: the sign is the upper half's
     publish_delta = deltas & 0xFFFFFFFF
     if source == NO_TIME or flags & FOREIGN:
-        refuse(desk.hops, VENUE_RECEIVED)
+        refuse(hops, VENUE_RECEIVED)
     else:
-        record(desk.buckets, desk.hops, VENUE_RECEIVED, venue_delta * 1000)
+        record(buckets, hops, VENUE_RECEIVED, venue_delta * 1000)
     # A recording's receive time is another day's: nothing measured from it is a latency of this run.
     if source in (NO_TIME, RECORDED) or flags & DELTA_SATURATED:
-        refuse(desk.hops, RECEIVED_PUBLISHED)
-        refuse(desk.hops, PUBLISHED_READ)
+        refuse(hops, RECEIVED_PUBLISHED)
+        refuse(hops, PUBLISHED_READ)
     else:
-        record(desk.buckets, desk.hops, RECEIVED_PUBLISHED, publish_delta)
-        record(desk.buckets, desk.hops, PUBLISHED_READ, read_ns - receive - publish_delta)
+        record(buckets, hops, RECEIVED_PUBLISHED, publish_delta)
+        record(buckets, hops, PUBLISHED_READ, read_ns - receive - publish_delta)
 
 
 @compiled
-def emit(desk: Desk, kind: int) -> bool:
-    """Put desk.intent into the ring, waiting for room; False if the loop was stopped meanwhile."""
-    if not push(desk.intents, desk.intent_capacity, kind, desk.intent):
-        desk.ledger[HELD_BACK] += 1
-        while not push(desk.intents, desk.intent_capacity, kind, desk.intent):
-            if load_acquire(desk.control + STOP) != 0:
-                desk.ledger[UNSENT] += 1
-                return False
-            pause()
-    desk.ledger[INTENTS] += 1
-    if desk.event >= 0:
-        raise_event(desk.event)
+def emit(outlet: Outlet, ledger: Any, intent: Any, kind: int) -> bool:
+    """Put an intent into the ring, waiting for room; False if the loop was stopped meanwhile."""
+    held = False
+    while not push(outlet.intents, outlet.capacity, kind, intent):
+        if not held:
+            ledger[HELD_BACK] += 1
+            held = True
+        if load_acquire(outlet.control + STOP) != 0:
+            ledger[UNSENT] += 1
+            return False
+        pause()
+    ledger[INTENTS] += 1
+    if outlet.event >= 0:
+        raise_event(outlet.event)
     return True
 
 
@@ -152,27 +160,30 @@ def act(desk: Desk, n: int, read_ns: int) -> None:
     intent[6] = n
     intent[7] = read_ns
     intent[8] = signal_ns
-    if desk.emitted[EMITTED] != load_acquire(desk.account + RESOLVED) and not emit(desk, CANCEL):
+    if desk.emitted[EMITTED] != load_acquire(desk.account + RESOLVED) and not emit(
+        desk.outlet, desk.ledger, intent, CANCEL
+    ):
         return
     if reason != ALLOWED:
         desk.ledger[REFUSED + reason] += 1
         return
     # Counted before the gateway can see it: it may be resolved before this function goes on.
     count_order(desk.emitted, desk.rate, side, size)
-    emit(desk, PLACE)
+    emit(desk.outlet, desk.ledger, intent, PLACE)
 
 
 @compiled
-def keep_house(desk: Desk) -> int:
+def keep_house(control: int, block: Any, picture: Any) -> int:
     """Look at the control block: return STOPPED or CLOSED, else make the picture asked for and return -1."""
-    if load_acquire(desk.control + STOP) != 0:
+    if load_acquire(control + STOP) != 0:
         return STOPPED
-    if load_acquire(desk.control + LEAVE) != 0:
+    if load_acquire(control + LEAVE) != 0:
         return CLOSED
-    wanted = load_acquire(desk.control + PICTURE_WANTED)
-    if wanted != load_acquire(desk.control + PICTURE_DONE):
-        desk.picture[:] = desk.block
-        store_release(desk.control + PICTURE_DONE, wanted)
+    wanted = load_acquire(control + PICTURE_WANTED)
+    if wanted != load_acquire(control + PICTURE_DONE):
+        for i in range(block.shape[0]):
+            picture[i] = block[i]
+        store_release(control + PICTURE_DONE, wanted)
     return -1
 
 
@@ -187,7 +198,7 @@ def loop(desk: Desk) -> int:
     read_ns = 0
     idle = 0
     while True:
-        verdict = keep_house(desk)
+        verdict = keep_house(desk.outlet.control, desk.block, desk.picture)
         if verdict >= 0:
             return verdict
         left = ROUND
@@ -203,7 +214,7 @@ def loop(desk: Desk) -> int:
                 continue
             if fresh:
                 read_ns = now_ns(CLOCK_REALTIME)
-                sample_hops(desk, word, receive, deltas, read_ns)
+                sample_hops(desk.buckets, desk.hops, word, receive, deltas, read_ns)
             fresh = (word >> 48) & 0xFFFF == 0
             counters[NEXT] = n + 1
             counters[READ] += 1

@@ -7,16 +7,17 @@ from typing import Any, Final
 import numpy as np
 
 from quietcore.bridge.books import book_words
+from quietcore.bridge.compiled import constant
 from quietcore.bridge.follow import COUNTERS, MARKS, Books
 from quietcore.observe import histogram
 from quietcore.strategy.intents import aligned
 from quietcore.strategy.risk import EMITTED_WORDS, REASONS
 
 # Hops the loop measures, rows of the histograms.
-VENUE_RECEIVED: Final = 0
-RECEIVED_PUBLISHED: Final = 1
-PUBLISHED_READ: Final = 2
-READ_SIGNAL: Final = 3
+VENUE_RECEIVED: Final = constant(0)
+RECEIVED_PUBLISHED: Final = constant(1)
+PUBLISHED_READ: Final = constant(2)
+READ_SIGNAL: Final = constant(3)
 HOPS: Final = 4
 HOP_NAMES: Final = ("venue_received", "received_published", "published_read", "read_signal")
 

@@ -87,9 +87,10 @@ class StreamUp(NamedTuple):
 
 
 class StreamDown(NamedTuple):
-    """The private stream is lost; it is being connected again."""
+    """The private stream is lost, and being connected again. ``refused``: the venue does not want the key."""
 
     reason: str
+    refused: bool = False
 
 
 Event = OrderUpdate | Fill | StreamUp | StreamDown

@@ -12,9 +12,12 @@ namespace {
 class UsdmRule final : public SyncRule {
 public:
   Verdict judge(const DepthMessage &message, const BookSync &sync) const noexcept override {
-    if (message.snapshot)
-      // A live book that has passed the snapshot already holds all of it, and more levels than it.
-      return sync.bridged && message.last_id <= sync.last_id ? Verdict::Drop : Verdict::Reset;
+    if (message.snapshot) {
+      // A live book holds all of a snapshot that it has passed, and more levels than it.
+      if (!sync.bridged)
+        return Verdict::Reset;
+      return message.last_id <= sync.last_id ? Verdict::Drop : Verdict::Keep;
+    }
     if (!sync.has_snapshot)
       return Verdict::Hold;
     if (!sync.bridged) {

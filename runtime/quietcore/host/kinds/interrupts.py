@@ -29,7 +29,7 @@ class Interrupt:
 def read_interrupts(machine: Machine) -> list[Interrupt]:
     """Return the numbered interrupts in use. Raises AbsentError or UnreadableError."""
     lines = machine.read_raw("/proc/interrupts").splitlines()
-    columns = len(lines[0].split()) if lines else 0
+    columns = len(lines[0].split()) if lines and lines[0].split()[:1] == ["CPU0"] else 0
     found: list[Interrupt] = []
     for line in lines[1:]:
         label, colon, rest = line.partition(":")
@@ -44,6 +44,8 @@ def read_interrupts(machine: Machine) -> list[Interrupt]:
         except AbsentError:  # a kernel without effective affinity: it may arrive wherever it is allowed
             cpus = allowed
         found.append(Interrupt(number, name, cpus, allowed))
+    if not columns or not found:
+        raise UnreadableError("/proc/interrupts lists no interrupt in use")
     return found
 
 
@@ -94,7 +96,9 @@ class InterruptsKind(Kind):
                 movable = True
             (astray if movable else fixed).append(interrupt)
         moving = _moving(setting, selected)
-        notes = [f"{len(fixed)} cannot be moved, the kernel manages them: {_names(fixed)}"] if fixed else []
+        notes = [] if selected else ["no network card has interrupts of its own"]
+        if fixed:
+            notes.append(f"{len(fixed)} cannot be moved, the kernel manages them: {_names(fixed)}")
         if moving:
             notes.append(f"{len(moving)} will move with their next interrupt: {_names(moving)}")
         if astray:
@@ -161,4 +165,8 @@ def _moving(setting: Setting, interrupts: list[Interrupt]) -> list[Interrupt]:
 
 
 def _names(interrupts: list[Interrupt]) -> str:
-    return ", ".join(f"{item.number} ({item.name}) on {format_cpu_list(item.cpus)}" for item in interrupts)
+    return ", ".join(
+        f"{item.number} ({item.name}) on {format_cpu_list(item.cpus)}"
+        + (f" of {format_cpu_list(item.allowed)}" if item.allowed != item.cpus else "")
+        for item in interrupts
+    )

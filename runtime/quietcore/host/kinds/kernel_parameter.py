@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from ...errors import QuietcoreError
 from .. import boot_loader
-from ..cpulist import format_cpu_list, parse_cpu_list, parse_cpu_mask
+from ..cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list, parse_cpu_mask
 from ..findings import Finding, Verdict
 from ..kernel_log import BootMessages
 from ..machine import AbsentError, Machine, UnreadableError
 from ..plan import check_isolable
 from ..refusals import kernel_parameter_refusal
 from ..settings import Setting
-from .base import APPLY, Context, Kind, cannot_tell, refuse, report, unsupported, variable
+from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported, variable
 
 _CPU_PARAMETERS = ("isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity")
 _ISOLCPUS_FLAGS = ("nohz", "domain", "managed_irq")
@@ -21,6 +21,18 @@ _SHOWN_BY = {
     "irqaffinity": "/proc/irq/default_smp_affinity",
     "rcu_nocbs": "the kernel's log (Offload RCU callbacks from CPUs), or nohz_full, which implies it",
 }
+
+
+def _shown_by(name: str) -> str:
+    if "." in name:
+        module, _, parameter = name.partition(".")
+        return f"/sys/module/{module.replace('-', '_')}/parameters/{parameter}"
+    return _SHOWN_BY.get(name, "the kernel's log of parameters it did not know")
+
+
+def _flag(value: str) -> str:
+    """Return a value as a module shows it: switches are shown as Y and N."""
+    return {"1": "Y", "y": "Y", "on": "Y", "0": "N", "n": "N", "off": "N"}.get(value, value)
 
 
 def parameter_value(setting: Setting) -> str:
@@ -57,8 +69,7 @@ class KernelParameterKind(Kind):
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
-        shown = _SHOWN_BY.get(setting.name, "the kernel's log of parameters it did not know")
-        return f"last {setting.name} of /proc/cmdline, proven by {shown}"
+        return f"last {setting.name} of /proc/cmdline, proven by {_shown_by(setting.name)}"
 
     def check(self, setting: Setting, machine: Machine) -> None:
         """Refuse dead parameters, unsafe characters, and CPU sets that cannot be isolated."""
@@ -112,6 +123,23 @@ class KernelParameterKind(Kind):
         if not configured:
             return report(setting, Verdict.MISSING, f"{found}, until the next boot", lacking, APPLY)
         return _proof(setting, machine, messages, found)
+
+    def changes(self, setting: Setting, context: Context) -> list[Change]:
+        """Return the one part that can be had without a boot: where new interrupts start."""
+        if setting.name != "irqaffinity" or boot_loader.obstacle(context.machine) is not None:
+            return []
+        machine, path = context.machine, _SHOWN_BY["irqaffinity"]
+        cpus = cpu_part(setting.name, parameter_value(setting))
+        try:
+            text = machine.read(path)
+            shown = parse_cpu_mask(text) & {cpu.number for cpu in machine.topology.cpus}
+        except (AbsentError, UnreadableError):
+            return []
+        return [] if shown == cpus else [Change(f"value:{path}", text, format_cpu_mask(cpus))]
+
+    def owns(self, setting: Setting, target: str) -> bool:
+        """Tell whether the target is the default affinity."""
+        return setting.name == "irqaffinity" and target == f"value:{_SHOWN_BY['irqaffinity']}"
 
 
 def _check_irqaffinity(
@@ -198,14 +226,17 @@ def _proof(
             setting,
             Verdict.DRIFT,
             shown,
-            f"the command line has it, but {_SHOWN_BY[name]} shows something else",
-            "see the kernel's log for the reason; a reboot restores what was changed at run time",
+            f"the command line has it, but {_shown_by(name)} shows something else",
+            APPLY if name == "irqaffinity" else "see the kernel's log for the reason, or reboot",
         )
     return report(setting, Verdict.OK, found)
 
 
 def _shown(machine: Machine, name: str, wanted: str, messages: BootMessages | UnreadableError) -> str | None:
     """Return what the kernel shows where it is not what is wanted. Raises AbsentError or UnreadableError."""
+    if "." in name:  # a module's parameter: the kernel does not log those that nobody takes
+        shown_text = machine.read(_shown_by(name))
+        return None if _flag(shown_text) == _flag(wanted) else shown_text
     if name not in _CPU_PARAMETERS:
         if isinstance(messages, UnreadableError):
             raise messages

@@ -128,7 +128,9 @@ class BybitPrivateStream:
                         finally:
                             pinging.cancel()
                     yield StreamDown("closed by the venue")
-                except (aiohttp.ClientError, OSError, TimeoutError, RefusedStreamError) as error:
+                except RefusedStreamError as error:
+                    yield StreamDown(str(error), refused=True)
+                except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
                     yield StreamDown(str(error) or type(error).__name__)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, RETRY_MOST_SECONDS)
@@ -146,7 +148,7 @@ class BybitPrivateStream:
             while True:
                 message = await socket.receive()
                 if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                    raise RefusedStreamError(f"closed during {operation}")
+                    raise aiohttp.ClientError(f"closed during {operation}")
                 answer = msgspec.json.decode(message.data)
                 if isinstance(answer, dict) and answer.get("op") == operation:
                     if answer.get("success") is not True:

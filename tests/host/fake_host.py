@@ -1,0 +1,215 @@
+"""A host as a tree of files, with a kernel and a systemd that answer like real ones as far as they are asked."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from quietcore.host.cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list
+from quietcore.host.machine import Machine
+
+GRUB_DEFAULT = 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n'
+CLOUD_DROP_IN = 'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n'
+SYSCTL = {"vm/swappiness": "60", "net/core/rmem_max": "212992", "net/ipv4/tcp_rmem": "4096\t131072\t6291456"}
+
+
+class FakeHost:
+    """Builds and drives the tree. `boot()` is a reboot: the kernel takes what GRUB's menu says."""
+
+    def __init__(self, root: Path, cpus: int = 6, threads: int = 1, nodes: int = 1) -> None:
+        self.root = root
+        self.cpus, self.threads, self.nodes = cpus, threads, nodes
+        self.units: dict[str, dict[str, bool]] = {"irqbalance.service": {"enabled": True, "active": True}}
+        self.calls: list[tuple[str, ...]] = []
+        self.immovable: set[int] = set()
+        self.grub_fails = False
+        self.unknown_parameters: set[str] = set()
+        self.boots = 0
+        self._disk()
+        self.boot()
+
+    def put(self, path: str, text: str) -> None:
+        target = self.root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+    def get(self, path: str) -> str:
+        return (self.root / path.lstrip("/")).read_text().strip()
+
+    def drop(self, path: str) -> None:
+        (self.root / path.lstrip("/")).unlink()
+
+    def unreadable(self, path: str) -> None:
+        """Make a path that cannot be read, for root either: a folder where a file is expected."""
+        self.drop(path)
+        (self.root / path.lstrip("/")).mkdir()
+
+    def machine(self) -> Machine:
+        return FakeMachine(self)
+
+    def _disk(self) -> None:
+        self.put("/etc/default/grub", GRUB_DEFAULT)
+        self.put("/etc/default/grub.d/50-cloudimg-settings.cfg", CLOUD_DROP_IN)
+        self.put("/usr/sbin/update-grub", "")
+        self.put("/etc/systemd/system/.keep", "")
+        self.put("/usr/lib/systemd/system/irqbalance.service", "")
+        self.put("/usr/lib/sysctl.d/50-default.conf", "vm.swappiness = 60\n")
+        self.update_grub()
+
+    def update_grub(self) -> None:
+        script = (
+            ". ./etc/default/grub; for f in ./etc/default/grub.d/*.cfg; do . $f; done;"
+            ' echo "$GRUB_CMDLINE_LINUX|$GRUB_CMDLINE_LINUX_DEFAULT"'
+        )
+        line = subprocess.run(
+            ["sh", "-euc", script], cwd=self.root, capture_output=True, text=True, check=True
+        ).stdout
+        always, normal = line.strip().split("|")
+        image = "/boot/vmlinuz root=UUID=1 ro"
+        self.put(
+            "/boot/grub/grub.cfg",
+            f"menuentry 'Debian' {{\n\tlinux\t{image} {always} {normal}\n}}\n"
+            f"menuentry 'recovery' {{\n\tlinux\t{image} single {always}\n}}\n",
+        )
+
+    def boot(self, command_line: str | None = None) -> None:
+        self.boots += 1
+        menu = next(
+            line for line in self.get("/boot/grub/grub.cfg").splitlines() if line.startswith("\tlinux")
+        )
+        words = (command_line or menu.split("\t")[2]).split()
+        given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+        self.put("/proc/cmdline", " ".join(["BOOT_IMAGE=/boot/vmlinuz", *words[1:]]) + "\n")
+        self.put("/proc/sys/kernel/random/boot_id", f"boot-{self.boots}\n")
+        self.put("/proc/meminfo", "MemTotal:        2048000 kB\n")
+        for key, value in SYSCTL.items():
+            self.put(f"/proc/sys/{key}", f"{value}\n")
+        self._cpus(given)
+        everyone = set(range(self.cpus))
+        isolated = parse_cpu_list(
+            given.get("isolcpus", "").replace("managed_irq,", "").replace("domain,", "")
+        )
+        self.put("/sys/devices/virtual/workqueue/cpumask", format_cpu_mask(everyone - isolated) + "\n")
+        log = ["Linux version 6.1.0 (debian)", f"Command line: {self.get('/proc/cmdline')}"]
+        unknown = [word for word in words if word.partition("=")[0] in self.unknown_parameters]
+        if unknown:
+            log.append(
+                f'Unknown kernel command line parameters "{" ".join(unknown)}", will be passed to user space.'
+            )
+        if given.get("rcu_nocbs"):
+            log.append(f"rcu: \tOffload RCU callbacks from CPUs: {given['rcu_nocbs']}.")
+        self.put("/dev/kmsg", "\n".join(log) + "\n")
+        pages = "/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+        self.put(pages, given.get("hugepages", "0") + "\n")
+        self.put("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", "0\n")
+        self.put("/sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n")
+        self._interrupts(given)
+        for state in self.units.values():
+            state["active"] = state["enabled"]
+
+    def _cpus(self, given: dict[str, str]) -> None:
+        base = "/sys/devices/system/cpu"
+        everyone = format_cpu_list(range(self.cpus))
+        isolated = given.get("isolcpus", "").replace("managed_irq,", "").replace("domain,", "")
+        for name, text in (("present", everyone), ("possible", everyone), ("online", everyone)):
+            self.put(f"{base}/{name}", text + "\n")
+        self.put(f"{base}/isolated", isolated + "\n")
+        self.put(f"{base}/nohz_full", (given.get("nohz_full") or "(null)") + "\n")
+        cores = self.cpus // self.threads
+        for cpu in range(self.cpus):
+            siblings = [cpu % cores + cores * thread for thread in range(self.threads)]
+            self.put(f"{base}/cpu{cpu}/topology/core_cpus_list", format_cpu_list(siblings) + "\n")
+            self.put(f"{base}/cpu{cpu}/topology/physical_package_id", f"{self.node(cpu)}\n")
+        for node in range(self.nodes):
+            members = [cpu for cpu in range(self.cpus) if self.node(cpu) == node]
+            self.put(f"/sys/devices/system/node/node{node}/cpulist", format_cpu_list(members) + "\n")
+            distances = " ".join("10" if other == node else "21" for other in range(self.nodes))
+            self.put(f"/sys/devices/system/node/node{node}/distance", distances + "\n")
+
+    def node(self, cpu: int) -> int:
+        cores = self.cpus // self.threads
+        return cpu % cores * self.nodes // cores
+
+    def _interrupts(self, given: dict[str, str]) -> None:
+        everyone = format_cpu_list(range(self.cpus))
+        default = given.get("irqaffinity") or everyone
+        self.put("/proc/irq/default_smp_affinity", format_cpu_mask(parse_cpu_list(default)) + "\n")
+        rows = ["".join(f"       CPU{cpu}" for cpu in range(self.cpus))]
+        counts = "          0" * self.cpus
+        for number, name in ((8, "rtc0"), (24, "virtio0-req.0"), (25, "virtio1-input.0")):
+            chip = "IO-APIC   8-edge" if number == 8 else "PCI-MSI 512  1-edge"
+            rows.append(f"{number:4}:{counts}   {chip}      {name}")
+            self.put(f"/proc/irq/{number}/smp_affinity_list", default + "\n")
+            self.put(f"/proc/irq/{number}/smp_affinity", format_cpu_mask(parse_cpu_list(default)) + "\n")
+            first = min(parse_cpu_list(default))
+            self.put(f"/proc/irq/{number}/effective_affinity_list", f"{first}\n")
+        self.put("/proc/interrupts", "\n".join([*rows, f" NMI:{counts}   Non-maskable interrupts"]) + "\n")
+        card = self.root / "sys/devices/pci0000:00/0000:00:02.0"
+        (card / "virtio1").mkdir(parents=True, exist_ok=True)
+        self.put("/sys/devices/pci0000:00/0000:00:02.0/msi_irqs/25", "msi\n")
+        link = self.root / "sys/class/net/eth0/device"
+        if not link.is_symlink():
+            link.parent.mkdir(parents=True)
+            link.symlink_to("../../../devices/pci0000:00/0000:00:02.0/virtio1")
+
+    def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Answer like systemctl, update-grub and journalctl."""
+        words = tuple(command)
+        self.calls.append(words)
+        name = words[0].rpartition("/")[2]
+        if name == "update-grub":
+            if self.grub_fails:
+                return subprocess.CompletedProcess(words, 1, "", "/etc/default/grub: Syntax error")
+            self.update_grub()
+            return subprocess.CompletedProcess(words, 0, "", "")
+        if name == "systemctl":
+            return self._systemctl(words)
+        return subprocess.CompletedProcess(words, 1, "", f"{name}: no answer")
+
+    def _systemctl(self, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        unit = words[-1]
+        exists = unit in self.units or (self.root / "etc/systemd/system" / unit).exists()
+        state = self.units.setdefault(unit, {"enabled": False, "active": False}) if exists else None
+        if words[1] == "show":
+            if state is None:
+                text = "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n"
+            else:
+                text = (
+                    f"LoadState=loaded\nActiveState={'active' if state['active'] else 'inactive'}\n"
+                    f"UnitFileState={'enabled' if state['enabled'] else 'disabled'}\n"
+                )
+            return subprocess.CompletedProcess(words, 0, text, "")
+        if words[1] == "daemon-reload":
+            return subprocess.CompletedProcess(words, 0, "", "")
+        if state is None:
+            return subprocess.CompletedProcess(words, 5, "", f"Unit {unit} not found.")
+        key = "enabled" if words[1] in ("enable", "disable") else "active"
+        state[key] = words[1] in ("enable", "start")
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+
+class FakeMachine(Machine):
+    """The fake host's kernel: moves interrupts, refuses managed ones, refuses values out of range."""
+
+    def __init__(self, host: FakeHost) -> None:
+        super().__init__(host.root, run=host.run, live=True)
+        self._host = host
+
+    def write_value(self, path: str, value: str) -> None:
+        """Write as the kernel would."""
+        parts = path.split("/")
+        if path.startswith("/proc/irq/") and parts[3].isdecimal():
+            if int(parts[3]) in self._host.immovable:
+                raise OSError(errno.EIO, "Input/output error")
+            if parts[4] == "smp_affinity_list":
+                cpus = parse_cpu_list(value)
+                self._host.put(f"/proc/irq/{parts[3]}/smp_affinity", format_cpu_mask(cpus) + "\n")
+                self._host.put(f"/proc/irq/{parts[3]}/effective_affinity_list", f"{min(cpus)}\n")
+        if path.endswith("transparent_hugepage/enabled"):
+            choices = ["always", "madvise", "never"]
+            value = " ".join(f"[{item}]" if item == value else item for item in choices)
+        if path.startswith("/proc/sys/"):
+            value = "\t".join(value.split())
+        super().write_value(path, value)

@@ -1,0 +1,453 @@
+"""Apply and undo: idempotence, the journal, the way back, cut-off runs, GRUB."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.host.fake_host import FakeHost
+from tests.host.promises import BOOT, POWER, ROLES, SYSCTL, setting
+
+from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.host import boot_loader
+from quietcore.host.audit import audit
+from quietcore.host.converge import apply_all, promise, revert
+from quietcore.host.journal import Journal
+from quietcore.host.machine import JOURNAL
+from quietcore.host.settings import desired_path
+from quietcore.host.targets import write_target
+
+OURS = ("var/lib/quietcore", "etc/quietcore")
+
+
+def files(host: FakeHost) -> dict[str, str]:
+    """Everything on the host but what is Quietcore's own to keep."""
+    return {
+        str(path.relative_to(host.root)): path.read_text()
+        for path in sorted(host.root.rglob("*"))
+        if path.is_file() and not str(path.relative_to(host.root)).startswith(OURS)
+    }
+
+
+def tune(host: FakeHost) -> None:
+    for role, settings in ROLES.items():
+        assert not promise(host.machine(), role, settings).failures
+
+
+def test_second_run_changes_nothing(host: FakeHost) -> None:
+    tune(host)
+    before = files(host)
+    journal = host.get(JOURNAL)
+    host.calls.clear()
+    for role, settings in ROLES.items():
+        assert not promise(host.machine(), role, settings).changed
+    assert not apply_all(host.machine()).changed
+    assert files(host) == before
+    assert host.get(JOURNAL) == journal
+    assert not [
+        call for call in host.calls if call[0].endswith("update-grub") or call[1:2] in (("start",), ("stop",))
+    ]
+
+
+def test_check_mode_tells_what_a_run_does_and_changes_nothing(host: FakeHost) -> None:
+    before = files(host)
+    told = {role: promise(host.machine(), role, settings, check=True) for role, settings in ROLES.items()}
+    assert files(host) == before
+    assert not (host.root / "var/lib/quietcore").exists()
+    assert told["boot_params"].reboot_required
+    assert not told["sysctl"].reboot_required
+    for role, settings in ROLES.items():
+        done = promise(host.machine(), role, settings)
+        real = {change.target for change in done.changes}
+        # The wider selection would move what the narrower one has moved by then.
+        assert real == {change.target for change in told[role].changes}, role
+
+
+def test_everything_comes_back(host: FakeHost) -> None:
+    before = files(host)
+    units = json.dumps(host.units)
+    tune(host)
+    assert files(host) != before
+    outcome = revert(host.machine())
+    assert not outcome.failures
+    assert files(host) == before
+    assert (
+        json.dumps({name: state for name, state in host.units.items() if name == "irqbalance.service"})
+        == units
+    )
+    assert not (host.root / "etc/quietcore").exists()
+    assert not Journal(host.machine()).open_targets()
+    assert not revert(host.machine()).changed
+    with pytest.raises(QuietcoreError, match="nothing was promised"):
+        audit(host.machine())
+
+
+def test_everything_comes_back_after_reboots_too(host: FakeHost) -> None:
+    before = files(host)
+    tune(host)
+    host.boot()
+    apply_all(host.machine(), live_only=True)
+    outcome = revert(host.machine())
+    assert outcome.reboot_required
+    assert any("isolcpus=managed_irq,domain,3-5" in note for note in outcome.notes)
+    host.boot()
+    again = revert(host.machine())
+    assert not again.changed
+    assert not again.reboot_required
+    after = files(host)
+    differs = {name for name in before if before[name] != after[name]}
+    assert differs == {"proc/sys/kernel/random/boot_id"}
+    assert before.keys() == after.keys()
+
+
+def test_one_role_comes_back_and_the_others_stay(host: FakeHost) -> None:
+    tune(host)
+    revert(host.machine(), ["sysctl"])
+    assert host.get("/proc/sys/vm/swappiness") == "60"
+    assert not (host.root / "etc/sysctl.d/zz-quietcore.conf").exists()
+    assert not (host.root / desired_path("sysctl").lstrip("/")).exists()
+    assert "isolcpus" in host.get(boot_loader.DROP_IN)
+    host.boot()
+    apply_all(host.machine(), live_only=True)
+    assert not [finding for finding in audit(host.machine()) if finding.failed]
+
+
+def test_the_first_value_is_the_one_that_comes_back(host: FakeHost) -> None:
+    for wanted in ("0", "10", "20"):
+        promise(host.machine(), "sysctl", [setting("s", "sysctl", "vm.swappiness", wanted)])
+    revert(host.machine())
+    assert host.get("/proc/sys/vm/swappiness") == "60"
+    promise(host.machine(), "sysctl", [setting("s", "sysctl", "vm.swappiness", "5")])
+    host.put("/proc/sys/vm/swappiness", "7\n")
+    revert(host.machine())
+    assert host.get("/proc/sys/vm/swappiness") == "60"
+
+
+def test_what_is_promised_no_longer_comes_back(host: FakeHost) -> None:
+    tune(host)
+    outcome = promise(host.machine(), "sysctl", SYSCTL[:1])
+    assert host.get("/proc/sys/net/ipv4/tcp_rmem").split() == ["4096", "131072", "6291456"]
+    assert "tcp_rmem" not in host.get("/etc/sysctl.d/zz-quietcore.conf")
+    assert outcome.changed
+    assert not promise(host.machine(), "sysctl", SYSCTL[:1]).changed
+
+
+def test_a_file_that_was_there_before_comes_back(host: FakeHost) -> None:
+    host.put("/etc/sysctl.d/zz-quietcore.conf", "# somebody's own\n")
+    promise(host.machine(), "sysctl", SYSCTL)
+    assert "swappiness" in host.get("/etc/sysctl.d/zz-quietcore.conf")
+    revert(host.machine())
+    assert host.get("/etc/sysctl.d/zz-quietcore.conf") == "# somebody's own"
+
+
+def test_the_journal_is_written_before_the_change(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = host.machine()
+
+    def cut(path: str, value: str) -> None:
+        raise SystemExit("power cut")
+
+    monkeypatch.setattr(machine, "write_value", cut)
+    with pytest.raises(SystemExit):
+        promise(machine, "sysctl", SYSCTL)
+    entries = [json.loads(line) for line in host.get(JOURNAL).splitlines()]
+    assert {"value:/proc/sys/vm/swappiness"} <= {entry["target"] for entry in entries}
+    assert host.get("/proc/sys/vm/swappiness") == "60"
+    revert(host.machine())
+    assert host.get("/proc/sys/vm/swappiness") == "60"
+
+
+class PowerCutError(BaseException):
+    """The host goes dark."""
+
+
+def steps(host: FakeHost, limit: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let only so many writes happen."""
+    done = 0
+
+    def counted(function: Any) -> Any:
+        def call(*arguments: Any, **more: Any) -> Any:
+            nonlocal done
+            if done >= limit:
+                raise PowerCutError
+            done += 1
+            return function(*arguments, **more)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr("quietcore.host.converge.write_target", counted(write_target))
+        patch.setattr(Journal, "append", counted(Journal.append))
+        patch.setattr(boot_loader, "regenerate_menu", counted(boot_loader.regenerate_menu))
+        yield
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_a_run_cut_off_anywhere_is_finished_or_undone(
+    tmp_path: Path, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in range(40):
+        host = FakeHost(tmp_path / f"{role}-{limit}")
+        before = files(host)
+        cut = False
+        for _ in steps(host, limit, monkeypatch):
+            try:
+                promise(host.machine(), role, ROLES[role])
+            except PowerCutError:
+                cut = True
+        if limit % 2:  # the next run finishes it
+            promise(host.machine(), role, ROLES[role])
+            host.boot()
+            apply_all(host.machine(), live_only=True)
+            assert not [finding.id for finding in audit(host.machine()) if finding.failed], limit
+        else:  # undo puts back what was there
+            revert(host.machine())
+            assert files(host) == before, limit
+        if not cut:
+            return
+    pytest.fail("the run never got to its end")
+
+
+def test_undo_cut_off_anywhere_is_finished_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in range(80):
+        host = FakeHost(tmp_path / str(limit))
+        before = files(host)
+        tune(host)
+        cut = False
+        for _ in steps(host, limit, monkeypatch):
+            try:
+                revert(host.machine())
+            except PowerCutError:
+                cut = True
+        assert not revert(host.machine()).failures
+        assert files(host) == before, limit
+        assert not Journal(host.machine()).open_targets()
+        if not cut:
+            return
+    pytest.fail("undo never got to its end")
+
+
+def test_a_torn_last_line_of_the_journal_is_dropped(host: FakeHost) -> None:
+    promise(host.machine(), "sysctl", SYSCTL[:1])
+    path = host.root / JOURNAL.lstrip("/")
+    whole = path.read_text()
+    path.write_text(whole + '{"event": "change", "target": "value:/proc/sys/net')
+    assert len(Journal(host.machine()).entries()) == len(whole.splitlines())
+    promise(host.machine(), "sysctl", SYSCTL)
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+    revert(host.machine())
+    assert host.get("/proc/sys/vm/swappiness") == "60"
+
+
+def test_a_line_that_is_no_entry_is_an_error(host: FakeHost) -> None:
+    host.put(JOURNAL, "what?\n")
+    with pytest.raises(QuietcoreError, match=r"journal.jsonl:1.*repair or remove") as caught:
+        revert(host.machine())
+    assert caught.value.code is ExitCode.UNKNOWN
+
+
+def test_grub_keeps_the_image_suppliers_arguments_and_its_own_recovery(host: FakeHost) -> None:
+    promise(host.machine(), "boot_params", BOOT)
+    normal, recovery = (line for line in host.get(boot_loader.MENU).splitlines() if "linux\t" in line)
+    for word in (
+        "console=tty0",
+        "console=ttyS0,115200",
+        "quiet",
+        "isolcpus=managed_irq,domain,3-5",
+        "skew_tick=1",
+    ):
+        assert word in normal.split()
+    assert "isolcpus" not in recovery
+    assert (host.root / "etc/default/grub").read_text().count("isolcpus") == 0
+
+
+def test_a_menu_that_cannot_be_written_leaves_everything_as_it_was(host: FakeHost) -> None:
+    menu = host.get(boot_loader.MENU)
+    host.grub_fails = True
+    with pytest.raises(QuietcoreError, match="Syntax error"):
+        promise(host.machine(), "boot_params", BOOT)
+    assert not (host.root / boot_loader.DROP_IN.lstrip("/")).exists()
+    assert host.get(boot_loader.MENU) == menu
+    host.grub_fails = False
+    promise(host.machine(), "boot_params", BOOT)
+    assert "isolcpus" in host.get(boot_loader.MENU)
+    host.grub_fails = True
+    with pytest.raises(QuietcoreError, match="Syntax error"):
+        revert(host.machine())
+    host.grub_fails = False
+    revert(host.machine())
+    assert host.get(boot_loader.MENU) == menu
+
+
+def test_new_interrupts_start_where_they_should_without_a_boot(host: FakeHost) -> None:
+    promise(host.machine(), "boot_params", BOOT)
+    assert host.get("/proc/irq/default_smp_affinity") == "7"
+    host.boot()
+    host.put("/proc/irq/default_smp_affinity", "3f\n")
+    apply_all(host.machine(), live_only=True)
+    assert host.get("/proc/irq/default_smp_affinity") == "7"
+    revert(host.machine())
+    assert host.get("/proc/irq/default_smp_affinity") == "3f"
+
+
+def test_a_changed_plan_replaces_its_parameters(host: FakeHost) -> None:
+    tune(host)
+    host.boot()
+    wanted = [
+        {**item, "wanted": str(item["wanted"]).replace("3-5", "4-5").replace("0-2", "0-3")} for item in BOOT
+    ]
+    outcome = promise(host.machine(), "boot_params", wanted)
+    assert outcome.reboot_required
+    assert host.get(boot_loader.MENU).count("isolcpus=") == 1
+    host.boot()
+    apply_all(host.machine(), live_only=True)
+    assert host.get("/sys/devices/system/cpu/isolated") == "4-5"
+    assert not promise(host.machine(), "boot_params", wanted).changed
+
+
+def test_without_grub_parameters_are_unsupported_and_no_file_is_written(host: FakeHost) -> None:
+    host.drop("/etc/default/grub")
+    outcome = promise(host.machine(), "boot_params", [{**item, "required": False} for item in BOOT])
+    assert not outcome.failures
+    assert not outcome.reboot_required
+    assert not (host.root / boot_loader.DROP_IN.lstrip("/")).exists()
+
+
+def test_a_value_that_the_kernel_refuses_is_told_with_its_reason(host: FakeHost) -> None:
+    machine = host.machine()
+    (host.root / "proc/sys/vm/swappiness").chmod(0o444)
+
+    def refuse(path: str, value: str) -> None:
+        raise OSError(22, "Invalid argument")
+
+    machine.write_value = refuse  # type: ignore[method-assign]
+    with pytest.raises(
+        QuietcoreError, match=r"refused a value: /proc/sys/vm/swappiness; found Invalid argument for '0'"
+    ):
+        promise(machine, "sysctl", SYSCTL)
+
+
+def test_a_value_that_does_not_stay_is_a_failure(host: FakeHost) -> None:
+    machine = host.machine()
+    machine.write_value = lambda path, value: None  # type: ignore[method-assign]
+    outcome = promise(machine, "sysctl", SYSCTL[:1])
+    assert outcome.failures == [
+        "sysctl.swappiness: 60 instead of 0: /usr/lib/sysctl.d/50-default.conf sets it too; "
+        "remedy: remove it from /usr/lib/sysctl.d/50-default.conf, then quietcore apply"
+    ]
+
+
+def test_only_one_process_changes_a_host(host: FakeHost) -> None:
+    from quietcore.host.machine import exclusive
+
+    with exclusive(host.machine()), pytest.raises(QuietcoreError, match="another process"):
+        promise(host.machine(), "sysctl", SYSCTL)
+    assert host.get("/proc/sys/vm/swappiness") == "60"
+
+
+def test_two_roles_that_want_different_things_are_refused(host: FakeHost) -> None:
+    promise(host.machine(), "sysctl", SYSCTL)
+    with pytest.raises(QuietcoreError, match=r"two roles want different things: sysctl vm.swappiness"):
+        promise(host.machine(), "other", [setting("o", "sysctl", "vm.swappiness", "1")])
+    assert host.get("/proc/sys/vm/swappiness") == "0"
+
+
+REFUSED: list[tuple[list[dict[str, Any]], str]] = [
+    (
+        [setting("s", "sysctl", "net.ipv4.tcp_low_latency", "1", variable="sysctl_settings")],
+        r"since kernel 4\.14.*sysctl_settings.*tcp_low_latency: 1",
+    ),
+    ([setting("s", "sysctl", "kernel.sched_min_granularity_ns", "1")], "left sysctl in kernel 5.13"),
+    ([setting("s", "sysctl", "kernel.sched_rt_runtime_us", "-1")], "starve kernel threads"),
+    ([setting("s", "sysctl", "kernel.sched_rt_period_us", "0")], "no period of 0"),
+    ([setting("s", "sysctl", "vm.swapiness", "0")], "this kernel has no such key"),
+    (
+        [setting("a", "sysctl", "vm.dirty_bytes", "1"), setting("b", "sysctl", "vm.dirty_ratio", "1")],
+        "exclude each other",
+    ),
+    ([setting("s", "kernel_parameter", "kthread_cpus", "0-1")], "no mainline kernel knows it"),
+    ([setting("s", "kernel_parameter", "idle", "poll")], "heat, turbo"),
+    ([setting("s", "kernel_parameter", "quiet", 'x" rm')], "not a kernel parameter"),
+    (
+        [
+            setting(
+                "s",
+                "kernel_parameter",
+                "isolcpus",
+                "managed_irq,domain,0-2",
+                variable="boot_params_isolated_cpus",
+            )
+        ],
+        "CPU 0 and its siblings.*boot_params_isolated_cpus.*found 0-2.*1-5",
+    ),
+    ([setting("s", "kernel_parameter", "isolcpus", "managed_irq,domain,0-5")], "no CPU for the system"),
+    ([setting("s", "kernel_parameter", "nohz_full", "4-9")], "CPU 6-9 does not exist"),
+    ([setting("s", "kernel_parameter", "isolcpus", "3-5")], "isolcpus without flags"),
+    ([setting("s", "kernel_parameter", "irqaffinity", "1-2")], "boot CPU always takes interrupts"),
+    ([setting("s", "kernel_parameter", "irqaffinity", "0-9")], "CPU 6-9 does not exist"),
+    (
+        [setting("s", "huge_pages", "2048", 9999, variable="huge_pages_count")],
+        "huge_pages_count; found 9999; expected at most 750",
+    ),
+    ([setting("s", "huge_pages", "4096", 1)], "no huge pages of that size.*1048576 or 2048"),
+    (
+        [setting("s", "value", "/sys/kernel/mm/transparent_hugepage/enabled", "off")],
+        "always or madvise or never",
+    ),
+    ([setting("s", "value", "/etc/passwd", "x")], "not a file of the kernel"),
+    ([setting("s", "interrupts", "all", "6-7")], "unknown CPUs"),
+    ([setting("s", "unit", "a.service", "maybe")], "not a state of a unit"),
+    ([setting("s", "file", "relative", "x")], "not a file"),
+    ([setting("s", "file", "/etc/x", 1)], "not a file"),
+    ([setting("s", "magic", "x", "y")], "unknown kind of setting"),
+    ([{**POWER[0], "options": {"cpus": "4-9"}}], "unknown CPUs"),
+    ([SYSCTL[0], SYSCTL[0]], "promised twice"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), REFUSED, ids=[row[1][:30] for row in REFUSED])
+@pytest.mark.parametrize("check", [True, False], ids=["check", "run"])
+def test_what_can_never_be_right_is_refused_before_anything_changes(
+    host: FakeHost, settings: list[dict[str, Any]], message: str, check: bool
+) -> None:
+    for key in ("net/ipv4/tcp_low_latency", "vm/dirty_bytes", "vm/dirty_ratio", "kernel/sched_rt_runtime_us"):
+        host.put(f"/proc/sys/{key}", "1\n")
+    before = files(host)
+    with pytest.raises(QuietcoreError, match=message):
+        promise(host.machine(), "role", [*SYSCTL[1:], *settings], check=check)
+    assert files(host) == before
+    assert not (host.root / "var/lib/quietcore/journal.jsonl").exists()
+    assert not (host.root / "etc/quietcore").exists()
+
+
+def test_a_governor_that_the_driver_lacks_is_refused(host: FakeHost) -> None:
+    for cpu in range(6):
+        host.put(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor", "powersave\n")
+        host.put(
+            f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_available_governors", "powersave schedutil\n"
+        )
+    with pytest.raises(
+        QuietcoreError, match=r"CPU 3 does not offer this.*found performance; expected powersave or schedutil"
+    ):
+        promise(host.machine(), "cpu_power", POWER)
+
+
+def test_huge_pages_that_cannot_be_found_are_counted(host: FakeHost) -> None:
+    host.put("/proc/sys/vm/compact_memory", "0\n")
+    machine = host.machine()
+    original = machine.write_value
+    compacted: list[str] = []
+
+    def scarce(path: str, value: str) -> None:
+        if path.endswith("compact_memory"):
+            compacted.append(value)
+        original(path, "60" if path.endswith("nr_hugepages") else value)
+
+    machine.write_value = scarce  # type: ignore[method-assign]
+    outcome = promise(machine, "huge_pages", ROLES["huge_pages"])
+    assert compacted == ["1"]
+    assert "4 are missing" in outcome.failures[0]

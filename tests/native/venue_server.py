@@ -1,0 +1,189 @@
+"""A small exchange inside the test: instruments, snapshots and streams that do exactly what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import subprocess
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiohttp import WSMsgType, web
+
+Result = TypeVar("Result")
+
+
+def certificate(folder: Path, host: str = "localhost") -> tuple[Path, Path]:
+    """Make a self-signed certificate for `host`; return certificate and key."""
+    cert, key = folder / f"{host}.pem", folder / f"{host}.key"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-nodes", "-days", "2", "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"),
+            *("-keyout", str(key), "-out", str(cert)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return cert, key
+
+
+class VenueServer:
+    """Serves on a thread of its own; every method may be called from the test."""
+
+    def __init__(self, symbols: list[str], tls: tuple[Path, Path] | None = None) -> None:
+        self.symbols = symbols
+        self.snapshots: dict[str, dict[str, Any]] = {}
+        self.snapshot_failures = 0
+        self.confirm = True
+        self.refusal = ""
+        self.received: list[str] = []
+        self.targets: list[str] = []
+        self.requests: list[str] = []
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._tls = tls
+        self.port = 0
+        self._runner: web.AppRunner | None = None
+        self.listen()
+
+    # from the test ------------------------------------------------------------------------------------------
+    def listen(self) -> None:
+        """Listen, on the same port again after `stop_listening`."""
+        self._call(self._listen())
+
+    def stop_listening(self) -> None:
+        """Close every connection and the port."""
+        self._call(self._stop())
+
+    def close(self) -> None:
+        """End the thread."""
+        self.stop_listening()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=10)
+        self._loop.close()
+
+    def send(self, *messages: str | dict[str, Any]) -> None:
+        """Send to every stream, in order."""
+        self._call(self._send([m if isinstance(m, str) else json.dumps(m) for m in messages]))
+
+    def ping(self, payload: bytes) -> None:
+        """Send a WebSocket ping to every stream."""
+        self._call(self._ping(payload))
+
+    def hang_up(self) -> None:
+        """Close every stream; the port stays open."""
+        self._call(self._hang_up())
+
+    @property
+    def clients(self) -> int:
+        """Streams now open."""
+        return len(self._sockets)
+
+    def addresses(self, host: str = "127.0.0.1") -> list[str]:
+        """The feed handler's options for this server."""
+        s = "s" if self._tls else ""
+        return ["--websocket", f"ws{s}://{host}:{self.port}", "--rest", f"http{s}://{host}:{self.port}"]
+
+    # on the thread ------------------------------------------------------------------------------------------
+    def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        future: Future[Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return future.result(timeout=20)
+
+    async def _listen(self) -> None:
+        application = web.Application()
+        application.router.add_get("/v5/market/instruments-info", self._bybit_instruments)
+        application.router.add_get("/fapi/v1/exchangeInfo", self._binance_instruments)
+        application.router.add_get("/fapi/v1/depth", self._binance_depth)
+        application.router.add_get("/v5/public/linear", self._stream)
+        application.router.add_get("/stream", self._stream)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        context = None
+        if self._tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*self._tls)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=context, reuse_address=True)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def _stop(self) -> None:
+        await self._hang_up()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _hang_up(self) -> None:
+        for socket in list(self._sockets):
+            await socket.close()
+
+    async def _send(self, messages: list[str]) -> None:
+        for message in messages:
+            for socket in list(self._sockets):
+                await socket.send_str(message)
+
+    async def _ping(self, payload: bytes) -> None:
+        for socket in list(self._sockets):
+            await socket.ping(payload)
+
+    async def _bybit_instruments(self, request: web.Request) -> web.Response:
+        """One symbol a page, so that the cursor is needed."""
+        self.requests.append(request.path_qs)
+        at = int(request.query.get("cursor") or 0)
+        rows = [
+            {
+                "symbol": symbol,
+                "status": "Trading",
+                "priceFilter": {"tickSize": "0.10"},
+                "lotSizeFilter": {"qtyStep": "0.001"},
+            }
+            for symbol in self.symbols[at : at + 1]
+        ]
+        cursor = str(at + 1) if at + 1 < len(self.symbols) else ""
+        return web.json_response({"retCode": 0, "result": {"list": rows, "nextPageCursor": cursor}})
+
+    async def _binance_instruments(self, request: web.Request) -> web.Response:
+        self.requests.append(request.path_qs)
+        filters = [
+            {"filterType": "PRICE_FILTER", "tickSize": "0.10"},
+            {"filterType": "LOT_SIZE", "stepSize": "0.001"},
+        ]
+        rows = [{"symbol": symbol, "status": "TRADING", "filters": filters} for symbol in self.symbols]
+        return web.json_response({"symbols": rows})
+
+    async def _binance_depth(self, request: web.Request) -> web.Response:
+        self.requests.append(request.path_qs)
+        if self.snapshot_failures:
+            self.snapshot_failures -= 1
+            return web.json_response({"code": -1003, "msg": "Too many requests"}, status=429)
+        return web.json_response(self.snapshots[request.query["symbol"]])
+
+    async def _stream(self, request: web.Request) -> web.WebSocketResponse:
+        self.targets.append(request.path_qs)
+        socket = web.WebSocketResponse(autoping=False)
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        try:
+            async for message in socket:
+                if message.type == WSMsgType.PONG:
+                    self.received.append(f"pong {bytes(message.data).decode()}")
+                elif message.type == WSMsgType.PING:
+                    await socket.pong(message.data)
+                elif message.type == WSMsgType.TEXT:
+                    self.received.append(message.data)
+                    await self._answer(socket, json.loads(message.data))
+        finally:
+            self._sockets.discard(socket)
+        return socket
+
+    async def _answer(self, socket: web.WebSocketResponse, request: dict[str, Any]) -> None:
+        if request.get("op") != "subscribe" or not self.confirm:
+            return
+        answer = {"success": not self.refusal, "ret_msg": self.refusal, "op": "subscribe"}
+        await socket.send_json({**answer, "req_id": request.get("req_id", "")})

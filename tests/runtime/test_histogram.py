@@ -1,0 +1,44 @@
+"""Histograms: no bucket is missing, percentiles are at most 1.6 % high, nothing negative counts."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quietcore.observe.histogram import BUCKETS, LARGEST, Histogram, bucket_of, highest_value
+
+
+def test_buckets_follow_each_other() -> None:
+    lowest = 0
+    for bucket in range(BUCKETS):
+        highest = highest_value(bucket)
+        assert bucket_of(lowest) == bucket
+        assert bucket_of(highest) == bucket
+        assert highest - lowest <= max(0, lowest / 64)
+        lowest = highest + 1
+    assert lowest == LARGEST + 1
+    assert bucket_of(1 << 60) == BUCKETS - 1
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=1, max_size=300))
+def test_percentiles(values: list[int]) -> None:
+    histogram = Histogram()
+    for value in values:
+        histogram.record(value)
+    summary = histogram.summary()
+    values.sort()
+    assert summary["count"] == len(values)
+    assert summary["max"] == values[-1]
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        exact = values[math.ceil(share * len(values)) - 1]
+        found = summary[name]
+        assert found is not None
+        assert exact <= found <= exact * (1 + 1 / 64) + 1
+
+
+def test_what_is_no_latency_is_never_shown_as_one() -> None:
+    histogram = Histogram()
+    histogram.record(-1)
+    assert histogram.summary() == {"count": 0, "p50": None, "p99": None, "max": None, "not_comparable": 1}

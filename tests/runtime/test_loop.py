@@ -1,0 +1,338 @@
+"""The compiled loop in its thread: what it reads, measures and emits, how it stops and moves on."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.runtime.conftest import MakeWriter
+
+from quietcore.bridge import layout
+from quietcore.bridge.compiled import CompileCounter, compiled
+from quietcore.bridge.follow import BOOKS, HASH, INEXACT
+from quietcore.bridge.follower import Follower, tick_counts
+from quietcore.bridge.segment import attach
+from quietcore.observe.histogram import COUNT, MAXIMUM, NOT_COMPARABLE
+from quietcore.strategy import risk
+from quietcore.strategy.account import Account
+from quietcore.strategy.crossing import crossing
+from quietcore.strategy.intents import CANCEL, PLACE, Intent, IntentRing
+from quietcore.strategy.thread import StrategyThread
+from quietcore.strategy.workspace import (
+    HELD_BACK,
+    PUBLISHED_READ,
+    READ_SIGNAL,
+    RECEIVED_PUBLISHED,
+    REFUSED,
+    SIGNALS,
+    UNSENT,
+    VENUE_RECEIVED,
+    Workspace,
+)
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.001)
+    return value
+
+
+class Rig:
+    """A started loop on a writer's feed, with limits wide enough to emit every signal."""
+
+    def __init__(self, feed: str, **options: Any) -> None:
+        segment = attach(feed)
+        self.account = Account()
+        self.account.ready(True)
+        self.intents = IntentRing(options.pop("intents", 1024))
+        limits = np.zeros(1, dtype=risk.LIMITS)
+        limits[0] = (options.pop("max_position", 1 << 40), 1 << 30, 1000, 0.5)
+        self.warnings: list[str] = []
+        self.thread = StrategyThread(
+            segment,
+            segment.symbol(options.pop("symbol", "BTCUSDT")),
+            crossing(2, 5, 1),
+            limits,
+            self.account,
+            self.intents,
+            from_start=True,
+            warn=self.warnings.append,
+            **options,
+        )
+        self.thread.compile()
+        self.thread.start()
+
+    def picture(self) -> Workspace:
+        self.thread.want_picture()
+        found: Workspace = until(self.thread.picture)
+        return found
+
+    def read(self, count: int) -> Workspace:
+        """Wait until ``count`` ticks were read or lost; return a picture."""
+
+        def enough() -> Workspace | None:
+            picture = self.picture()
+            ticks = tick_counts(picture.counters)
+            return picture if ticks["read"] + ticks["dropped"] >= count else None
+
+        found: Workspace = until(enough)
+        return found
+
+    def taken(self) -> list[Intent]:
+        found = []
+        while (intent := self.intents.take()) is not None:
+            found.append(intent)
+        return found
+
+
+MakeRig = Callable[..., Rig]
+
+
+@pytest.fixture
+def make_rig(feed: str) -> Iterator[MakeRig]:
+    rigs: list[Rig] = []
+
+    def make(**options: Any) -> Rig:
+        rigs.append(Rig(feed, **options))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.thread.stop()
+        assert rig.thread.join(5.0)
+
+
+def waves(writer: Any, count: int) -> None:
+    for i in range(count):
+        price = int(10_000 + 30 * math.sin(i / 8))
+        writer.message([(price, 5), (price - 1, 4)], [(price + 1, 5)])
+
+
+def test_reads_what_a_follower_reads_and_emits_at_crossings(
+    make_writer: MakeWriter, make_rig: MakeRig, feed: str
+) -> None:
+    writer = make_writer(capacity=8192)
+    rig = make_rig()
+    follower = Follower(attach(feed), from_start=True)
+    waves(writer, 200)
+    picture = rig.read(writer.next)
+    follower.follow()
+    assert tick_counts(picture.counters) == tick_counts(follower.counters)
+    marks, reference = picture.books.marks[0], follower.books.marks[0]
+    assert (marks[HASH], marks[BOOKS], marks[INEXACT]) == (reference[HASH], 200, 0)
+    assert picture.ledger[SIGNALS] >= 4
+    intents = rig.taken()
+    placed = [intent for intent in intents if intent.kind == PLACE]
+    assert len(placed) == picture.ledger[SIGNALS] - picture.ledger[REFUSED:].sum()
+    assert [intent.number for intent in intents] == list(range(len(intents)))
+    # nothing is resolved here, so each further order is preceded by a cancel of what is open
+    kinds = [intent.kind for intent in intents]
+    assert kinds[0] == PLACE
+    assert all(kinds[i - 1] == CANCEL for i in range(1, len(kinds)) if kinds[i] == PLACE)
+    for intent in placed:
+        assert intent.read_ns <= intent.signal_ns
+    assert picture.hops[READ_SIGNAL, COUNT] == picture.ledger[SIGNALS]
+
+
+def test_refused_orders_are_counted_by_reason(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    writer = make_writer(capacity=8192)
+    rig = make_rig()
+    rig.account.ready(False)
+    waves(writer, 200)
+    picture = rig.read(writer.next)
+    assert picture.ledger[SIGNALS] == picture.ledger[REFUSED + risk.GATEWAY] > 0
+    assert rig.taken() == []
+
+
+def test_hops_of_comparable_clocks(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    writer = make_writer()
+    rig = make_rig()
+    for _ in range(10):
+        writer.trade(1, 1, venue_delta=250, publish_delta=3000)
+    picture = rig.read(10)
+    hops = picture.hops
+    assert hops[VENUE_RECEIVED, : NOT_COMPARABLE + 1].tolist() == [10, 250_000, 0]
+    assert hops[RECEIVED_PUBLISHED, : NOT_COMPARABLE + 1].tolist() == [10, 3000, 0]
+    assert hops[PUBLISHED_READ, COUNT] == 10
+    assert hops[PUBLISHED_READ, MAXIMUM] < 20_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("options", "hops"),
+    [
+        ({"flags": layout.FLAG_VENUE_TIME_FOREIGN}, [VENUE_RECEIVED]),
+        ({"flags": layout.FLAG_VENUE_TIME_SATURATED}, [VENUE_RECEIVED]),
+        ({"venue_delta": -1_270_000}, [VENUE_RECEIVED]),
+        ({"flags": layout.FLAG_PUBLISH_DELTA_SATURATED}, [RECEIVED_PUBLISHED, PUBLISHED_READ]),
+        ({"source": layout.TIME_SOURCE_RECORDED}, [RECEIVED_PUBLISHED, PUBLISHED_READ]),
+        ({"source": layout.TIME_SOURCE_NONE}, [VENUE_RECEIVED, RECEIVED_PUBLISHED, PUBLISHED_READ]),
+        ({"receive_ns": 1 << 62}, [PUBLISHED_READ]),
+    ],
+)
+def test_clocks_that_cannot_be_compared_give_no_latency(
+    make_writer: MakeWriter, make_rig: MakeRig, options: dict[str, int], hops: list[int]
+) -> None:
+    writer = make_writer()
+    rig = make_rig()
+    writer.trade(1, 1, **options)
+    picture = rig.read(1)
+    for hop in (VENUE_RECEIVED, RECEIVED_PUBLISHED, PUBLISHED_READ):
+        foreign = hop in hops
+        assert picture.hops[hop, COUNT] == (0 if foreign else 1)
+        assert picture.hops[hop, NOT_COMPARABLE] == (1 if foreign else 0)
+
+
+def test_one_sample_a_message(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    writer = make_writer()
+    rig = make_rig()
+    writer.message([(10, 1), (9, 1), (8, 1)], [(11, 1)])
+    writer.trade(1, 1)
+    picture = rig.read(writer.next)
+    assert writer.next == 7
+    assert picture.hops[RECEIVED_PUBLISHED, COUNT] == 2
+
+
+def test_full_intent_ring_holds_the_loop_and_loses_nothing(
+    make_writer: MakeWriter, make_rig: MakeRig
+) -> None:
+    writer = make_writer(capacity=8192)
+    rig = make_rig(intents=2)
+    waves(writer, 400)
+    intents: list[Intent] = []
+
+    def done() -> bool:
+        intents.extend(rig.taken())
+        return bool(rig.thread.workspace.counters[1] >= writer.next)
+
+    until(done)
+    intents.extend(rig.taken())
+    ledger = rig.picture().ledger
+    assert ledger[HELD_BACK] > 0
+    assert [intent.number for intent in intents] == list(range(len(intents)))
+    assert sum(intent.kind == PLACE for intent in intents) == ledger[SIGNALS] - ledger[REFUSED:].sum()
+
+
+def test_stopped_while_held_back(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    writer = make_writer(capacity=8192)
+    rig = make_rig(intents=1)
+    waves(writer, 100)
+    until(lambda: int(rig.thread.workspace.ledger[HELD_BACK]) > 0)
+    rig.thread.stop()
+    assert rig.thread.join(2.0)
+    assert rig.thread.workspace.ledger[UNSENT] >= 1
+
+
+def test_wakes_the_gateway(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    event = os.eventfd(0, os.EFD_NONBLOCK)
+    try:
+        writer = make_writer(capacity=8192)
+        rig = make_rig(event=event)
+        waves(writer, 100)
+        rig.read(writer.next)
+        assert os.eventfd_read(event) == len(rig.taken()) > 0
+    finally:
+        os.close(event)
+
+
+@pytest.mark.parametrize("spin", [False, True])
+def test_stops_at_once(make_writer: MakeWriter, make_rig: MakeRig, spin: bool) -> None:
+    make_writer()
+    rig = make_rig(spin=spin)
+    rig.picture()
+    started = time.monotonic()
+    rig.thread.stop()
+    assert rig.thread.join(2.0)
+    assert time.monotonic() - started < 1.0
+
+
+def test_follows_the_feed_to_its_next_segment(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    old = make_writer()
+    rig = make_rig()
+    old.message([(10, 1)], [(11, 1)])
+    rig.read(3)
+    old.close()
+    new = make_writer(symbols=("ETHUSDT", "BTCUSDT"))
+    new.message([(20, 1)], [(21, 1)], symbol=1)
+    until(lambda: rig.thread.attachments == 2)
+    new.message([(20, 2)], [(21, 1)], symbol=1)
+    picture = rig.read(new.next + old.next)
+    assert rig.thread.symbol.number == 1
+    assert picture.books.sizes[2, 0] == 2
+    ticks = tick_counts(picture.counters)
+    assert ticks["read"] == old.next + new.next
+    assert ticks["dropped"] == 0
+
+
+def test_leaves_a_dead_segment_whose_name_leads_elsewhere(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    old = make_writer()
+    rig = make_rig()
+    old.trade(1, 1)
+    rig.read(1)
+    assert not rig.thread.leave_if_replaced()
+    new = make_writer()  # renamed over the old one, which was never closed
+    new.trade(2, 1)
+    assert rig.thread.leave_if_replaced()
+    until(lambda: rig.thread.attachments == 2)
+    assert tick_counts(rig.read(2).counters)["trade"] == 2
+
+
+def test_a_segment_with_other_steps_ends_the_thread(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    old = make_writer()
+    rig = make_rig()
+    rig.picture()
+    old.close()
+    make_writer(tick=(5, 1))
+    until(lambda: not rig.thread.alive)
+    assert rig.thread.error is not None
+    assert "other steps" in rig.thread.error.message()
+    assert "found tick 5e-1, lot 1e-3; expected tick 1e-1, lot 1e-3" in rig.thread.error.message()
+
+
+def test_nothing_is_compiled_once_it_runs(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    writer = make_writer(capacity=8192)
+    rig = make_rig()
+    rig.picture()
+    rig.taken()
+    counter = CompileCounter()
+    waves(writer, 100)
+    rig.read(writer.next)
+    rig.taken()
+    rig.account.filled(1, 1)
+    counter.stop()
+    assert counter.count == 0
+
+
+def test_a_compilation_would_be_counted() -> None:
+    counter = CompileCounter()
+
+    def twice(value: int) -> int:
+        return 2 * value
+
+    assert compiled(twice)(4) == 8
+    counter.stop()
+    assert counter.count == 1
+
+
+def test_pinned_and_verified(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    make_writer()
+    cpu = sorted(os.sched_getaffinity(0))[-1]
+    rig = make_rig(cpu=cpu)
+    assert rig.thread.pinned
+    assert os.sched_getaffinity(rig.thread.tid) == {cpu}
+    assert os.sched_getaffinity(0) != {cpu} or len(os.sched_getaffinity(0)) == 1
+
+
+def test_a_cpu_that_is_not_there_is_a_warning(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    make_writer()
+    rig = make_rig(cpu=8000)
+    assert not rig.thread.pinned
+    assert len(rig.warnings) == 1
+    assert "not pinned to CPU 8000" in rig.warnings[0]
+    assert "remedy" in rig.warnings[0]
