@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from quietcore import vhost
 from quietcore.errors import QuietcoreError
 
@@ -50,7 +51,9 @@ def plan(sh: Sh) -> dict[str, Any]:
 def inventory(booted_host: vhost.Info) -> dict[str, Any]:
     """The inventory's variables for the host."""
     if shutil.which("ansible-inventory") is None:
-        pytest.fail("ansible-inventory is not on PATH; put the virtual environment's bin there", pytrace=False)
+        pytest.fail(
+            "ansible-inventory is not on PATH; put the virtual environment's bin there", pytrace=False
+        )
     command = ["ansible-inventory", "-i", str(REPOSITORY / "inventory" / "virtual"), "--host", "virtual"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
     found: dict[str, Any] = json.loads(done.stdout)

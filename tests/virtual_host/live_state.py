@@ -78,7 +78,8 @@ class Interrupt:
 INTERRUPTS_COMMAND = r"""
 for irq in /proc/irq/[0-9]*; do
   number=${irq##*/}
-  users=$(ls $irq | grep -v -E '^(affinity_hint|effective_affinity|effective_affinity_list|node|smp_affinity|smp_affinity_list|spurious)$' | tr '\n' ',')
+  # Each user of an interrupt has a folder there.
+  users=$(cd $irq && for user in */; do [ -d "$user" ] && printf '%s,' "${user%/}"; done)
   [ -n "$users" ] || continue
   if cat $irq/smp_affinity 2>/dev/null | tee $irq/smp_affinity >/dev/null 2>&1; then movable=1; else movable=0; fi
   echo "$number $movable $(cat $irq/smp_affinity_list) $(cat $irq/effective_affinity_list) $users"

@@ -126,10 +126,17 @@ def choose(
             return Choice(str(remembered["accelerator"]), str(remembered["reason"]))
     except (OSError, ValueError, KeyError, TypeError):
         pass  # nothing remembered, or not by this version: try again
-    with tempfile.TemporaryDirectory(prefix="quietcore-trial-") as folder, progress.step("trial boot with KVM"):
+    with (
+        tempfile.TemporaryDirectory(prefix="quietcore-trial-") as folder,
+        progress.step("trial boot with KVM"),
+    ):
         console = Path(folder) / "console"
         failure = trial(_trial_command(image, shape, console), console)
-    choice = Choice("tcg", f"trial boot with KVM failed, {failure}") if failure else Choice("kvm", "trial boot passed")
+    choice = (
+        Choice("tcg", f"trial boot with KVM failed, {failure}")
+        if failure
+        else Choice("kvm", "trial boot passed")
+    )
     memory_file.parent.mkdir(parents=True, exist_ok=True)
     beside = memory_file.with_suffix(".new")
     beside.write_text(json.dumps({"asked": asked, **asdict(choice)}, indent=2) + "\n", encoding="utf-8")

@@ -31,32 +31,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     name = argparse.ArgumentParser(add_help=False)
     name.add_argument("--name", help="which virtual host (default: $QUIETCORE_VHOST, else demo)")
     release = argparse.ArgumentParser(add_help=False)
-    release.add_argument("--release", choices=RELEASES, help="Debian release (default: the controller's own, else bookworm)")
-    release.add_argument("--mirror", help="Debian mirror to build from (default: the controller's own apt sources)")
+    release.add_argument("--release", choices=RELEASES, help="default: the controller's own, else bookworm")
+    release.add_argument(
+        "--mirror", help="Debian mirror to build from (default: the controller's own apt sources)"
+    )
 
     build = commands.add_parser("build", parents=[release], help="make the image, unless it is there")
     build.add_argument("--fresh", action="store_true", help="make it anew, with the packages of today")
 
-    up = commands.add_parser("up", parents=[name, release], help="make the image if needed, boot, wait for ssh")
+    up = commands.add_parser(
+        "up", parents=[name, release], help="make the image if needed, boot, wait for ssh"
+    )
     up.add_argument("--cpus", type=int, default=Shape.cpus, help="default %(default)s: one socket, no SMT")
     up.add_argument("--memory", type=int, default=Shape.memory, help="MiB, default %(default)s")
-    up.add_argument("--cold", action="store_true", help="boot, even where a snapshot of an earlier boot would do")
+    up.add_argument(
+        "--cold", action="store_true", help="boot, even where a snapshot of an earlier boot would do"
+    )
     up.add_argument("--json", action="store_true", help="print what is known of the host as JSON")
 
-    status = commands.add_parser("status", parents=[name], help="show the hosts; exit 1 where the named one is not up")
+    status = commands.add_parser(
+        "status", parents=[name], help="show the hosts; exit 1 where the named one is not up"
+    )
     status.add_argument("--json", action="store_true", help="as JSON")
 
     enter = commands.add_parser("ssh", parents=[name], help="log in, or run ssh with further words")
-    enter.add_argument("words", nargs=argparse.REMAINDER, metavar="…", help="command and arguments, as for ssh")
+    enter.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="…", help="command and arguments, as for ssh"
+    )
     execute = commands.add_parser("exec", parents=[name], help="run one command; its exit status is ours")
-    execute.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND …", help="quoted for the host's shell")
+    execute.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="-- COMMAND …", help="quoted for the host's shell"
+    )
 
     down = commands.add_parser("down", parents=[name], help="end the host and remove it; the image stays")
     down.add_argument("--keep", action="store_true", help="shut down and keep the disk for the next `up`")
     down.add_argument("--all", action="store_true", help="every host")
     down.add_argument("--images", action="store_true", help="remove the images too")
 
-    for action, text in (("snapshot", "keep disk and memory under a name"), ("restore", "go back to a snapshot")):
+    for action, text in (
+        ("snapshot", "keep disk and memory under a name"),
+        ("restore", "go back to a snapshot"),
+    ):
         command = commands.add_parser(action, parents=[name], help=text)
         command.add_argument("tag", help="the snapshot's name")
 
@@ -135,7 +150,9 @@ def _status(arguments: argparse.Namespace) -> int:
     else:
         print(f"{'NAME':<12} {'STATE':<8} {'IMAGE':<22} {'BY':<4} {'PORT':>5} {'PID':>7}  SNAPSHOTS")
         for row in rows:
-            shown = [str(row.get(key, "-")) for key in ("name", "state", "image", "accelerator", "port", "pid")]
+            shown = [
+                str(row.get(key, "-")) for key in ("name", "state", "image", "accelerator", "port", "pid")
+            ]
             found = row.get("snapshots")
             tags = ", ".join(found) if isinstance(found, list) and found else "-"
             print("{:<12} {:<8} {:<22} {:<4} {:>5} {:>7}  ".format(*shown) + tags)
@@ -151,7 +168,7 @@ def _words(arguments: argparse.Namespace) -> list[str]:
 def _ssh(arguments: argparse.Namespace) -> int:
     command = lifecycle.require_up(arguments.name).ssh_command(*_words(arguments))
     sys.stdout.flush()
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - ssh takes our place, terminal and all
 
 
 def _exec(arguments: argparse.Namespace) -> int:
@@ -167,7 +184,9 @@ def _down(arguments: argparse.Namespace) -> int:
     for name in chosen:
         was = process.running_pid(places(name)) is not None
         if lifecycle.down(name, keep=arguments.keep):
-            print(f"{name}: {'ended' if was else 'was not running'}, {'disk kept' if arguments.keep else 'removed'}")
+            print(
+                f"{name}: {'ended' if was else 'was not running'}, {'disk kept' if arguments.keep else 'removed'}"
+            )
         else:
             print(f"{name}: nothing there")
     if arguments.images:

@@ -102,7 +102,9 @@ def require_subordinate_ids(files: Sequence[Path] = (Path("/etc/subuid"), Path("
     for file in files:
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         ranges = [line.split(":") for line in lines if line.count(":") == 2]
-        if not any(owner in (user.pw_name, str(user.pw_uid)) and int(count) >= 65536 for owner, _, count in ranges):
+        if not any(
+            owner in (user.pw_name, str(user.pw_uid)) and int(count) >= 65536 for owner, _, count in ranges
+        ):
             raise QuietcoreError(
                 f"user {user.pw_name} has no subordinate ids",
                 where=str(file),
@@ -158,7 +160,9 @@ def run(
             raise
     if process.returncode != 0:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-        telling = [line for line in lines if line.startswith(("E:", "error", "mke2fs", "sfdisk", "Disk full"))]
+        telling = [
+            line for line in lines if line.startswith(("E:", "error", "mke2fs", "sfdisk", "Disk full"))
+        ]
         raise QuietcoreError(
             f"{doing or command[0]} failed (exit status {process.returncode})",
             where=str(log),
@@ -177,7 +181,18 @@ def _rewrite_keys(root: Path, progress: Progress) -> str:
         with tempfile.TemporaryDirectory(dir=root, prefix=".key-") as beside:
             new = Path(beside) / "key"
             run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "quietcore virtual host", "-f", str(new)],
+                [
+                    "ssh-keygen",
+                    "-q",
+                    "-t",
+                    "ed25519",
+                    "-N",
+                    "",
+                    "-C",
+                    "quietcore virtual host",
+                    "-f",
+                    str(new),
+                ],
                 log=Path(beside) / "log",
             )
             new.with_suffix(".pub").rename(public)
@@ -195,14 +210,20 @@ def recipe_for(root: Path, release: str, progress: Progress) -> Recipe:
     """Return the recipe for ``release`` with this state folder's ssh key."""
     if release not in RELEASES:
         raise QuietcoreError(
-            "unknown release", where="--release", found=release, expected=" or ".join(RELEASES), remedy="choose one"
+            "unknown release",
+            where="--release",
+            found=release,
+            expected=" or ".join(RELEASES),
+            remedy="choose one",
         )
     require_tools({"ssh-keygen": TOOLS["ssh-keygen"]})
     with locked(root / "images" / ".key.lock", progress, "making the ssh key"):
         return Recipe(release, _rewrite_keys(root, progress))
 
 
-def build(root: Path, release: str, progress: Progress, *, fresh: bool = False, mirror: str | None = None) -> Image:
+def build(
+    root: Path, release: str, progress: Progress, *, fresh: bool = False, mirror: str | None = None
+) -> Image:
     """Return the image of ``release``, made now unless it is there; ``fresh`` makes it anew.
 
     Nothing half made stays: everything happens in a folder beside, renamed when it is complete.
@@ -232,7 +253,9 @@ def build(root: Path, release: str, progress: Progress, *, fresh: bool = False, 
     return image
 
 
-def _make(recipe: Recipe, folder: Path, scratch: Path, log: Path, progress: Progress, mirror: str | None) -> None:
+def _make(
+    recipe: Recipe, folder: Path, scratch: Path, log: Path, progress: Progress, mirror: str | None
+) -> None:
     tar = folder / "root.tar"
     with progress.step(f"installing Debian {recipe.release} with mmdebstrap (log: {log})"):
         _bootstrap(recipe, tar, scratch, log, mirror)
@@ -266,8 +289,8 @@ def _bootstrap(recipe: Recipe, tar: Path, scratch: Path, log: Path, mirror: str 
             "--variant=minbase",
             "--format=tar",
             f"--include={recipe.packages}",
-            f"--essential-hook={room / 'essential'} \"$1\"",
-            f"--customize-hook={room / 'customize'} \"$1\"",
+            f'--essential-hook={room / "essential"} "$1"',
+            f'--customize-hook={room / "customize"} "$1"',
             "--dpkgopt=force-unsafe-io",
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*/LC_MESSAGES/*",
@@ -284,9 +307,7 @@ def _bootstrap(recipe: Recipe, tar: Path, scratch: Path, log: Path, mirror: str 
 def _partitions(disk: Path, log: Path) -> dict[str, tuple[int, int]]:
     """Write the partition table; return start and size in bytes by partition name, as sfdisk aligned them."""
     esp_sectors = ESP_BYTES // _SECTOR
-    table = (
-        f"label: gpt\nsize={esp_sectors}, type={_TYPE_ESP}, name=esp\ntype={_TYPE_ROOT}, name=root\n"  # the rest
-    )
+    table = f"label: gpt\nsize={esp_sectors}, type={_TYPE_ESP}, name=esp\ntype={_TYPE_ROOT}, name=root\n"  # the rest
     run(["sfdisk", "--quiet", str(disk)], log=log, stdin=table)
     found = subprocess.run(
         [which("sfdisk") or "sfdisk", "--json", str(disk)], capture_output=True, text=True, check=True
@@ -315,10 +336,19 @@ def _write_disk(tar: Path, disk: Path, log: Path) -> None:
     boot_image = folder / "BOOTX64.EFI"
     start, size = partitions["root"]
     try:
+        session = ["fakeroot", "sh", "-c", _UNPACK_AND_WRITE, "sh"]
         # One fakeroot session: it remembers the owners from unpacking until mke2fs reads them.
         run(
-            ["fakeroot", "sh", "-c", _UNPACK_AND_WRITE, "sh", str(tar), str(tree), str(disk), str(start)]
-            + [f"{size // 1024}k", str(boot_image), ROOT_UUID],
+            [
+                *session,
+                str(tar),
+                str(tree),
+                str(disk),
+                str(start),
+                f"{size // 1024}k",
+                str(boot_image),
+                ROOT_UUID,
+            ],
             log=log,
             doing="writing the root file system",
         )
@@ -329,7 +359,9 @@ def _write_disk(tar: Path, disk: Path, log: Path) -> None:
         _remove_tree(tree)
     start, size = partitions["esp"]
     esp = f"{disk}@@{start}"
-    run(["mformat", "-i", esp, "-T", str(size // _SECTOR), "-h", "16", "-s", "63", "-v", "ESP", "::"], log=log)
+    run(
+        ["mformat", "-i", esp, "-T", str(size // _SECTOR), "-h", "16", "-s", "63", "-v", "ESP", "::"], log=log
+    )
     run(["mmd", "-i", esp, "::EFI", "::EFI/BOOT"], log=log)
     run(["mcopy", "-i", esp, str(boot_image), "::EFI/BOOT/BOOTX64.EFI"], log=log)
     boot_image.unlink()

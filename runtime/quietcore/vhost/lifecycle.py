@@ -152,7 +152,9 @@ def up(
         process.end(host)  # one that an interrupted start left behind
         image.require_tools(machine.TOOLS)
         firmware = machine.find_firmware()
-        made = image.build(host.root, release or _release_of(host) or sources.default_release(), say, mirror=mirror)
+        made = image.build(
+            host.root, release or _release_of(host) or sources.default_release(), say, mirror=mirror
+        )
         wanted = shape or Shape()
         choice = accelerator.choose(made, wanted, host.accelerator, say)
         say.say(f"{choice.describe()}; {wanted.describe()}, image {made.key}")
@@ -223,7 +225,9 @@ class _Start:
                 done = ssh.run(self.host, "systemctl is-system-running --wait", timeout=limit, check=False)
             state = done.stdout.strip()
             if state != "running":
-                self.say.say(f"systemd says {state or done.stderr.strip()!r}, not running: see `systemctl --failed`")
+                self.say.say(
+                    f"systemd says {state or done.stderr.strip()!r}, not running: see `systemctl --failed`"
+                )
             info_ = self._finish("booted")
             if not kept and state == "running":
                 self._remember()
@@ -239,7 +243,8 @@ class _Start:
         log = self.host.qemu_log
         firmware = str(self.firmware.variables)
         image.run(
-            ["qemu-img", "create", "-q", "-f", "qcow2", "-b", backing, "-F", "raw", str(self.host.disk)], log=log
+            ["qemu-img", "create", "-q", "-f", "qcow2", "-b", backing, "-F", "raw", str(self.host.disk)],
+            log=log,
         )
         image.run(
             ["qemu-img", "convert", "-O", "qcow2", firmware, str(self.host.firmware_variables)],
@@ -341,7 +346,10 @@ def set_clock(host: Places) -> None:
 def _checked_tag(tag: str) -> str:
     if not _TAG.fullmatch(tag):
         raise QuietcoreError(
-            "not a name for a snapshot", found=repr(tag), expected="letters, digits, '.', '_' and '-'", remedy="rename"
+            "not a name for a snapshot",
+            found=repr(tag),
+            expected="letters, digits, '.', '_' and '-'",
+            remedy="rename",
         )
     return tag
 
@@ -360,7 +368,8 @@ def snapshot_names(name: str | None = None) -> list[str]:
     host = require_up(name).places
     with Monitor(host.folder) as monitor:
         lines = monitor.human("info snapshots").splitlines()
-    return [words[1] for words in map(str.split, lines) if len(words) > 4 and words[0] in ("--",) or words[:1] == ["1"]]
+    # "--  booted  236 MiB  2026-11-21 03:43:35  00:00:35.608"
+    return [words[1] for words in map(str.split, lines) if len(words) > 4 and words[0] == "--"]
 
 
 def snapshot(tag: str, name: str | None = None, *, progress: Progress | None = None) -> None:
@@ -422,7 +431,9 @@ def remove_images() -> int:
     left = names()
     if left:
         raise QuietcoreError(
-            "hosts still use the images", found=", ".join(left), remedy="`quietcore vhost down --name …` for each first"
+            "hosts still use the images",
+            found=", ".join(left),
+            remedy="`quietcore vhost down --name …` for each first",
         )
     folder = places("demo").images
     count = len([p for p in folder.glob("*-*") if p.is_dir()]) if folder.is_dir() else 0

@@ -60,7 +60,9 @@ def find_firmware(candidates: Sequence[tuple[str, str]] = _FIRMWARE) -> Firmware
 
 def qemu_version() -> str:
     """Return qemu's version as it prints it, distribution's revision included."""
-    text = subprocess.run([which(QEMU) or QEMU, "--version"], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run(
+        [which(QEMU) or QEMU, "--version"], capture_output=True, text=True, check=True
+    ).stdout
     match = re.search(r"version (.+)", text)
     if not match:
         raise QuietcoreError("qemu tells no version", where=QEMU, found=text.strip(), code=ExitCode.UNKNOWN)
@@ -115,7 +117,10 @@ def arguments(
         *("-qmp", f"unix:{SOCKET_NAME},server=on,wait=off"),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={firmware.code}"),
         *("-drive", "if=pflash,unit=1,format=qcow2,file=firmware.qcow2"),
-        *("-drive", "if=none,id=disk,format=qcow2,file=disk.qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap"),
+        *(
+            "-drive",
+            "if=none,id=disk,format=qcow2,file=disk.qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap",
+        ),
         *("-device", f"virtio-blk-pci,drive=disk,bootindex=1,num-queues={shape.cpus}"),
         *("-netdev", management),
         *("-device", f"virtio-net-pci,netdev=management,mac={MANAGEMENT_MAC},romfile="),

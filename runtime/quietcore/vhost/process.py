@@ -27,7 +27,7 @@ def running_pid(host: Places) -> int | None:
     """
     try:
         pid = int(host.pid_file.read_text(encoding="ascii"))
-        at_home = Path(os.readlink(f"/proc/{pid}/cwd")) == host.folder.resolve()
+        at_home = Path(f"/proc/{pid}/cwd").readlink() == host.folder.resolve()
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
@@ -92,7 +92,12 @@ def launch(host: Places, command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def wait_for(
-    host: Places, ready: Callable[[], bool], seconds: float, *, what: str, clock: Callable[[], float] = time.monotonic
+    host: Places,
+    ready: Callable[[], bool],
+    seconds: float,
+    *,
+    what: str,
+    clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Poll until ``ready``; raise QuietcoreError when qemu ends, the guest says it is lost, or time is over."""
     end = clock() + seconds

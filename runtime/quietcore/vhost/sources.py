@@ -14,7 +14,9 @@ from pathlib import Path
 # Keyrings that sign the distribution itself; every other one belongs to a third party.
 _OWN_KEYRINGS = ("debian-archive-", "debian-keyring", "ubuntu-archive-")
 _ACQUIRE = re.compile(r'^(Acquire::(?:(?:http|https)::[^\s]+|Check-Valid-Until|Check-Date|Retries)) "(.*)";$')
-_ONE_LINE = re.compile(r"^deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)$")
+_ONE_LINE = re.compile(
+    r"^deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<components>.+)$"
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,9 @@ class Source:
         """Return the source in one-line style, as `sources.list` has it."""
         options = f"[signed-by={self.signed_by}] " if self.signed_by else ""
         return [
-            f"deb {options}{uri} {suite} {' '.join(self.components)}" for uri in self.uris for suite in self.suites
+            f"deb {options}{uri} {suite} {' '.join(self.components)}"
+            for uri in self.uris
+            for suite in self.suites
         ]
 
 
@@ -54,7 +58,10 @@ def _one_line_style(text: str) -> list[Source]:
             signed = re.search(r"signed-by=(\S+)", match["options"] or "")
             found.append(
                 Source(
-                    (match["uri"],), (match["suite"],), tuple(match["components"].split()), signed[1] if signed else ""
+                    (match["uri"],),
+                    (match["suite"],),
+                    tuple(match["components"].split()),
+                    signed[1] if signed else "",
                 )
             )
     return found
@@ -73,7 +80,14 @@ def _deb822_style(text: str) -> list[Source]:
                 last, value = line.split(":", 1)
                 last = last.strip().lower()
                 fields[last] = value.strip()
-        enabled = fields.get("enabled", "yes").lower() not in ("no", "false", "0", "off", "without", "disable")
+        enabled = fields.get("enabled", "yes").lower() not in (
+            "no",
+            "false",
+            "0",
+            "off",
+            "without",
+            "disable",
+        )
         if "deb" in fields.get("types", "").split() and enabled:
             found.append(
                 Source(
@@ -120,10 +134,15 @@ def own_sources(release: str, etc_apt: Path = Path("/etc/apt")) -> list[str]:
         key = Path(source.signed_by).name
         # A key written out in the source itself cannot be told from a third party's.
         own_key = not source.signed_by or (
-            "\n" not in source.signed_by and key.startswith(_OWN_KEYRINGS) and Path(source.signed_by).is_file()
+            "\n" not in source.signed_by
+            and key.startswith(_OWN_KEYRINGS)
+            and Path(source.signed_by).is_file()
         )
         uris = tuple(
-            mirror for uri in source.uris for mirror in _expand_mirror_list(uri) if not mirror.startswith("cdrom:")
+            mirror
+            for uri in source.uris
+            for mirror in _expand_mirror_list(uri)
+            if not mirror.startswith("cdrom:")
         )
         if not (suites and uris and own_key and "main" in source.components):
             continue
@@ -134,13 +153,17 @@ def own_sources(release: str, etc_apt: Path = Path("/etc/apt")) -> list[str]:
 
 def parse_acquire_options(dump: str) -> list[str]:
     """Return the lines of ``apt-config dump`` that say how apt reaches its mirrors (proxy, TLS, validity)."""
-    return [f'{match[1]} "{match[2]}";' for match in map(_ACQUIRE.match, dump.splitlines()) if match and match[2]]
+    return [
+        f'{match[1]} "{match[2]}";' for match in map(_ACQUIRE.match, dump.splitlines()) if match and match[2]
+    ]
 
 
 def acquire_options() -> list[str]:
     """Return this controller's apt options for reaching mirrors; empty where there is no apt."""
     try:
-        dump = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True, timeout=20).stdout
+        dump = subprocess.run(
+            ["apt-config", "dump"], capture_output=True, text=True, check=True, timeout=20
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return []
     return parse_acquire_options(dump)

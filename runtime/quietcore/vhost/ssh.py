@@ -87,7 +87,12 @@ def answers(port: int, timeout: float = 3.0) -> bool:
 
 
 def run(
-    host: Places, remote: str, *, input_text: str | None = None, timeout: float | None = None, check: bool = True
+    host: Places,
+    remote: str,
+    *,
+    input_text: str | None = None,
+    timeout: float | None = None,
+    check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run a shell command on the host; raise QuietcoreError where it fails and ``check`` is set."""
     try:
@@ -125,7 +130,16 @@ def close_shared(host: Places) -> None:
 
 def copy(host: Places, sources: Sequence[Path], destination: str) -> None:
     """Copy files and folders into the folder ``destination`` of the host; it must exist there."""
-    words = ["scp", "-q", "-r", "-p", "-F", str(host.ssh_config), *map(str, sources), f"{host.host}:{destination}/"]
+    words = [
+        "scp",
+        "-q",
+        "-r",
+        "-p",
+        "-F",
+        str(host.ssh_config),
+        *map(str, sources),
+        f"{host.host}:{destination}/",
+    ]
     done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         raise QuietcoreError(
