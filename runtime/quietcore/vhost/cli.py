@@ -31,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     name = argparse.ArgumentParser(add_help=False)
     name.add_argument("--name", help="which virtual host (default: $QUIETCORE_VHOST, else demo)")
     release = argparse.ArgumentParser(add_help=False)
-    release.add_argument(
-        "--release", choices=RELEASES, help="Debian release (default: the controller's own, else bookworm)"
-    )
+    release.add_argument("--release", choices=RELEASES, help="default: the controller's own, else bookworm")
     release.add_argument(
         "--mirror", help="Debian mirror to build from (default: the controller's own apt sources)"
     )
@@ -170,7 +168,7 @@ def _words(arguments: argparse.Namespace) -> list[str]:
 def _ssh(arguments: argparse.Namespace) -> int:
     command = lifecycle.require_up(arguments.name).ssh_command(*_words(arguments))
     sys.stdout.flush()
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - ssh takes our place, terminal and all
 
 
 def _exec(arguments: argparse.Namespace) -> int:

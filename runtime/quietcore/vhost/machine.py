@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.vhost.image import which
 from quietcore.vhost.monitor import SOCKET_NAME
+from quietcore.vhost.programs import which
 from quietcore.vhost.recipe import DATA_MAC, MANAGEMENT_MAC
 
 QEMU = "qemu-system-x86_64"

@@ -27,7 +27,7 @@ def running_pid(host: Places) -> int | None:
     """
     try:
         pid = int(host.pid_file.read_text(encoding="ascii"))
-        at_home = Path(os.readlink(f"/proc/{pid}/cwd")) == host.folder.resolve()
+        at_home = Path(f"/proc/{pid}/cwd").readlink() == host.folder.resolve()
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
