@@ -17,9 +17,9 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 import numba.core.config
-from numba.core.caching import UserProvidedCacheLocator
 import numba.core.event
 import numpy as np
+from numba.core.caching import UserProvidedCacheLocator
 from numba.core.event import Listener
 
 P = ParamSpec("P")
@@ -94,7 +94,7 @@ def cache_directory() -> Path | None:
     return None
 
 
-class Shelf(UserProvidedCacheLocator):  # type: ignore[misc]
+class Shelf(UserProvidedCacheLocator):
     """Where a function's code lies: by package below CACHE_DIR, whose name already tells the sources apart.
 
     numba's own name for the place carries the path of the source, and its stamp the time of the file: code that
@@ -102,17 +102,20 @@ class Shelf(UserProvidedCacheLocator):  # type: ignore[misc]
     """
 
     def __init__(self, function: Any, file: str) -> None:
-        super().__init__(function, file)
+        super().__init__(function, file)  # type: ignore[no-untyped-call]
         folder = Path(file).resolve().parent
         if folder.is_relative_to(PACKAGE):
-            self._cache_path = str(Path(numba.core.config.CACHE_DIR) / folder.relative_to(PACKAGE))
+            config: Any = numba.core.config  # its names are made at run time
+            self._cache_path = str(Path(config.CACHE_DIR) / folder.relative_to(PACKAGE))
             self._within = True
         else:
             self._within = False
 
     def get_source_stamp(self) -> Any:
         """Return what must be equal for kept code to be good."""
-        return source_digest() if self._within else super().get_source_stamp()
+        if self._within:
+            return source_digest()
+        return super().get_source_stamp()  # type: ignore[no-untyped-call]
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:

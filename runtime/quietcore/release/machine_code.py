@@ -28,7 +28,9 @@ def key(root: Path, packages_key: str, level: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def pack(root: Path, executable: Path, target: Target, level: str, packages_key: str, out: Path) -> Path | None:
+def pack(
+    root: Path, executable: Path, target: Target, level: str, packages_key: str, out: Path
+) -> Path | None:
     """Write ``out/machine-code-<key>.tar.gz`` unless it is there; return it.
 
     None where this machine or its Python is not of the target's kind, or the rehearsal fails: the target then
@@ -54,7 +56,13 @@ def pack(root: Path, executable: Path, target: Target, level: str, packages_key:
     try:
         with (out / "machine-code.log").open("wb") as log:
             done = subprocess.run(
-                rehearsal, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False, timeout=300
+                rehearsal,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                check=False,
+                timeout=300,
             )
         if done.returncode or not any(tree.iterdir()):
             return None
