@@ -175,6 +175,8 @@ def binance(
     snapshot_at: int = 12,
     again_at: int = 0,
     gap_at: int = 0,
+    symbol: str = "ETHUSDT",
+    middle: int = 250_000,
 ) -> list[str]:
     """Write a Binance USD-M recording of one symbol: diffs without a window, tickers, trades, a snapshot.
 
@@ -182,7 +184,7 @@ def binance(
     `gap_at`: the delta of about that line is lost, so that the book must wait for a snapshot.
     """
     rng = random.Random(seed)
-    walk = Walk("ETHUSDT", rng, levels, 2, 3, 250_000)
+    walk = Walk(symbol, rng, levels, 2, 3, middle)
     lines: list[str] = []
     update, previous, now, trade = 7_000_000, 6_999_990, START_MS, 100
     past: list[tuple[int, dict[str, int], dict[int, int], dict[int, int]]] = []
@@ -201,7 +203,7 @@ def binance(
             quote = walk.write([(bid, bid_size), (ask, ask_size)])
             data = {"e": "bookTicker", "u": previous, "s": walk.name, "b": quote[0][0], "B": quote[0][1]}
             data |= {"a": quote[1][0], "A": quote[1][1], **time}
-            lines.append(compact({"stream": "ethusdt@bookTicker", "data": data}))
+            lines.append(compact({"stream": f"{symbol.lower()}@bookTicker", "data": data}))
         elif kind < 0.45 and past:
             trade += 1
             data = {
@@ -212,7 +214,9 @@ def binance(
                 "p": text(bid, 2),
                 "q": text(7 + trade, 3),
             }
-            lines.append(compact({"stream": "ethusdt@trade", "data": {**data, "X": "MARKET", "m": True}}))
+            lines.append(
+                compact({"stream": f"{symbol.lower()}@trade", "data": {**data, "X": "MARKET", "m": True}})
+            )
         else:
             bids, asks = walk.step()
             first, update = update + rng.randint(1, 40), update + rng.randint(50, 200)
@@ -223,8 +227,32 @@ def binance(
             if gap_at and len(lines) >= gap_at:
                 gap_at = 0  # lost on the way
                 continue
-            lines.append(compact({"stream": "ethusdt@depth@0ms", "data": data}))
+            lines.append(compact({"stream": f"{symbol.lower()}@depth@0ms", "data": data}))
     return lines
+
+
+def interleaved(recordings: list[list[str]], seed: int = 1) -> list[str]:
+    """Mix recordings of one venue into one; each keeps its order."""
+    rng, left, mixed = random.Random(seed), [iter(lines) for lines in recordings], []
+    while left:
+        lines = rng.choice(left)
+        try:
+            mixed.append(next(lines))
+        except StopIteration:
+            left.remove(lines)
+    return mixed
+
+
+def several_binance(seed: int, messages: int = 400, **options: Any) -> list[str]:
+    """Write a Binance USD-M recording of three symbols, whose REST snapshots do not say whose they are."""
+    markets = (("ETHUSDT", 250_000), ("BTCUSDT", 6_100_000), ("SOLUSDT", 15_000))
+    return interleaved(
+        [
+            binance(seed + number, messages // 3, symbol=symbol, middle=middle, **options)
+            for number, (symbol, middle) in enumerate(markets)
+        ],
+        seed,
+    )
 
 
 def with_times(lines: list[str], seed: int = 1) -> list[str]:

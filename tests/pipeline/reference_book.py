@@ -128,8 +128,7 @@ class Reference:
     def run(self, path: Path) -> dict[str, Any]:
         """Process a whole recording and return the result."""
         messages = [message for message in self.messages(path) if message is not None]
-        names = {symbol for message in messages if (symbol := self.symbol_of(message))}
-        self.sole_symbol = names.pop() if len(names) == 1 else None
+        self.name_snapshots(messages)
         for message in messages:
             self.see_scale(message)
         for message in messages:
@@ -183,6 +182,47 @@ class Reference:
             packed = member.unused_data
         return b"".join(parts)
 
+    def name_snapshots(self, messages: list[Message]) -> None:
+        """Find out whose a REST answer is, which does not say so, and write it into the message as ``s``.
+
+        It is the symbol with a delta that reaches around its id; of several, the one whose first quote or trade is
+        nearest in price.
+        """
+        prices: dict[str, Decimal] = {}
+        ranges: dict[str, list[tuple[int, int]]] = {}
+        answers = []
+        for message in messages if self.venue == "binance-usdm" else []:
+            data = message.get("data", message)
+            if not isinstance(data, dict):
+                continue
+            symbol = self.symbol_of(message)
+            try:
+                if "lastUpdateId" in data and symbol is None:
+                    answers.append((data, levels(data.get("bids"))[0][0]))
+                elif symbol is None:
+                    continue
+                elif data.get("e") == "depthUpdate":
+                    ranges.setdefault(symbol, []).append((integer(data, "U"), integer(data, "u")))
+                elif data.get("e") in ("bookTicker", "trade", "aggTrade"):
+                    prices.setdefault(symbol, number(data.get("b") or data.get("p")))
+            except (Refused, IndexError):
+                continue
+        for data, price in answers:
+            around = [
+                symbol
+                for symbol, ids in ranges.items()
+                if any(first <= data["lastUpdateId"] <= last for first, last in ids)
+            ]
+            fitting = around or list(ranges)
+            if fitting:
+                far = Decimal(10) ** 9
+                data["s"] = min(
+                    fitting,
+                    key=lambda symbol: (
+                        max(price / prices[symbol], prices[symbol] / price) if symbol in prices else far
+                    ),
+                )
+
     def symbol_of(self, message: Message) -> str | None:
         data = message.get("data")
         if self.venue == "binance-usdm":
@@ -214,7 +254,7 @@ class Reference:
             yield number(data.get("p")), number(data.get("q"))
 
     def see_scale(self, message: Message) -> None:
-        symbol = self.symbol_of(message) or self.sole_symbol
+        symbol = self.symbol_of(message)
         if symbol is None:
             return
         try:
@@ -229,7 +269,7 @@ class Reference:
     def process(self, message: Message) -> None:
         try:
             for price, size in self.pairs(message):
-                scale = self.scales[self.symbol_of(message) or self.sole_symbol or ""]
+                scale = self.scales[self.symbol_of(message) or ""]
                 scale.ticks(price)
                 scale.lots(size)
             if self.venue == "binance-usdm":
@@ -247,10 +287,7 @@ class Reference:
     def binance(self, message: Message) -> None:
         data = message.get("data", message)
         if "lastUpdateId" in data:
-            symbol = data.get("symbol") or self.sole_symbol
-            if symbol is None:
-                raise Refused("a snapshot of which symbol?")
-            self.binance_snapshot(self.book(symbol), data)
+            self.binance_snapshot(self.book(self.symbol_of(message) or ""), data)
         elif data.get("e") == "depthUpdate":
             for key in ("U", "u", "pu"):
                 integer(data, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -111,14 +112,33 @@ class Stages:
         return self.ask("/sim/state")
 
     def tally(self) -> subprocess.Popen[str]:
-        """Start a reader that follows the ring from its first tick."""
-        return subprocess.Popen(
+        """Start a reader that follows the ring from its first tick, and wait until it does."""
+        process = subprocess.Popen(
             quietcore("tally", "--feed", self.feed, "--from-start", "--json"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, **ENVIRONMENT},
         )
+        try:
+            wait_until(
+                lambda: process.poll() is not None or catches_sigterm(process.pid), 60, "the reader reads"
+            )
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
+        return process
+
+
+def catches_sigterm(pid: int) -> bool:
+    """Tell whether a process has come to where SIGTERM ends it in order."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) & 1 << (signal.SIGTERM - 1))
 
 
 @contextlib.contextmanager

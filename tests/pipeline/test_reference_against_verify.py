@@ -158,6 +158,28 @@ def test_lost_repeated_and_broken_lines(feed_handler: Path, tmp_path: Path, venu
     compare(feed_handler, venue, derived.save(lines, tmp_path / "r.jsonl"), tmp_path)
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_derived_binance_of_several_symbols(feed_handler: Path, tmp_path: Path, seed: int) -> None:
+    lines = derived.several_binance(seed, 900)
+    expected = compare(feed_handler, "binance-usdm", derived.save(lines, tmp_path / "r"), tmp_path)
+    assert (expected["snapshots"], expected["ok"], len(expected["symbols"])) == (3, True, 3)
+
+
+@pytest.mark.parametrize("where", ["ahead of the stream", "between two deltas"])
+def test_snapshot_of_a_live_book_changes_nothing(feed_handler: Path, tmp_path: Path, where: str) -> None:
+    lines = derived.binance(3, 400, again_at=200)
+    second = [place for place, line in enumerate(lines) if '"stream"' not in line][1]
+    snapshot = json.loads(lines.pop(second))
+    behind = f'"u":{snapshot["lastUpdateId"]},"pu"'
+    ahead = next(place for place, line in enumerate(lines) if behind in line)
+    if where == "between two deltas":  # an id that no delta reaches around
+        delta = json.loads(lines[ahead])["data"]
+        snapshot["lastUpdateId"] = (delta["pu"] + delta["U"]) // 2
+    lines.insert(ahead, derived.compact(snapshot))
+    expected = compare(feed_handler, "binance-usdm", derived.save(lines, tmp_path / "r"), tmp_path)
+    assert (expected["snapshots"], expected["gaps"], expected["ok"]) == (2, 0, True)
+
+
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("venue", ["bybit-linear", "binance-usdm"])
 def test_cut_off_recordings(feed_handler: Path, tmp_path: Path, venue: str, packed: bool) -> None:

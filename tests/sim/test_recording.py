@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,20 @@ def test_survey_of_binance(tmp_path: Path) -> None:
     assert set(found.topics) == {"ethusdt@depth", "ethusdt@trade", "ethusdt@bookTicker"}
     assert list(found.snapshots) == ["ETHUSDT"]
     assert found.frames == 299  # the snapshot goes to no stream
+
+
+def test_snapshots_find_their_symbols(tmp_path: Path) -> None:
+    lines = derived.several_binance(3, 600)
+    found = survey(derived.save(lines, tmp_path / "r"))
+    assert set(found.snapshots) == {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
+    for symbol, raw in found.snapshots.items():
+        best = float(json.loads(raw)["bids"][0][0])
+        assert best == pytest.approx(float(found.prices[symbol]), rel=0.01)
+    source = recorded(derived.save(lines, tmp_path / "r"), None)
+    reader = source.reader()
+    for frame in source.frames(reader):
+        reader.track(frame)
+    assert all(reader.book(symbol) is not None for symbol in source.instruments)
 
 
 @pytest.mark.parametrize(("text", "count"), [("1", 0), ("1.50", 1), ("0.000", 0), ("100", 0), ("3.0001", 4)])

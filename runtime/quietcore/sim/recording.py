@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +14,7 @@ from typing import IO, NamedTuple
 
 from quietcore.errors import QuietcoreError
 from quietcore.sim.frames import Frame, Kind, Refused, VenueFrames
-from quietcore.sim.frames.binance import BinanceFrames
+from quietcore.sim.frames.binance import BinanceFrames, Delta
 from quietcore.sim.frames.bybit import BybitFrames
 
 VENUES: dict[str, type[BybitFrames] | type[BinanceFrames]] = {
@@ -143,7 +144,11 @@ class Survey:
     scales: dict[str, Scale] = field(default_factory=dict)
     topics: dict[str, int] = field(default_factory=dict)  # frames by topic, as subscribed to
     snapshots: dict[str, bytes] = field(default_factory=dict)  # a symbol's first REST depth answer
-    prices: dict[str, str] = field(default_factory=dict)  # the first that a symbol has
+    snapshot_symbols: dict[int, str] = field(default_factory=dict)  # whose such an answer is, by its id
+    prices: dict[str, str] = field(
+        default_factory=dict
+    )  # one of each symbol, of its first quote or trade if any
+    quoted: set[str] = field(default_factory=set)  # symbols whose price is one of a quote or a trade
     frames: int = 0  # that go to a stream
     timed: bool = True  # every line has a receive time
 
@@ -171,6 +176,7 @@ def survey(path: Path, venue: str | None = None) -> Survey:
     frames = venue_frames(venue)
     found = Survey(path, venue)
     answers: list[Frame] = []
+    ranges: dict[str, list[tuple[int, int]]] = {}
     for line, frame in read_frames(path, frames):
         if line.receive_ns is None:
             found.timed = False
@@ -181,31 +187,53 @@ def survey(path: Path, venue: str | None = None) -> Survey:
             continue
         found.frames += 1
         found.topics[frame.topic] = found.topics.get(frame.topic, 0) + 1
-        _see(found, frames, frame, frame.symbol, line)
+        if isinstance(frame.body, Delta):
+            ranges.setdefault(frame.symbol, []).append((frame.body.first, frame.body.last))
+        try:
+            _see(found, frames, frame)
+        except Refused as error:
+            raise _refusal(path, line.number, line.raw, venue, error) from error
     if not found.frames:
         raise QuietcoreError(
             "the recording holds no market data", where=str(path), expected=f"frames of {venue}"
         )
-    sole = found.symbols[0] if len(found.symbols) == 1 else ""
     for frame in answers:
-        symbol = frame.symbol or sole
-        if symbol:
-            found.snapshots.setdefault(symbol, frame.raw)
-            _see(found, frames, frame, symbol, None)
+        owned = frame._replace(symbol=frame.symbol or _owner(found, ranges, frame))
+        if owned.symbol:
+            found.snapshot_symbols[owned.body.last] = owned.symbol
+            found.snapshots.setdefault(owned.symbol, owned.raw)
+            _see(found, frames, owned)
     return found
 
 
-def _see(found: Survey, frames: VenueFrames, frame: Frame, symbol: str, line: Line | None) -> None:
-    scale = found.scales.setdefault(symbol, Scale())
-    try:
-        for price, size in frames.prices(frame):
-            found.prices.setdefault(symbol, price)
-            if (digits := decimals(price)) > scale.price:
-                scale.price = digits
-            if (digits := decimals(size)) > scale.size:
-                scale.size = digits
-    except Refused as error:
-        raise _refusal(found.path, line.number if line else 0, frame.raw, found.venue, error) from error
+def _see(found: Survey, frames: VenueFrames, frame: Frame) -> None:
+    scale = found.scales.setdefault(frame.symbol, Scale())
+    first = ""
+    for price, size in frames.prices(frame):
+        first = first or price
+        if (digits := decimals(price)) > scale.price:
+            scale.price = digits
+        if (digits := decimals(size)) > scale.size:
+            scale.size = digits
+    # The first row of a delta may lie anywhere in a deep book: a quote or a trade tells the price better.
+    if first and (frame.symbol not in found.prices or frame.symbol not in found.quoted):
+        found.prices[frame.symbol] = first
+        if frame.kind in (Kind.TICKER, Kind.TRADE) or not isinstance(frame.body, Delta):
+            found.quoted.add(frame.symbol)
+
+
+def _owner(found: Survey, ranges: dict[str, list[tuple[int, int]]], frame: Frame) -> str:
+    """Name the symbol of a REST depth answer, which does not say it.
+
+    It is one with a delta that reaches around the answer's id; of several, the one nearest in price.
+    """
+    last, bids = frame.body.last, frame.body.bids
+    around = [symbol for symbol, ids in ranges.items() if any(low <= last <= high for low, high in ids)]
+    fitting = around or list(ranges)
+    if len(fitting) < 2 or not bids:
+        return fitting[0] if fitting else ""
+    price = float(bids[0][0])
+    return min(fitting, key=lambda symbol: abs(math.log(price / float(found.prices[symbol]))))
 
 
 def read_frames(path: Path, frames: VenueFrames) -> Iterator[tuple[Line, Frame]]:

@@ -117,7 +117,7 @@ class Replay:
     async def _play(self, frame: Frame) -> None:
         self.reader.track(frame)
         if frame.kind is Kind.SNAPSHOT:
-            self._seen_snapshot.add(frame.symbol or next(iter(self.source.instruments)))
+            self._seen_snapshot.add(frame.symbol)
             return
         self.frames += 1
         if frame.kind is Kind.BOOK:

@@ -18,8 +18,9 @@ from quietcore.sim.recording import read_frames, survey, venue_frames
 class Source:
     """Frames and what is known of them before the first one.
 
-    `topics`: what clients can get. `snapshots`: a symbol's recorded REST depth answer. `prices`: a price of
-    each symbol, near its first. `total`: frames of one pass that go to a stream, None for an endless session.
+    `topics`: what clients can get. `snapshots`: a symbol's recorded REST depth answer, `snapshot_symbols`: whose
+    an answer is, by its id. `prices`: a price of each symbol, near its first. `total`: frames of one pass that go
+    to a stream, None for an endless session.
     """
 
     title: str
@@ -30,14 +31,15 @@ class Source:
     path: Path | None = None
     session: GeneratedSession | None = None
     snapshots: dict[str, bytes] = field(default_factory=dict)
+    snapshot_symbols: dict[int, str] = field(default_factory=dict)
     prices: dict[str, str] = field(default_factory=dict)
     timed: bool = True
 
     def reader(self) -> BybitFrames | BinanceFrames:
         """Return a fresh reader of the venue's frames, with books of its own."""
         reader = venue_frames(self.venue)
-        if isinstance(reader, BinanceFrames) and len(self.instruments) == 1:
-            reader.sole_symbol = next(iter(self.instruments))
+        if isinstance(reader, BinanceFrames):
+            reader.snapshot_symbols = self.snapshot_symbols
         return reader
 
     def frames(self, reader: BybitFrames | BinanceFrames) -> Iterator[Frame]:
@@ -70,6 +72,7 @@ def recorded(path: Path, venue: str | None) -> Source:
         total=found.frames,
         path=path,
         snapshots=found.snapshots,
+        snapshot_symbols=found.snapshot_symbols,
         prices=found.prices,
         timed=found.timed,
     )

@@ -87,7 +87,7 @@ KINDS = {
 class BinanceFrames:
     """Reads combined-stream frames and follows one book per symbol by the venue's rules.
 
-    `sole_symbol`: whose a REST snapshot is; the answer itself does not say.
+    `snapshot_symbols`: whose a REST snapshot is, by its lastUpdateId; the answer itself does not say.
     """
 
     name = "binance-usdm"
@@ -102,7 +102,7 @@ class BinanceFrames:
         self._books: dict[str, Book] = {}
         self._waiting: dict[str, list[Frame]] = {}
         self._bridged: set[str] = set()
-        self.sole_symbol = ""
+        self.snapshot_symbols: dict[int, str] = {}
 
     def parse(self, raw: bytes, receive_ns: int | None = None) -> Frame:
         """Read one message; raise `Refused` where it is none of the venue's."""
@@ -114,7 +114,8 @@ class BinanceFrames:
                 if data.last is None:
                     return Frame(Kind.OTHER, "", data.symbol, data.time, raw, receive_ns)
                 body: object = self._snapshot.decode(raw)
-                return Frame(Kind.SNAPSHOT, "", data.symbol, data.time, raw, receive_ns, body)
+                symbol = data.symbol or self.snapshot_symbols.get(data.last, "")
+                return Frame(Kind.SNAPSHOT, "", symbol, data.time, raw, receive_ns, body)
             kind = KINDS.get(data.event, Kind.OTHER)
             body = self._delta.decode(inner) if kind is Kind.BOOK else None
         except msgspec.MsgspecError as error:
@@ -143,7 +144,7 @@ class BinanceFrames:
     def track(self, frame: Frame) -> None:
         """Apply a delta, or start the book of a snapshot; deltas before it are kept for it."""
         if frame.kind is Kind.SNAPSHOT:
-            self._start(frame.symbol or self.sole_symbol, frame)
+            self._start(frame.symbol, frame)
         elif frame.kind is Kind.BOOK:
             book = self._books.get(frame.symbol)
             if book is None:
