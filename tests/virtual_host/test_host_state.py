@@ -15,6 +15,8 @@ from tests.virtual_host.live_state import (
     threads,
 )
 
+from quietcore import vhost
+
 pytestmark = pytest.mark.virtual_host
 
 Plan = dict[str, Any]
@@ -39,6 +41,13 @@ def test_plan_is_whole(plan: Plan, sh: Sh) -> None:
     assert 0 in sets["housekeeping"]
     assert set.union(*sets.values()) == cpu_list(sh("cat /sys/devices/system/cpu/online"))
     assert set(plan["isolated"]) == sets["feed"] | sets["strategy"] | sets["gateway"]
+
+
+def test_machine_has_the_topology_that_was_asked_for(booted_host: vhost.Info, sh: Sh) -> None:
+    topology = "/sys/devices/system/cpu/cpu[0-9]*/topology"
+    assert set(sh(f"cat {topology}/physical_package_id").split()) == {"0"}
+    siblings = sh(f"cat {topology}/thread_siblings_list").split()
+    assert sorted(siblings) == [str(cpu) for cpu in range(booted_host.cpus)]
 
 
 @pytest.mark.parametrize("file", ["isolated", "nohz_full"])

@@ -74,6 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         command = commands.add_parser(action, parents=[name], help=text)
         command.add_argument("tag", help="the snapshot's name")
+        if action == "snapshot":
+            command.add_argument("--delete", action="store_true", help="remove it instead")
 
 
 def _terminated(number: int, frame: object) -> None:
@@ -195,6 +197,9 @@ def _down(arguments: argparse.Namespace) -> int:
 
 
 def _snapshot(arguments: argparse.Namespace) -> int:
+    if arguments.delete:
+        lifecycle.forget(arguments.tag, arguments.name)
+        return ExitCode.OK
     lifecycle.snapshot(arguments.tag, arguments.name)
     return ExitCode.OK
 

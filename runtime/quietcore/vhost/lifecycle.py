@@ -20,7 +20,7 @@ from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.vhost import accelerator, image, machine, process, programs, sources, space, ssh
 from quietcore.vhost.machine import Shape
 from quietcore.vhost.monitor import Monitor
-from quietcore.vhost.places import Places, places
+from quietcore.vhost.places import RESERVED, Places, places
 from quietcore.vhost.progress import Progress
 
 BOOTED = "booted"
@@ -113,7 +113,9 @@ def names() -> list[str]:
     """Return the names of all hosts of this state folder, running or not."""
     root = places("demo").root
     found = root.iterdir() if root.is_dir() else iter(())
-    return sorted(p.name for p in found if p.is_dir() and p.name != "images" and not p.name.startswith("."))
+    return sorted(
+        p.name for p in found if p.is_dir() and p.name not in RESERVED and not p.name.startswith(".")
+    )
 
 
 @contextlib.contextmanager
@@ -381,6 +383,15 @@ def snapshot(tag: str, name: str | None = None, *, progress: Progress | None = N
         _save(host, tag)
 
 
+def forget(tag: str, name: str | None = None) -> None:
+    """Remove the snapshot ``tag`` of a running host."""
+    host = require_up(name).places
+    with Monitor(host.folder) as monitor:
+        said = monitor.human(f"delvm {_checked_tag(tag)}")
+    if said.strip():
+        raise QuietcoreError(f"no snapshot {tag} removed", where=host.name, found=" ".join(said.split()))
+
+
 def restore(tag: str, name: str | None = None, *, progress: Progress | None = None) -> None:
     """Take a running host back to the snapshot ``tag``, and its clock to the present."""
     say = progress or Progress()
@@ -421,6 +432,7 @@ def down(name: str | None = None, *, keep: bool = False, progress: Progress | No
             process.end(host)
             return True
         process.end(host)
+        process.keep_logs(host)
         process.remove(host)
     (host.root / f".{host.name}.lock").unlink(missing_ok=True)
     return True

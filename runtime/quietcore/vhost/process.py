@@ -170,6 +170,16 @@ def end(host: Places) -> bool:
     return True
 
 
+def keep_logs(host: Places) -> None:
+    """Move the logs of a host that goes away to where the next one of its name finds them replaced."""
+    target = host.root / "logs" / host.name
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for log in (host.qemu_log, *host.folder.glob(f"{host.console.name}*")):
+        if log.is_file():
+            log.rename(target / log.name)
+
+
 def remove(host: Places) -> bool:
     """Remove the host's folder; return whether there was one."""
     found = host.folder.is_dir()
