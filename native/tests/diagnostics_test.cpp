@@ -1,5 +1,6 @@
 #include "quietcore/diagnostics.hpp"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 
 namespace quietcore {

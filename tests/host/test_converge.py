@@ -451,3 +451,25 @@ def test_huge_pages_that_cannot_be_found_are_counted(host: FakeHost) -> None:
     outcome = promise(machine, "huge_pages", ROLES["huge_pages"])
     assert compacted == ["1"]
     assert "4 are missing" in outcome.failures[0]
+
+
+def test_two_roles_share_one_writing_of_the_menu(host: FakeHost) -> None:
+    wanted = [setting("pages.boot", "kernel_parameter", "hugepages", 64)]
+    first = promise(host.machine(), "huge_pages", wanted, menu_later=True)
+    assert first.reboot_required
+    assert not first.failures
+    assert "hugepages" not in host.get(boot_loader.MENU)
+    promise(host.machine(), "boot_params", BOOT)
+    assert len([call for call in host.calls if call[0].endswith("update-grub")]) == 1
+    assert not promise(host.machine(), "huge_pages", wanted, menu_later=True).changed
+    host.boot()
+    assert "hugepages=64" in host.get("/proc/cmdline")
+    assert not promise(host.machine(), "huge_pages", wanted).reboot_required
+
+
+def test_a_menu_left_to_later_that_never_came_is_written_by_the_next_run(host: FakeHost) -> None:
+    wanted = [setting("pages.boot", "kernel_parameter", "hugepages", 64)]
+    promise(host.machine(), "huge_pages", wanted, menu_later=True)
+    assert "older than" in next(iter(audit(host.machine()))).cause
+    assert promise(host.machine(), "huge_pages", wanted).changed
+    assert "hugepages=64" in host.get(boot_loader.MENU)

@@ -42,18 +42,18 @@ def no_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_packages")
 def test_same_content_is_packed_once(executable: Path, tmp_path: Path) -> None:
-    first = pack.pack(ROOT, executable, HERE, tmp_path / "out")
-    second = pack.pack(ROOT, executable, HERE, tmp_path / "out")
+    first = pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out")
+    second = pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out")
     assert first.built
     assert not second.built
     assert first.version == second.version
     executable.write_bytes(executable.read_bytes() + b"\n")
-    assert pack.pack(ROOT, executable, HERE, tmp_path / "out").version != first.version
+    assert pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out").version != first.version
 
 
 @pytest.mark.usefixtures("no_packages")
 def test_release_holds_what_a_target_runs(executable: Path, tmp_path: Path) -> None:
-    release = pack.pack(ROOT, executable, HERE, tmp_path / "out")
+    release = pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out")
     with tarfile.open(release.archive) as tar:
         names = set(tar.getnames())
         assert {

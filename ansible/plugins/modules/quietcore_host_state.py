@@ -13,9 +13,8 @@ description:
   - Never reboots; it says whether a reboot is due.
 options:
   role:
-    description: Whose promises these are.
+    description: Whose promises these are. Only where everything is reverted it may be left out.
     type: str
-    required: true
   state:
     description: C(applied) brings the settings about; C(reverted) puts back what the role changed.
     type: str
@@ -35,6 +34,11 @@ options:
     type: list
     elements: str
     default: []
+  menu:
+    description: Whether GRUB's menu is written C(now), or C(later) by another role of the same run; it is slow.
+    type: str
+    choices: [now, later]
+    default: now
 attributes:
   check_mode:
     support: full
@@ -94,22 +98,28 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "role": {"type": "str", "required": True},
+            "role": {"type": "str"},
             "state": {"type": "str", "choices": ["applied", "reverted"], "default": "applied"},
             "settings": {"type": "list", "elements": "dict", "default": []},
             "required": {"type": "bool", "default": True},
             "expected_unsupported": {"type": "list", "elements": "str", "default": []},
+            "menu": {"type": "str", "choices": ["now", "later"], "default": "now"},
         },
+        required_if=[("state", "applied", ["role"])],
         supports_check_mode=True,
     )
     given = module.params
     machine = Machine()
     try:
         if given["state"] == "reverted":
-            outcome = revert(machine, [given["role"]], check=module.check_mode)
+            roles = [given["role"]] if given["role"] else None
+            outcome = revert(machine, roles, check=module.check_mode)
         else:
             settings = loosen(given["settings"], given["required"], given["expected_unsupported"])
-            outcome = promise(machine, given["role"], settings, check=module.check_mode, where=given["role"])
+            later = given["menu"] == "later"
+            outcome = promise(
+                machine, given["role"], settings, module.check_mode, given["role"], menu_later=later
+            )
     except QuietcoreError as error:
         module.fail_json(msg=failure_message(error), exit_code=int(error.code))
     result = outcome_result(outcome)

@@ -19,6 +19,7 @@ import numba
 import numba.core.config
 import numba.core.event
 import numpy as np
+from numba.core.caching import UserProvidedCacheLocator
 from numba.core.event import Listener
 
 P = ParamSpec("P")
@@ -93,6 +94,30 @@ def cache_directory() -> Path | None:
     return None
 
 
+class Shelf(UserProvidedCacheLocator):
+    """Where a function's code lies: by package below CACHE_DIR, whose name already tells the sources apart.
+
+    numba's own name for the place carries the path of the source, and its stamp the time of the file: code that
+    was compiled on one machine would never be found on another, where the release lies elsewhere.
+    """
+
+    def __init__(self, function: Any, file: str) -> None:
+        super().__init__(function, file)  # type: ignore[no-untyped-call]
+        folder = Path(file).resolve().parent
+        if folder.is_relative_to(PACKAGE):
+            config: Any = numba.core.config  # its names are made at run time
+            self._cache_path = str(Path(config.CACHE_DIR) / folder.relative_to(PACKAGE))
+            self._within = True
+        else:
+            self._within = False
+
+    def get_source_stamp(self) -> Any:
+        """Return what must be equal for kept code to be good."""
+        if self._within:
+            return source_digest()
+        return super().get_source_stamp()  # type: ignore[no-untyped-call]
+
+
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` at its first call, to code that runs without the GIL; keep it if there is a place.
 
@@ -103,11 +128,11 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         plain: Callable[P, R] = numba.njit(nogil=True)(function)
         return plain
     config: Any = numba.core.config  # its names are made at run time
-    before = config.CACHE_DIR
+    before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES
     # Set for the decoration alone: code of others in this process keeps its own place.
-    config.CACHE_DIR = str(folder)
+    config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = str(folder), f"{__name__}.{Shelf.__name__}"
     try:
         kept: Callable[P, R] = numba.njit(nogil=True, cache=True)(function)
         return kept
     finally:
-        config.CACHE_DIR = before
+        config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = before

@@ -53,24 +53,29 @@ def complete(role: str, values: Any, machine: Machine, where: str) -> tuple[Sett
 
 
 def promise(
-    machine: Machine, role: str, values: Any, check: bool = False, where: str = "settings"
+    machine: Machine,
+    role: str,
+    values: Any,
+    check: bool = False,
+    where: str = "settings",
+    menu_later: bool = False,
 ) -> Outcome:
     """Record what a role promises and bring it about; `check` only tells what that would change.
 
+    `menu_later` leaves GRUB's menu, which is slow to write, to a later promise of the same run.
     Raises QuietcoreError before anything is changed where a setting can never be right.
     """
     desired = load_desired(machine)
     settings = complete(role, values, machine, where)
-    before = desired.get(role, ())
     desired[role] = settings
     if not settings:
         del desired[role]
     _check_together(desired)
     context = Context(machine, desired)
     if check:
-        return _converge(context, {role: (before, settings)}, Dry())
+        return _converge(context, {role: settings}, Dry(), menu_later=menu_later)
     with exclusive(machine):
-        return _converge(context, {role: (before, settings)}, Real(context))
+        return _converge(context, {role: settings}, Real(context), menu_later=menu_later)
 
 
 def apply_all(machine: Machine, live_only: bool = False, check: bool = False) -> Outcome:
@@ -80,11 +85,10 @@ def apply_all(machine: Machine, live_only: bool = False, check: bool = False) ->
         for setting in settings:
             kind_of(setting).check(setting, machine)
     context = Context(machine, desired)
-    roles = {role: (settings, settings) for role, settings in desired.items()}
     if check:
-        return _converge(context, roles, Dry(), live_only)
+        return _converge(context, desired, Dry(), live_only)
     with exclusive(machine):
-        return _converge(context, roles, Real(context), live_only)
+        return _converge(context, desired, Real(context), live_only)
 
 
 def revert(machine: Machine, roles: Sequence[str] | None = None, check: bool = False) -> Outcome:
@@ -98,9 +102,7 @@ def revert(machine: Machine, roles: Sequence[str] | None = None, check: bool = F
     chosen = sorted(known) if roles is None else list(roles)
     left = {role: settings for role, settings in desired.items() if role not in chosen}
     context = Context(machine, left)
-    gone: dict[str, tuple[tuple[Setting, ...], tuple[Setting, ...]]] = {
-        role: (desired.get(role, ()), ()) for role in chosen
-    }
+    gone: dict[str, tuple[Setting, ...]] = dict.fromkeys(chosen, ())
     if check:
         return _converge(context, gone, Dry())
     with exclusive(machine):
@@ -201,19 +203,20 @@ def _check_together(desired: Mapping[str, tuple[Setting, ...]]) -> None:
 
 def _converge(
     context: Context,
-    roles: Mapping[str, tuple[tuple[Setting, ...], tuple[Setting, ...]]],
+    roles: Mapping[str, tuple[Setting, ...]],
     hands: Dry,
     live_only: bool = False,
+    menu_later: bool = False,
 ) -> Outcome:
-    """Bring the roles (before, after) about with these hands."""
+    """Bring these roles' settings about with these hands."""
     outcome = Outcome()
-    for role, (_, after) in roles.items():
-        _desired_file(context, role, after, hands, outcome)
+    for role, settings in roles.items():
+        _desired_file(context, role, settings, hands, outcome)
     if not live_only:
-        _composed_files(context, hands, outcome)
+        _composed_files(context, hands, outcome, menu_later)
     reload_needed = _restore_dropped(context, set(roles), hands, outcome)
-    for role, (_, after) in roles.items():
-        for setting in after:
+    for role, settings in roles.items():
+        for setting in settings:
             if live_only and setting.kind == "file":
                 continue
             if setting.kind == "unit" and reload_needed:
@@ -225,21 +228,28 @@ def _converge(
                 reload_needed |= change.target.startswith("file:/etc/systemd/system/")
     if reload_needed:
         hands.reload_units()
-    for _, after in roles.values():
-        for setting in after:
+    _see_how_it_stands(context, roles, outcome, hands.real, menu_later)
+    return outcome
+
+
+def _see_how_it_stands(
+    context: Context, roles: Mapping[str, tuple[Setting, ...]], outcome: Outcome, real: bool, menu_later: bool
+) -> None:
+    """Judge every setting after the run: what did not come about is a failure of the run."""
+    for settings in roles.values():
+        for setting in settings:
             finding = kind_of(setting).judge(setting, context)
             outcome.findings.append(finding)
-            # Check mode configures nothing, so what is due shows as missing there.
-            due = finding.verdict not in (Verdict.OK, Verdict.UNSUPPORTED) and not hands.real
-            outcome.reboot_required |= setting.needs_boot and (finding.verdict is Verdict.PENDING or due)
-    if hands.real:
-        outcome.failures += [
-            f"{finding.id}: {finding.found} instead of {finding.wanted}: "
-            f"{finding.cause}; remedy: {finding.remedy}"
-            for finding in outcome.findings
-            if finding.failed and finding.verdict is not Verdict.PENDING
-        ]
-    return outcome
+            if setting.needs_boot and (menu_later or not real):
+                # Check mode configures nothing and a later menu is not there yet: what is due shows as missing.
+                outcome.reboot_required |= finding.verdict not in (Verdict.OK, Verdict.UNSUPPORTED)
+                continue
+            outcome.reboot_required |= setting.needs_boot and finding.verdict is Verdict.PENDING
+            if real and finding.failed and finding.verdict is not Verdict.PENDING:
+                outcome.failures.append(
+                    f"{finding.id}: {finding.found} instead of {finding.wanted}: "
+                    f"{finding.cause}; remedy: {finding.remedy}"
+                )
 
 
 def _desired_file(
@@ -254,7 +264,7 @@ def _desired_file(
         outcome.changes.append(Change(target, found, new))
 
 
-def _composed_files(context: Context, hands: Dry, outcome: Outcome) -> None:
+def _composed_files(context: Context, hands: Dry, outcome: Outcome, menu_later: bool) -> None:
     for path, content in wanted_files(context).items():
         target = f"file:{path}"
         found = read_target(context.machine, target)
@@ -271,16 +281,16 @@ def _composed_files(context: Context, hands: Dry, outcome: Outcome) -> None:
                 hands.change(SHARED, change)
             outcome.changes.append(change)
         if path == boot_loader.DROP_IN:
-            _boot_menu(context, hands, outcome, change)
+            _boot_menu(context, hands, outcome, change, menu_later)
         if content is None and opened is not None:
             hands.close(opened)
 
 
-def _boot_menu(context: Context, hands: Dry, outcome: Outcome, change: Change) -> None:
+def _boot_menu(context: Context, hands: Dry, outcome: Outcome, change: Change, later: bool) -> None:
     """Write the menu where it lags behind the drop-in; where that fails, the drop-in goes back too."""
     words = words_in(change.new and str(change.new["content"]))
     gone = [word for word in _words_ever_written(context.journal, change) if word not in words]
-    if menu_lags(context, words, gone):
+    if not later and menu_lags(context, words, gone):
         try:
             hands.menu()
         except QuietcoreError:

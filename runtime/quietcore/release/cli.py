@@ -1,8 +1,9 @@
 """Pack feed handler and runtime for a target host.
 
-`quietcore release pack` writes two archives: the release itself, and the third-party packages that it runs
-with, which change seldom. Both are named by their content, so packing the same thing twice does nothing. The
-role `release` calls this with the facts of each host, copies the archives there and switches the host over.
+`quietcore release pack` writes the release itself, the third-party packages that it runs with, which change
+seldom, and the runtime's machine code for a CPU level. All are named by their content, so packing the same thing
+twice does nothing. The role `release` calls this with the facts of each host, copies the archives there and
+switches the host over.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action.add_argument(
         "--feed", type=Path, default=ROOT / "build/bin/quietcore-feed", help="default: %(default)s"
     )
+    action.add_argument(
+        "--cpu-level",
+        default="x86-64-v2",
+        help="level that the runtime is compiled for (default: %(default)s)",
+    )
     action.add_argument("--out", type=Path, default=ROOT / "build/release", help="default: %(default)s")
     action.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -39,11 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Pack and say what came of it."""
     target = Target.parse(arguments.machine, arguments.python, arguments.glibc)
-    release = pack(ROOT, arguments.feed.resolve(), target, arguments.out.resolve())
+    release = pack(ROOT, arguments.feed.resolve(), target, arguments.cpu_level, arguments.out.resolve())
     if arguments.json:
         print(json.dumps(dataclasses.asdict(release), indent=1))
     else:
         print(f"release {release.version} for {target}: {'packed' if release.built else 'already packed'}")
         print(f"  {release.archive}")
         print(f"  {release.packages_archive}")
+        print(
+            f"  {release.machine_code_archive or 'no machine code: the target compiles at its first start'}"
+        )
     return ExitCode.OK

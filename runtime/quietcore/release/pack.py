@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import quietcore
-from quietcore.release import native, packages
+from quietcore.release import machine_code, native, packages
 from quietcore.release.archive import content_hash, sha256, write_archive
 from quietcore.release.target import Target
 
@@ -24,7 +24,10 @@ exec "$(dirname "$(readlink -f "$0")")/../venv/bin/python" -P -m quietcore "$@"
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """Two archives that make a release on a target: the code, and the third-party packages that it runs with."""
+    """The archives that make a release on a target: code, third-party packages, and the runtime's machine code.
+
+    The last is absent, its three fields empty, where only the target itself can compile.
+    """
 
     version: str
     archive: str
@@ -33,10 +36,14 @@ class Release:
     packages_archive: str
     packages_sha256: str
     python: str
+    cpu_level: str
+    machine_code: str
+    machine_code_archive: str
+    machine_code_sha256: str
     built: bool
 
 
-def pack(root: Path, executable: Path, target: Target, out: Path) -> Release:
+def pack(root: Path, executable: Path, target: Target, level: str, out: Path) -> Release:
     """Pack a release of the checkout at ``root`` for the target into the folder ``out``.
 
     Does nothing where the same content is packed already: ``built`` is then false.
@@ -65,6 +72,7 @@ def pack(root: Path, executable: Path, target: Target, out: Path) -> Release:
     finally:
         shutil.rmtree(tree, ignore_errors=True)
     package_archive = packages.pack(lock, target, out)
+    machine_code_archive = machine_code.pack(root, executable, target, level, packages.key(lock, target), out)
     return Release(
         version=release_version,
         archive=str(archive),
@@ -73,6 +81,10 @@ def pack(root: Path, executable: Path, target: Target, out: Path) -> Release:
         packages_archive=str(package_archive),
         packages_sha256=sha256(package_archive),
         python=python,
+        cpu_level=level,
+        machine_code=machine_code_archive.name.split("-")[-1].split(".")[0] if machine_code_archive else "",
+        machine_code_archive=str(machine_code_archive or ""),
+        machine_code_sha256=sha256(machine_code_archive) if machine_code_archive else "",
         built=built,
     )
 

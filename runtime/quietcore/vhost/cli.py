@@ -31,9 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     name = argparse.ArgumentParser(add_help=False)
     name.add_argument("--name", help="which virtual host (default: $QUIETCORE_VHOST, else demo)")
     release = argparse.ArgumentParser(add_help=False)
-    release.add_argument(
-        "--release", choices=RELEASES, help="Debian release (default: the controller's own, else bookworm)"
-    )
+    release.add_argument("--release", choices=RELEASES, help="default: the controller's own, else bookworm")
     release.add_argument(
         "--mirror", help="Debian mirror to build from (default: the controller's own apt sources)"
     )
@@ -76,6 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         command = commands.add_parser(action, parents=[name], help=text)
         command.add_argument("tag", help="the snapshot's name")
+        if action == "snapshot":
+            command.add_argument("--delete", action="store_true", help="remove it instead")
 
 
 def _terminated(number: int, frame: object) -> None:
@@ -170,7 +170,7 @@ def _words(arguments: argparse.Namespace) -> list[str]:
 def _ssh(arguments: argparse.Namespace) -> int:
     command = lifecycle.require_up(arguments.name).ssh_command(*_words(arguments))
     sys.stdout.flush()
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - ssh takes our place, terminal and all
 
 
 def _exec(arguments: argparse.Namespace) -> int:
@@ -197,6 +197,9 @@ def _down(arguments: argparse.Namespace) -> int:
 
 
 def _snapshot(arguments: argparse.Namespace) -> int:
+    if arguments.delete:
+        lifecycle.forget(arguments.tag, arguments.name)
+        return ExitCode.OK
     lifecycle.snapshot(arguments.tag, arguments.name)
     return ExitCode.OK
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.vhost import accelerator, image, machine, process, sources, space, ssh
+from quietcore.vhost import accelerator, image, machine, process, programs, sources, space, ssh
 from quietcore.vhost.machine import Shape
 from quietcore.vhost.monitor import Monitor
-from quietcore.vhost.places import Places, places
+from quietcore.vhost.places import RESERVED, Places, places
 from quietcore.vhost.progress import Progress
 
 BOOTED = "booted"
@@ -113,12 +113,14 @@ def names() -> list[str]:
     """Return the names of all hosts of this state folder, running or not."""
     root = places("demo").root
     found = root.iterdir() if root.is_dir() else iter(())
-    return sorted(p.name for p in found if p.is_dir() and p.name != "images" and not p.name.startswith("."))
+    return sorted(
+        p.name for p in found if p.is_dir() and p.name not in RESERVED and not p.name.startswith(".")
+    )
 
 
 @contextlib.contextmanager
 def _lock(host: Places, progress: Progress) -> Iterator[None]:
-    with image.locked(host.root / f".{host.name}.lock", progress, f"busy with the host {host.name}"):
+    with programs.locked(host.root / f".{host.name}.lock", progress, f"busy with the host {host.name}"):
         yield
 
 
@@ -150,7 +152,7 @@ def up(
         if running is not None:
             return _already_up(host, running, release, say)
         process.end(host)  # one that an interrupted start left behind
-        image.require_tools(machine.TOOLS)
+        programs.require_tools(machine.TOOLS)
         firmware = machine.find_firmware()
         made = image.build(
             host.root, release or _release_of(host) or sources.default_release(), say, mirror=mirror
@@ -242,11 +244,11 @@ class _Start:
         backing = os.path.relpath(self.image.disk, self.host.folder)
         log = self.host.qemu_log
         firmware = str(self.firmware.variables)
-        image.run(
+        programs.run(
             ["qemu-img", "create", "-q", "-f", "qcow2", "-b", backing, "-F", "raw", str(self.host.disk)],
             log=log,
         )
-        image.run(
+        programs.run(
             ["qemu-img", "convert", "-O", "qcow2", firmware, str(self.host.firmware_variables)],
             log=log,
         )
@@ -368,11 +370,8 @@ def snapshot_names(name: str | None = None) -> list[str]:
     host = require_up(name).places
     with Monitor(host.folder) as monitor:
         lines = monitor.human("info snapshots").splitlines()
-    return [
-        words[1]
-        for words in map(str.split, lines)
-        if (len(words) > 4 and words[0] in ("--",)) or words[:1] == ["1"]
-    ]
+    # "--  booted  236 MiB  2026-11-21 03:43:35  00:00:35.608"
+    return [words[1] for words in map(str.split, lines) if len(words) > 4 and words[0] == "--"]
 
 
 def snapshot(tag: str, name: str | None = None, *, progress: Progress | None = None) -> None:
@@ -382,6 +381,15 @@ def snapshot(tag: str, name: str | None = None, *, progress: Progress | None = N
     with _lock(host, say), say.step(f"taking snapshot {_checked_tag(tag)}"):
         space.demand(host.root, 1024 * 1024 * 1024, f"snapshot {tag}", variable="QUIETCORE_VHOST_DIR")
         _save(host, tag)
+
+
+def forget(tag: str, name: str | None = None) -> None:
+    """Remove the snapshot ``tag`` of a running host."""
+    host = require_up(name).places
+    with Monitor(host.folder) as monitor:
+        said = monitor.human(f"delvm {_checked_tag(tag)}")
+    if said.strip():
+        raise QuietcoreError(f"no snapshot {tag} removed", where=host.name, found=" ".join(said.split()))
 
 
 def restore(tag: str, name: str | None = None, *, progress: Progress | None = None) -> None:
@@ -424,6 +432,7 @@ def down(name: str | None = None, *, keep: bool = False, progress: Progress | No
             process.end(host)
             return True
         process.end(host)
+        process.keep_logs(host)
         process.remove(host)
     (host.root / f".{host.name}.lock").unlink(missing_ok=True)
     return True

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.vhost.image import which
 from quietcore.vhost.monitor import SOCKET_NAME
+from quietcore.vhost.programs import which
 from quietcore.vhost.recipe import DATA_MAC, MANAGEMENT_MAC
 
 QEMU = "qemu-system-x86_64"
@@ -74,8 +74,9 @@ def accelerator_arguments(accelerator: str) -> list[str]:
     if accelerator == "kvm":
         return ["-accel", "kvm", "-cpu", "host"]
     # Without la57: under emulated five-level page tables (seen with qemu 7.2) system calls of the guest fail at
-    # random, mounts first. Without svm: the guest would load and test KVM for nobody.
-    return ["-accel", "tcg,thread=multi", "-cpu", "max,-la57,-svm"]
+    # random, mounts first. Without svm: the guest would load and test KVM for nobody. With the level that went with
+    # svm: below it the guest cannot tell cores from sockets.
+    return ["-accel", "tcg,thread=multi", "-cpu", "max,-la57,-svm,xlevel=0x8000000a"]
 
 
 def base_arguments(shape: Shape, accelerator: str) -> list[str]:

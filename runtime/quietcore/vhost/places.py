@@ -13,7 +13,7 @@ STATE_VARIABLE = "QUIETCORE_VHOST_DIR"
 NAME_VARIABLE = "QUIETCORE_VHOST"
 DEFAULT_NAME = "demo"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
-_RESERVED = frozenset({"images"})
+RESERVED = frozenset({"images", "logs"})
 
 
 def repository_root() -> Path:
@@ -42,12 +42,12 @@ def state_root() -> Path:
 def chosen_name(name: str | None = None) -> str:
     """Return the wanted host's name: the given one, else $QUIETCORE_VHOST, else `demo`."""
     found = name or os.environ.get(NAME_VARIABLE) or DEFAULT_NAME
-    if not _NAME.fullmatch(found) or found in _RESERVED:
+    if not _NAME.fullmatch(found) or found in RESERVED:
         raise QuietcoreError(
             "not a name for a virtual host",
             where=f"--name or {NAME_VARIABLE}",
             found=repr(found),
-            expected="1 to 31 of a-z, 0-9 and '-', not 'images'",
+            expected="1 to 31 of a-z, 0-9 and '-', not 'images' or 'logs'",
             remedy="choose another name",
         )
     return found

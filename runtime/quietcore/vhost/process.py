@@ -27,7 +27,7 @@ def running_pid(host: Places) -> int | None:
     """
     try:
         pid = int(host.pid_file.read_text(encoding="ascii"))
-        at_home = Path(os.readlink(f"/proc/{pid}/cwd")) == host.folder.resolve()
+        at_home = Path(f"/proc/{pid}/cwd").readlink() == host.folder.resolve()
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
@@ -168,6 +168,16 @@ def end(host: Places) -> bool:
                 break
     host.pid_file.unlink(missing_ok=True)
     return True
+
+
+def keep_logs(host: Places) -> None:
+    """Move the logs of a host that goes away to where the next one of its name finds them replaced."""
+    target = host.root / "logs" / host.name
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for log in (host.qemu_log, *host.folder.glob(f"{host.console.name}*")):
+        if log.is_file():
+            log.rename(target / log.name)
 
 
 def remove(host: Places) -> bool:

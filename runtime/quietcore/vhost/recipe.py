@@ -1,7 +1,7 @@
 """What the guest is made of: packages, settings and the layout of its disk.
 
-Everything that decides the content of an image is in this module and enters the image's key, so a change here
-makes a new image and nothing else does.
+Everything that decides the content of an image is in this module or in `disk` and enters the image's key, so a
+change here makes a new image and nothing else does.
 """
 
 from __future__ import annotations
@@ -10,13 +10,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from quietcore.vhost import disk
+
 RELEASES = ("bookworm", "trixie")
-MEBIBYTE = 1024 * 1024
-# GPT with an ESP and a root partition; the first and the last MiB belong to the partition table.
-ESP_BYTES = 32 * MEBIBYTE
-DISK_BYTES = 4096 * MEBIBYTE
-# Fixed, so that grub.cfg can be written before the file system is, just as the guest itself would write it.
-ROOT_UUID = "51c0de00-0000-4000-8000-517e7c07e001"
 
 PACKAGES = (
     # a minimal server: init, ssh, Python for Ansible
@@ -186,7 +182,7 @@ class Recipe:
             "GRUB_DEFAULTS": _GRUB_DEFAULTS,
             "GRUB_FIRST_CONFIG": _GRUB_FIRST_CONFIG,
             "GRUB_PRELOADED": _GRUB_PRELOADED,
-            "ROOT_UUID": ROOT_UUID,
+            "ROOT_UUID": disk.ROOT_UUID,
             "AUTHORIZED_KEY": self.authorized_key.strip(),
             "MACHINE_ID": hashlib.sha256(b"quietcore guest " + self.release.encode()).hexdigest()[:32],
         }.items():
@@ -201,8 +197,7 @@ class Recipe:
             "packages": self.packages,
             "essential": self.essential_hook,
             "customize": self.customize_hook,
-            "esp": ESP_BYTES,
-            "disk": DISK_BYTES,
+            "disk": disk.layout_key(),
         }
         digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
         return f"{self.release}-{digest[:12]}"
