@@ -406,6 +406,7 @@ REFUSED: list[tuple[list[dict[str, Any]], str]] = [
     ([setting("s", "magic", "x", "y")], "unknown kind of setting"),
     ([{**POWER[0], "options": {"cpus": "4-9"}}], "unknown CPUs"),
     ([SYSCTL[0], SYSCTL[0]], "promised twice"),
+    ([{**SYSCTL[0], "why": "one\nline"}], "more than one line"),
 ]
 
 

@@ -78,6 +78,10 @@ def parse_settings(role: str, values: Any, where: str) -> tuple[Setting, ...]:
         lacking = [key for key in ("id", "kind", "name", "wanted", "why") if key not in value]
         if lacking:
             raise QuietcoreError("a key is missing", where=place, expected=", ".join(lacking))
+        for key in ("id", "name", "why"):
+            # These stand in comments and lines of files that a shell or systemd reads.
+            if "\n" in value[key]:
+                raise QuietcoreError("more than one line", where=f"{place}: {key}", expected="a single line")
         settings.append(Setting(role=role, **value))
     seen: set[str] = set()
     for setting in settings:

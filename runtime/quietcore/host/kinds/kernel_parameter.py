@@ -121,7 +121,8 @@ class KernelParameterKind(Kind):
                 f"(ours is in {boot_loader.DROP_IN})",
             )
         if not configured:
-            return report(setting, Verdict.MISSING, f"{found}, until the next boot", lacking, APPLY)
+            remedy = "configure it in this host's boot loader" if boot_loader.obstacle(machine) else APPLY
+            return report(setting, Verdict.MISSING, f"{found}, until the next boot", lacking, remedy)
         return _proof(setting, machine, messages, found)
 
     def changes(self, setting: Setting, context: Context) -> list[Change]:

@@ -1,0 +1,103 @@
+"""Every live setting of the tuned host, broken by plain shell one at a time: the audit reports just it, and why."""
+
+import json
+from typing import NamedTuple
+
+import pytest
+from tests.virtual_host.conftest import Sh
+
+pytestmark = pytest.mark.virtual_host
+
+AUDIT = "/usr/local/sbin/quietcore audit"
+APPLY = "/usr/local/sbin/quietcore apply"
+DROP_IN = "/etc/default/grub.d/zz-quietcore.cfg"
+SYSCTL = "/etc/sysctl.d/zz-quietcore.conf"
+
+
+class Mutation(NamedTuple):
+    """How to break a setting, what the audit must say of it, and how to mend it."""
+
+    setting: str
+    verdict: str
+    cause: str
+    shell: str
+    mend: str = APPLY
+
+
+MUTATIONS = [
+    Mutation("sysctl.vm.swappiness", "drift", "by hand", "echo 30 > /proc/sys/vm/swappiness"),
+    Mutation(
+        "sysctl.net.core.rmem_max",
+        "overridden",
+        "/etc/sysctl.d/zzz-other.conf",
+        "echo 'net.core.rmem_max = 1000000' > /etc/sysctl.d/zzz-other.conf; sysctl -q -p /etc/sysctl.d/zzz-other.conf",
+        f"rm /etc/sysctl.d/zzz-other.conf; {APPLY}",
+    ),
+    Mutation("sysctl.vm.stat_interval", "missing", SYSCTL, f"sed -i /stat_interval/d {SYSCTL}"),
+    Mutation(
+        "huge_pages.transparent",
+        "drift",
+        "was changed",
+        "echo always > /sys/kernel/mm/transparent_hugepage/enabled",
+    ),
+    Mutation("huge_pages.reserved", "drift", "are missing", "echo 10 > /proc/sys/vm/nr_hugepages"),
+    Mutation(
+        "boot_params.workqueue", "drift", "was changed", "echo 3f > /sys/devices/virtual/workqueue/cpumask"
+    ),
+    Mutation(
+        "boot_params.irqaffinity",
+        "drift",
+        "shows something else",
+        "echo 3f > /proc/irq/default_smp_affinity",
+    ),
+    Mutation(
+        "irq_affinity.all",
+        "drift",
+        "moved after they were set",
+        "echo 4 > /proc/irq/$(sed -n 's/^ *\\([0-9]*\\):.*ttyS0$/\\1/p' /proc/interrupts)/smp_affinity_list",
+    ),
+    Mutation("irq_affinity.irqbalance", "drift", "started", "systemctl enable -q irqbalance 2>/dev/null"),
+    Mutation("host_state.service", "drift", "disabled", "systemctl disable -q quietcore-host"),
+    Mutation(
+        "host_state.service_file",
+        "drift",
+        "edited",
+        "echo '# edited' >> /etc/systemd/system/quietcore-host.service",
+    ),
+    Mutation("core_plan.file", "missing", "removed", "rm /etc/quietcore/plan.json"),
+    Mutation(
+        "boot_params.nohz_full",
+        "missing",
+        DROP_IN,
+        f"sed -i.kept /nohz_full=/d {DROP_IN}",
+        f"mv {DROP_IN}.kept {DROP_IN}",
+    ),
+]
+
+
+def failures(sh: Sh) -> tuple[int, list[dict[str, str]]]:
+    """The audit's exit code and the lines that fail."""
+    # The exit code is in the output, because the fixture takes any other than 0 for a failure of the command.
+    text, _, code = sh(f"code=0; {AUDIT} --failed --json || code=$?; echo exit $code").rpartition("exit ")
+    return int(code), json.loads(text)["findings"]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.setting)
+def test_a_broken_setting_is_found_alone_with_its_cause(mutation: Mutation, sh: Sh) -> None:
+    assert failures(sh) == (0, [])
+    sh(mutation.shell)
+    try:
+        code, found = failures(sh)
+    finally:
+        sh(mutation.mend)
+    assert code == 1
+    assert [line["id"] for line in found] == [mutation.setting]
+    assert found[0]["verdict"] == mutation.verdict
+    assert mutation.cause in found[0]["cause"]
+    assert found[0]["remedy"]
+
+
+@pytest.mark.timeout(300)
+def test_the_host_is_whole_again_after_all_of_this(sh: Sh) -> None:
+    assert failures(sh) == (0, [])
