@@ -128,6 +128,22 @@ def test_finished_image_is_used_without_any_tool(root: Path, monkeypatch: pytest
     assert image.build(root, "bookworm", QUIET).folder == made
 
 
+def test_old_images_go_when_no_host_stands_on_them(root: Path) -> None:
+    for name in ("bookworm-new", "bookworm-used", "bookworm-old", "trixie-other"):
+        (root / "images" / name).mkdir(parents=True)
+    (root / "demo").mkdir()
+    (root / "demo" / "disk.qcow2").touch()
+    image._prune(root, "bookworm", keep="bookworm-new")
+    assert (root / "images" / "bookworm-old").exists(), "a host without a record may stand on any image"
+    (root / "demo" / "vhost.json").write_text('{"image": "bookworm-used"}')
+    image._prune(root, "bookworm", keep="bookworm-new")
+    assert sorted(path.name for path in (root / "images").iterdir()) == [
+        "bookworm-new",
+        "bookworm-used",
+        "trixie-other",
+    ]
+
+
 def test_unknown_release_is_refused(root: Path) -> None:
     with pytest.raises(
         QuietcoreError, match="unknown release: --release; found buster; expected bookworm or trixie"

@@ -170,6 +170,26 @@ def test_unreadable_record_means_not_up(record: str, host: Places, stand_in: sub
         lifecycle.require_up("test")
 
 
+def test_too_little_memory_is_said_before_qemu_starts(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 4000000 kB\nMemAvailable:    1048576 kB\n")
+    lifecycle._demand_memory(machine.Shape(memory=1024), meminfo)
+    with pytest.raises(
+        QuietcoreError, match=r"not enough memory.*found 1024 MiB available; expected 2048 MiB"
+    ):
+        lifecycle._demand_memory(machine.Shape(), meminfo)
+
+
+def test_silent_qemu_is_an_error_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(QuietcoreError, match=r"qemu does not answer on its monitor: .*No such file"):
+        Monitor(tmp_path)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / SOCKET_NAME))
+        server.listen()
+        with pytest.raises(QuietcoreError, match="nothing within 0 s"):
+            Monitor(tmp_path, timeout=0.2)
+
+
 def test_monitor_speaks_over_a_socket_with_a_long_path(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30)
     folder.mkdir()

@@ -9,6 +9,17 @@
 Standard library only.
 """
 
+import sys
+
+from quietcore.errors import QuietcoreError
+
+if sys.platform != "linux":
+    raise QuietcoreError(
+        "the virtual host is made on Linux only",
+        found=sys.platform,
+        remedy="use a Linux machine; on others a Linux virtual machine of 2 CPUs and 4 GiB will do",
+    )
+
 from quietcore.vhost.lifecycle import (
     Info,
     build,

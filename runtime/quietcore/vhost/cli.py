@@ -142,7 +142,12 @@ def _status(arguments: argparse.Namespace) -> int:
     for name in lifecycle.names():
         info = lifecycle.info(name)
         if info:
-            rows.append({**_json(info), "state": "up", "snapshots": lifecycle.snapshot_names(name)})
+            try:
+                rows.append(
+                    {**_json(info), "state": "up", "snapshots": lifecycle.snapshot_names(name, timeout=5)}
+                )
+            except QuietcoreError as error:
+                rows.append({**_json(info), "state": "silent", "error": str(error)})
         else:
             rows.append({"name": name, "state": "stopped" if places(name).disk.is_file() else "failed"})
     if arguments.json:

@@ -109,11 +109,6 @@ def _public_key(root: Path, progress: Progress) -> str:
     return public.read_text(encoding="utf-8").strip()
 
 
-def image_for(root: Path, release: str, progress: Progress) -> Image:
-    """Return where the image of ``release`` is, or will be once built."""
-    return Image(root / "images" / recipe_for(root, release, progress).key)
-
-
 def recipe_for(root: Path, release: str, progress: Progress) -> Recipe:
     """Return the recipe for ``release`` with this state folder's ssh key."""
     if release not in RELEASES:
@@ -156,9 +151,24 @@ def build(
             if image.folder.exists():
                 shutil.rmtree(image.folder)
             beside.rename(image.folder)
+            _prune(root, release, keep=image.key)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     return image
+
+
+def _prune(root: Path, release: str, *, keep: str) -> None:
+    """Remove older images of the release on which no host's disk stands."""
+    used = {keep}
+    for host in (folder for folder in root.iterdir() if (folder / "disk.qcow2").is_file()):
+        try:
+            used.add(str(json.loads((host / "vhost.json").read_text(encoding="utf-8"))["image"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # a host that is just being started: no telling which image it needs
+    for folder in (root / "images").glob(f"{release}-*"):
+        if folder.is_dir() and folder.name not in used:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_name(f"{folder.name}.log").unlink(missing_ok=True)
 
 
 def _make(
@@ -176,7 +186,9 @@ def _make(
 
 def _bootstrap(recipe: Recipe, tar: Path, scratch: Path, log: Path, mirror: str | None) -> None:
     archives = [mirror] if mirror else sources.own_sources(recipe.release)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="quietcore-image-") as temporary:
+    with tempfile.TemporaryDirectory(
+        dir=scratch, prefix="quietcore-image-", ignore_cleanup_errors=True
+    ) as temporary:
         # mmdebstrap works as a mapped user below this folder and reads the hooks from it.
         room = Path(temporary)
         room.chmod(0o755)

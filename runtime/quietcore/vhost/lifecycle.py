@@ -160,9 +160,23 @@ def up(
         wanted = shape or Shape()
         choice = accelerator.choose(made, wanted, host.accelerator, say)
         say.say(f"{choice.describe()}; {wanted.describe()}, image {made.key}")
+        _demand_memory(wanted)
         space.demand(host.root, _HOST_BYTES, f"the host {host.name}", variable="QUIETCORE_VHOST_DIR")
         start = _Start(host, made, wanted, choice, firmware, say)
         return start.run(cold=cold)
+
+
+def _demand_memory(shape: Shape, meminfo: Path = Path("/proc/meminfo")) -> None:
+    found = re.search(r"MemAvailable:\s*(\d+) kB", meminfo.read_text(encoding="utf-8"))
+    available = int(found[1]) // 1024 if found else shape.memory
+    if available < shape.memory:
+        raise QuietcoreError(
+            "not enough memory for the virtual host",
+            where=str(meminfo),
+            found=f"{available} MiB available",
+            expected=f"{shape.memory} MiB",
+            remedy="end something, or give it less with --memory (1024 is enough to boot)",
+        )
 
 
 def _release_of(host: Places) -> str | None:
@@ -223,7 +237,7 @@ class _Start:
             self._launch(None)
             with self.say.step(f"booting {self.host.host}"):
                 limit = _BOOT_SECONDS[self.choice.accelerator]
-                process.wait_for(self.host, lambda: ssh.answers(self.port), limit, what="no answer from ssh")
+                process.wait_for(self.host, self._answers, limit, what="no answer from ssh")
                 done = ssh.run(self.host, "systemctl is-system-running --wait", timeout=limit, check=False)
             state = done.stdout.strip()
             if state != "running":
@@ -284,7 +298,10 @@ class _Start:
             try:
                 self._launch(BOOTED)
                 process.wait_for(
-                    self.host, lambda: ssh.answers(self.port), _RESTORE_SECONDS, what="no answer from ssh"
+                    self.host,
+                    lambda: ssh.answers(self.port, 10.0),
+                    _RESTORE_SECONDS,
+                    what="no answer from ssh",
                 )
                 set_clock(self.host)
             except QuietcoreError as error:
@@ -293,6 +310,15 @@ class _Start:
                 shutil.rmtree(self.memory_of_boot, ignore_errors=True)
                 return None
         return self._finish("restored")
+
+    def _answers(self) -> bool:
+        """Return whether ssh answers; the longer wait comes once the console says that sshd runs.
+
+        A probe from before waits for qemu's repeated tries, whose intervals grow; many short ones afterwards keep
+        an emulated sshd from answering any.
+        """
+        started = process.console_shows(self.host, b"OpenBSD Secure Shell server")
+        return ssh.answers(self.port, 20.0 if started else 2.0)
 
     def _finish(self, came_up: str) -> Info:
         pid = process.running_pid(self.host)
@@ -365,10 +391,10 @@ def _save(host: Places, tag: str) -> None:
         )
 
 
-def snapshot_names(name: str | None = None) -> list[str]:
+def snapshot_names(name: str | None = None, *, timeout: float = 120.0) -> list[str]:
     """Return the snapshots of a running host, oldest first."""
     host = require_up(name).places
-    with Monitor(host.folder) as monitor:
+    with Monitor(host.folder, timeout=timeout) as monitor:
         lines = monitor.human("info snapshots").splitlines()
     # "--  booted  236 MiB  2026-11-21 03:43:35  00:00:35.608"
     return [words[1] for words in map(str.split, lines) if len(words) > 4 and words[0] == "--"]

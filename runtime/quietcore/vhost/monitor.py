@@ -17,24 +17,30 @@ SOCKET_NAME = "monitor.sock"
 class Monitor:
     """Sends commands to the qemu whose socket is in ``folder``; a context manager.
 
-    Raises QuietcoreError when qemu refuses a command, OSError when nobody listens.
+    Raises QuietcoreError when qemu refuses a command, does not answer in time, or is not there.
     """
 
     def __init__(self, folder: Path, *, timeout: float = 120.0) -> None:
+        self._folder = folder
+        self._timeout = timeout
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         # A socket's path holds 107 bytes, a checkout's may be longer: go through a descriptor of the folder.
         folder_descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
         try:
             self._socket.connect(f"/proc/self/fd/{folder_descriptor}/{SOCKET_NAME}")
-        except OSError:
+        except OSError as error:
             self._socket.close()
-            raise
+            raise self._silent(error) from error
         finally:
             os.close(folder_descriptor)
         self._lines = self._socket.makefile("r", encoding="utf-8")
-        self._receive()  # the greeting
-        self.command("qmp_capabilities")
+        try:
+            self._receive()  # the greeting
+            self.command("qmp_capabilities")
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -49,10 +55,24 @@ class Monitor:
         self._lines.close()
         self._socket.close()
 
+    def _silent(self, error: OSError) -> QuietcoreError:
+        return QuietcoreError(
+            "qemu does not answer on its monitor",
+            where=str(self._folder / SOCKET_NAME),
+            found=f"nothing within {self._timeout:.0f} s"
+            if isinstance(error, TimeoutError)
+            else error.strerror,
+            remedy="see whether it is stopped (`ps`, state T); `quietcore vhost down` ends it",
+            code=ExitCode.UNKNOWN,
+        )
+
     def _receive(self) -> dict[str, Any]:
-        line = self._lines.readline()
+        try:
+            line = self._lines.readline()
+        except OSError as error:
+            raise self._silent(error) from error
         if not line:
-            raise ConnectionResetError("qemu closed its monitor")
+            raise self._silent(ConnectionResetError(0, "it hung up"))
         message: dict[str, Any] = json.loads(line)
         return message
 
@@ -61,7 +81,10 @@ class Monitor:
         request: dict[str, object] = {"execute": execute}
         if arguments:
             request["arguments"] = arguments
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as error:
+            raise self._silent(error) from error
         while True:
             message = self._receive()
             if "error" in message:

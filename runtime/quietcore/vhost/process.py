@@ -52,6 +52,14 @@ def last_lines(file: Path, count: int) -> list[str]:
     return []
 
 
+def console_shows(host: Places, words: bytes) -> bool:
+    """Return whether the present boot's console has said ``words``."""
+    try:
+        return words in host.console.read_bytes()
+    except OSError:
+        return False
+
+
 def launch(host: Places, command: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start qemu in the host's folder and return when its monitor answers.
 
@@ -71,7 +79,7 @@ def launch(host: Places, command: Sequence[str]) -> subprocess.Popen[bytes]:
     try:
         end = time.monotonic() + 60
         while True:
-            with contextlib.suppress(OSError), Monitor(host.folder):
+            with contextlib.suppress(QuietcoreError), Monitor(host.folder):
                 return process
             if process.poll() is not None:
                 raise QuietcoreError(
@@ -146,7 +154,7 @@ def power_down(host: Places, seconds: float) -> bool:
     pid = running_pid(host)
     if pid is None:
         return True
-    with contextlib.suppress(OSError, QuietcoreError), Monitor(host.folder) as monitor:
+    with contextlib.suppress(QuietcoreError), Monitor(host.folder) as monitor:
         monitor.command("system_powerdown")
     return _wait_gone(pid, seconds)
 
@@ -156,7 +164,7 @@ def end(host: Places) -> bool:
     pid = running_pid(host)
     if pid is None:
         return False
-    with contextlib.suppress(OSError, QuietcoreError), Monitor(host.folder, timeout=10) as monitor:
+    with contextlib.suppress(QuietcoreError), Monitor(host.folder, timeout=10) as monitor:
         monitor.command("quit")
     if not _wait_gone(pid, 10):
         for ask in (signal.SIGTERM, signal.SIGKILL):

@@ -1,0 +1,51 @@
+"""Inventory and Molecule scenario say so when there is nothing to work on, instead of looking green."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("ansible-playbook") is None, reason="ansible-playbook is not on PATH"
+)
+
+
+def ansible(*words: str, state: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(REPOSITORY / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    environment |= {"QUIETCORE_VHOST_DIR": str(state), "QUIETCORE_VHOST": "absent"}
+    return subprocess.run(
+        words,
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def test_inventory_names_the_command_when_the_host_is_not_up(tmp_path: Path) -> None:
+    done = ansible(
+        "ansible", "-i", "inventory/virtual", "quietcore", "-m", "ansible.builtin.ping", state=tmp_path
+    )
+    assert done.returncode != 0
+    assert "the virtual host absent is not up" in done.stdout + done.stderr
+    assert "remedy: quietcore vhost up --name absent" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("playbook", ["prepare", "converge"])
+def test_empty_group_fails(playbook: str, tmp_path: Path) -> None:
+    done = ansible("ansible-playbook", "-i", "localhost,", f"molecule/default/{playbook}.yml", state=tmp_path)
+    assert done.returncode == 2
+    assert "the group quietcore is empty" in done.stdout
+
+
+def test_scenario_checks_before_it_converges_and_looks_for_idempotence() -> None:
+    text = (REPOSITORY / "molecule" / "default" / "molecule.yml").read_text()
+    sequence = next(line for line in text.splitlines() if "test_sequence:" in line)
+    steps = sequence.partition("[")[2].rstrip("]").split(", ")
+    assert steps == ["destroy", "create", "prepare", "check", "converge", "idempotence", "verify", "destroy"]
