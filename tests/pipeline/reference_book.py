@@ -157,12 +157,10 @@ class Reference:
             try:
                 message = json.loads(text)
             except ValueError:
-                if complete:
-                    self.count["messages"] += 1
-                    self.count["malformed"] += 1
-                else:
+                if not complete:
                     self.truncated = True
-                continue
+                    continue
+                message = None
             self.count["messages"] += 1
             if isinstance(message, dict):
                 yield message
@@ -215,7 +213,7 @@ class Reference:
                 for symbol, ids in ranges.items()
                 if any(first <= data["lastUpdateId"] <= last for first, last in ids)
             ]
-            fitting = around or list(ranges)
+            fitting = around or ranges
             distance = {one: max(price / there, there / price) for one, there in prices.items()}
             if fitting:
                 data["s"] = min(fitting, key=lambda symbol: distance.get(symbol, Decimal(10) ** 9))
