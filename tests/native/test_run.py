@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,9 @@ from tests.native.venue_server import VenueServer, certificate
 from quietcore.bridge import layout
 
 LIVE, STALE, RESYNC = layout.STATE_LIVE, layout.STATE_STALE, layout.STATE_RESYNC
+# The exchange ends while clients are still connected, or in the middle of a TLS handshake that they broke off:
+# asyncio then complains of transports that it had no time left to close.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 MakeServer = Callable[..., VenueServer]
 
 
@@ -300,7 +302,6 @@ def test_tls_that_cannot_be_trusted_is_refused(
     assert done.returncode == 3
     assert "certificate verify failed" in done.stderr
     assert not server.requests
-    assert ssl.OPENSSL_VERSION  # the server's side is Python's
 
 
 def test_an_unusable_authority_file_is_said(
@@ -417,6 +418,8 @@ def test_memory_that_may_not_be_locked_is_a_warning(
             process.terminate()
             assert process.wait(timeout=10) == 0
         warning = next(line for line in log.read_text().splitlines() if "memory is not locked" in line)
+        if "0 kB after mlockall" in warning:
+            pytest.skip("mlockall does nothing here, as in a build with a sanitizer")
         assert expected in warning
         Path(f"/dev/shm/quietcore.{feed}").unlink()
         place.unlink()
