@@ -47,7 +47,8 @@ def default_path(environment: os._Environ[str] | dict[str, str] = os.environ) ->
 def loop_part(segment: Segment, picture: Workspace, traded: str, *, final: bool) -> dict[str, Any]:
     """Return what the strategy loop knows: ticks, signals, refusals, hops, books.
 
-    While running, only the traded symbol's ladder is written out; the final report has every symbol's.
+    While running, only the traded symbol's ladder is written out whole, of the others the best; the final report
+    has every symbol's.
     """
     ledger = picture.ledger
     refused = {
@@ -71,7 +72,7 @@ def loop_part(segment: Segment, picture: Workspace, traded: str, *, final: bool)
         },
         "symbols": {
             symbol.name: symbol_state(
-                segment, picture.books, symbol.number, LEVELS if final or symbol.name == traded else 0
+                segment, picture.books, symbol.number, LEVELS if final or symbol.name == traded else 1
             )
             for symbol in segment.symbols
         },
