@@ -49,12 +49,17 @@ def plan(sh: Sh) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def inventory(booted_host: vhost.Info) -> dict[str, Any]:
-    """The inventory's variables for the host."""
+    """The inventory's variables for the host; where the connection is a template, what it comes to."""
     if shutil.which("ansible-inventory") is None:
         pytest.fail(
             "ansible-inventory is not on PATH; put the virtual environment's bin there", pytrace=False
         )
     command = ["ansible-inventory", "-i", str(REPOSITORY / "inventory" / "virtual"), "--host", "virtual"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    variables: dict[str, Any] = json.loads(done.stdout)
+    found = {name: value for name, value in variables.items() if not name.startswith("quietcore_vhost_")}
+    connection = {
+        "ansible_host": booted_host.host,
+        "ansible_ssh_common_args": f'-F "{booted_host.ssh_config}"',
+    }
+    return found | connection
