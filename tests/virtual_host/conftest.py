@@ -60,6 +60,7 @@ def inventory(booted_host: vhost.Info) -> dict[str, Any]:
     found = {name: value for name, value in variables.items() if not name.startswith("quietcore_vhost_")}
     connection = {
         "ansible_host": booted_host.host,
+        "ansible_port": booted_host.port,
         "ansible_ssh_common_args": f'-F "{booted_host.ssh_config}"',
     }
     return found | connection
