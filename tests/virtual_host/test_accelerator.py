@@ -12,10 +12,11 @@ import pytest
 from quietcore.errors import QuietcoreError
 from quietcore.vhost import accelerator
 from quietcore.vhost.image import Image
-from quietcore.vhost.machine import Shape
+from quietcore.vhost.machine import Firmware, Shape
 from quietcore.vhost.progress import Progress
 
 QUIET = Progress(quiet=True)
+FIRMWARE = Firmware(Path("/firmware/code.fd"), Path("/firmware/vars.fd"))
 
 
 class Trial:
@@ -42,7 +43,9 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def choose(tmp_path: Path, device: Path, trial: Trial, key: str = "image") -> accelerator.Choice:
     image = Image(tmp_path / key)
-    return accelerator.choose(image, Shape(), tmp_path / "memory.json", QUIET, device=device, trial=trial)
+    return accelerator.choose(
+        image, Shape(), FIRMWARE, tmp_path / "memory.json", QUIET, device=device, trial=trial
+    )
 
 
 def test_failing_trial_boot_means_emulation_and_is_remembered(tmp_path: Path, device: Path) -> None:
@@ -58,6 +61,9 @@ def test_passing_trial_boot_means_kvm(tmp_path: Path, device: Path) -> None:
     trial = Trial(None)
     assert choose(tmp_path, device, trial).accelerator == "kvm"
     command = list(trial.commands[0])
+    assert any("unit=0" in word and "/firmware/code.fd" in word for word in command), (
+        "the real machine has UEFI"
+    )
     assert command[command.index("-accel") + 1] == "kvm"
     assert command[command.index("-kernel") + 1].endswith("/image/vmlinuz")
 
@@ -104,7 +110,8 @@ def python(script: str) -> list[str]:
 
 def test_trial_passes_when_the_console_shows_the_kernel(tmp_path: Path) -> None:
     console = tmp_path / "console"
-    script = f"import time; open({str(console)!r}, 'w').write('Run /init as init process'); time.sleep(60)"
+    proof = "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000"
+    script = f"import time; open({str(console)!r}, 'w').write({proof!r}); time.sleep(60)"
     assert accelerator.try_boot(python(script), console, 20) is None
 
 

@@ -150,6 +150,20 @@ def test_host_that_fails_to_come_up_leaves_no_qemu(host: Places, monkeypatch: py
     assert lifecycle.info("test") is None
 
 
+def test_stopped_host_keeps_its_image_and_its_release(host: Places) -> None:
+    assert lifecycle._kept_image(host, None) is None
+    host.disk.touch()
+    host.record.write_text('{"image": "bookworm-0"}')
+    assert lifecycle._kept_image(host, None) is None, "the image is gone: the disk is of no use"
+    made = image.Image(host.images / "bookworm-0")
+    made.folder.mkdir(parents=True)
+    made.disk.touch()
+    assert lifecycle._kept_image(host, None) == made
+    assert lifecycle._kept_image(host, "bookworm") == made
+    with pytest.raises(QuietcoreError, match="another release: test; found bookworm; expected trixie"):
+        lifecycle._kept_image(host, "trixie")
+
+
 def test_down_removes_the_host_keeps_its_logs_and_says_whether_there_was_one(host: Places) -> None:
     host.console.write_text("last words")
     assert lifecycle.names() == ["test"]

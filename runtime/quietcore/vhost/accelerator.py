@@ -18,13 +18,13 @@ from pathlib import Path
 
 from quietcore.errors import QuietcoreError
 from quietcore.vhost.image import Image
-from quietcore.vhost.machine import Shape, base_arguments, qemu_version
+from quietcore.vhost.machine import Firmware, Shape, base_arguments, qemu_version
 from quietcore.vhost.progress import Progress
 
 ACCELERATOR_VARIABLE = "QUIETCORE_VHOST_ACCELERATOR"
 _TRIAL_SECONDS = 15.0
-# The kernel prints it when all of its own initialisation is behind it.
-_PROOF = b"as init process"
+# What the kernel prints when the first process ends, here /bin/true, with success: user mode works as well.
+_PROOF = b"Attempted to kill init! exitcode=0x00000000"
 _DEVICE = Path("/dev/kvm")
 
 
@@ -41,9 +41,10 @@ class Choice:
         return f"{names[self.accelerator]}: {self.reason}"
 
 
-def _trial_command(image: Image, shape: Shape, console: Path) -> list[str]:
+def _trial_command(image: Image, shape: Shape, firmware: Firmware, console: Path) -> list[str]:
     return [
-        *base_arguments(shape, "kvm"),
+        *base_arguments(shape, "kvm", firmware),
+        *("-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={firmware.variables}"),
         *("-serial", f"file:{console}"),
         *("-kernel", str(image.kernel)),
         *("-initrd", str(image.initrd)),
@@ -100,6 +101,7 @@ def _forced() -> Choice | None:
 def choose(
     image: Image,
     shape: Shape,
+    firmware: Firmware,
     memory_file: Path,
     progress: Progress,
     *,
@@ -131,7 +133,7 @@ def choose(
         progress.step("trial boot with KVM"),
     ):
         console = Path(folder) / "console"
-        failure = trial(_trial_command(image, shape, console), console)
+        failure = trial(_trial_command(image, shape, firmware, console), console)
     choice = (
         Choice("tcg", f"trial boot with KVM failed, {failure}")
         if failure

@@ -154,11 +154,11 @@ def up(
         process.end(host)  # one that an interrupted start left behind
         programs.require_tools(machine.TOOLS)
         firmware = machine.find_firmware()
-        made = image.build(
-            host.root, release or _release_of(host) or sources.default_release(), say, mirror=mirror
+        made = _kept_image(host, release) or image.build(
+            host.root, release or sources.default_release(), say, mirror=mirror
         )
         wanted = shape or Shape()
-        choice = accelerator.choose(made, wanted, host.accelerator, say)
+        choice = accelerator.choose(made, wanted, firmware, host.accelerator, say)
         say.say(f"{choice.describe()}; {wanted.describe()}, image {made.key}")
         _demand_memory(wanted)
         space.demand(host.root, _HOST_BYTES, f"the host {host.name}", variable="QUIETCORE_VHOST_DIR")
@@ -179,20 +179,29 @@ def _demand_memory(shape: Shape, meminfo: Path = Path("/proc/meminfo")) -> None:
         )
 
 
-def _release_of(host: Places) -> str | None:
-    """Return the release of a host that was stopped with its disk kept."""
-    return _record(host).get("release") if host.disk.is_file() else None
+def _kept_image(host: Places, release: str | None) -> image.Image | None:
+    """Return the image under the disk of a host that was stopped, whatever is today's; None without such a disk."""
+    key = _record(host).get("image")
+    made = image.Image(host.images / str(key))
+    if not (key and host.disk.is_file() and made.disk.is_file()):
+        return None
+    _refuse_another_release(host, made.key.split("-", 1)[0], release)
+    return made
+
+
+def _refuse_another_release(host: Places, found: str, wanted: str | None) -> None:
+    if wanted and wanted != found:
+        raise QuietcoreError(
+            "the virtual host has another release",
+            where=host.name,
+            found=found,
+            expected=wanted,
+            remedy=f"quietcore vhost down --name {host.name}, then up",
+        )
 
 
 def _already_up(host: Places, running: Info, release: str | None, say: Progress) -> Info:
-    if release and release != running.release:
-        raise QuietcoreError(
-            "the virtual host is up with another release",
-            where=host.name,
-            found=running.release,
-            expected=release,
-            remedy=f"quietcore vhost down --name {host.name}",
-        )
+    _refuse_another_release(host, running.release, release)
     with say.step("waiting for ssh"):
         process.wait_for(host, lambda: ssh.answers(running.port), 120, what="no answer from ssh")
     return Info(**{**asdict(running), "came_up": "already up", "seconds": 0.0})
@@ -246,7 +255,11 @@ class _Start:
                 )
             info_ = self._finish("booted")
             if not kept and state == "running":
-                self._remember()
+                try:
+                    self._remember()
+                except (OSError, QuietcoreError) as error:
+                    # The host is up; the next new one will have to boot as this one did.
+                    self.say.say(f"no booted snapshot: {error}")
         except BaseException:
             process.end(self.host)
             raise
@@ -460,7 +473,6 @@ def down(name: str | None = None, *, keep: bool = False, progress: Progress | No
         process.end(host)
         process.keep_logs(host)
         process.remove(host)
-    (host.root / f".{host.name}.lock").unlink(missing_ok=True)
     return True
 
 

@@ -79,7 +79,7 @@ def accelerator_arguments(accelerator: str) -> list[str]:
     return ["-accel", "tcg,thread=multi", "-cpu", "max,-la57,-svm,xlevel=0x8000000a"]
 
 
-def base_arguments(shape: Shape, accelerator: str) -> list[str]:
+def base_arguments(shape: Shape, accelerator: str, firmware: Firmware) -> list[str]:
     """Return what the trial boot and the real one have in common, so that the one proves the other."""
     return [
         which(QEMU) or QEMU,
@@ -91,6 +91,7 @@ def base_arguments(shape: Shape, accelerator: str) -> list[str]:
         *("-m", f"{shape.memory}M"),
         *("-display", "none"),
         *("-rtc", "base=utc"),
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={firmware.code}"),
     ]
 
 
@@ -110,13 +111,12 @@ def arguments(
     """
     management = f"user,id=management,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-10.0.2.15:22"
     return [
-        *base_arguments(shape, accelerator),
+        *base_arguments(shape, accelerator, firmware),
         *("-name", name),
         *("-pidfile", "qemu.pid"),
         *("-chardev", "file,id=console,path=console.log"),
         *("-serial", "chardev:console"),
         *("-qmp", f"unix:{SOCKET_NAME},server=on,wait=off"),
-        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={firmware.code}"),
         *("-drive", "if=pflash,unit=1,format=qcow2,file=firmware.qcow2"),
         *(
             "-drive",
