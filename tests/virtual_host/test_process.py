@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.vhost import accelerator, image, lifecycle, machine, process, programs
+from quietcore.vhost import accelerator, image, lifecycle, machine, process, programs, record
 from quietcore.vhost.monitor import SOCKET_NAME, Monitor
 from quietcore.vhost.places import Places, chosen_name
 from quietcore.vhost.progress import Progress
@@ -147,7 +147,7 @@ def test_host_that_fails_to_come_up_leaves_no_qemu(host: Places, monkeypatch: py
         lifecycle.up("test", cold=True, progress=QUIET)
     assert started
     assert started[0].poll() is not None or process._gone(started[0].pid)
-    assert lifecycle.info("test") is None
+    assert record.info("test") is None
 
 
 def test_stopped_host_keeps_its_image_and_its_release(host: Places) -> None:
@@ -166,22 +166,22 @@ def test_stopped_host_keeps_its_image_and_its_release(host: Places) -> None:
 
 def test_down_removes_the_host_keeps_its_logs_and_says_whether_there_was_one(host: Places) -> None:
     host.console.write_text("last words")
-    assert lifecycle.names() == ["test"]
+    assert record.names() == ["test"]
     assert lifecycle.down("test", progress=QUIET)
     assert not host.folder.exists()
     assert (host.root / "logs" / "test" / "console.log").read_text() == "last words"
-    assert lifecycle.names() == []
+    assert record.names() == []
     assert not lifecycle.down("test", progress=QUIET)
 
 
-@pytest.mark.parametrize("record", ["", "{}", "[]", '{"pid": 1}'])
-def test_unreadable_record_means_not_up(record: str, host: Places, stand_in: subprocess.Popen[bytes]) -> None:
-    host.record.write_text(record)
-    assert lifecycle.info("test") is None
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"pid": 1}'])
+def test_unreadable_record_means_not_up(text: str, host: Places, stand_in: subprocess.Popen[bytes]) -> None:
+    host.record.write_text(text)
+    assert record.info("test") is None
     host.record.write_text(json.dumps({"pid": stand_in.pid, "field": "of another version"}))
-    assert lifecycle.info("test") is None
+    assert record.info("test") is None
     with pytest.raises(QuietcoreError, match="not up: test; remedy: quietcore vhost up --name test"):
-        lifecycle.require_up("test")
+        record.require_up("test")
 
 
 def test_too_little_memory_is_said_before_qemu_starts(tmp_path: Path) -> None:

@@ -20,19 +20,11 @@ if sys.platform != "linux":
         remedy="use a Linux machine; on others a Linux virtual machine of 2 CPUs and 4 GiB will do",
     )
 
-from quietcore.vhost.lifecycle import (
-    Info,
-    build,
-    down,
-    info,
-    require_up,
-    restore,
-    snapshot,
-    up,
-)
+from quietcore.vhost.lifecycle import build, down, restore, snapshot, up
 from quietcore.vhost.machine import Shape
 from quietcore.vhost.places import chosen_name, places, state_root
 from quietcore.vhost.progress import Progress
+from quietcore.vhost.record import Info, info, require_up
 
 __all__ = [
     "Info",

@@ -18,8 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.vhost import lifecycle, process
-from quietcore.vhost.lifecycle import Info
+from quietcore.vhost import lifecycle, process, record
 from quietcore.vhost.machine import Shape
 from quietcore.vhost.places import places, state_root
 from quietcore.vhost.recipe import RELEASES
@@ -100,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     return action(arguments)
 
 
-def _json(info: Info) -> dict[str, object]:
+def _json(info: record.Info) -> dict[str, object]:
     values = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(info).items()}
     return {**values, "ssh_command": shlex.join(info.ssh_command())}
 
@@ -139,8 +138,8 @@ def _up(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     chosen = places(arguments.name).name
     rows = []
-    for name in lifecycle.names():
-        info = lifecycle.info(name)
+    for name in record.names():
+        info = record.info(name)
         if info:
             try:
                 rows.append(
@@ -173,7 +172,7 @@ def _words(arguments: argparse.Namespace) -> list[str]:
 
 
 def _ssh(arguments: argparse.Namespace) -> int:
-    command = lifecycle.require_up(arguments.name).ssh_command(*_words(arguments))
+    command = record.require_up(arguments.name).ssh_command(*_words(arguments))
     sys.stdout.flush()
     os.execvp(command[0], command)  # noqa: S606 - ssh takes our place, terminal and all
 
@@ -182,12 +181,12 @@ def _exec(arguments: argparse.Namespace) -> int:
     words = _words(arguments)
     if not words:
         raise QuietcoreError("no command", where="exec", remedy="quietcore vhost exec -- uname -r")
-    command = lifecycle.require_up(arguments.name).ssh_command(shlex.join(words))
+    command = record.require_up(arguments.name).ssh_command(shlex.join(words))
     return subprocess.run(command, check=False).returncode
 
 
 def _down(arguments: argparse.Namespace) -> int:
-    chosen = lifecycle.names() if arguments.all else [places(arguments.name).name]
+    chosen = record.names() if arguments.all else [places(arguments.name).name]
     for name in chosen:
         was = process.running_pid(places(name)) is not None
         if lifecycle.down(name, keep=arguments.keep):
