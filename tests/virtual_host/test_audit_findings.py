@@ -6,7 +6,8 @@ from typing import NamedTuple
 import pytest
 from tests.virtual_host.conftest import Sh
 
-pytestmark = pytest.mark.virtual_host
+# Not among `make test` until it has passed on a guest: pytest -m mutates_host, with QUIETCORE_VHOST naming one.
+pytestmark = pytest.mark.mutates_host
 
 AUDIT = "/usr/local/sbin/quietcore audit"
 APPLY = "/usr/local/sbin/quietcore apply"
@@ -40,7 +41,7 @@ MUTATIONS = [
         "was changed",
         "echo always > /sys/kernel/mm/transparent_hugepage/enabled",
     ),
-    Mutation("huge_pages.reserved", "drift", "are missing", "echo 10 > /proc/sys/vm/nr_hugepages"),
+    Mutation("huge_pages.reserved", "drift", "are missing", "echo 60 > /proc/sys/vm/nr_hugepages"),
     Mutation(
         "boot_params.workqueue", "drift", "was changed", "echo 3f > /sys/devices/virtual/workqueue/cpumask"
     ),
@@ -85,7 +86,6 @@ def failures(sh: Sh) -> tuple[int, list[dict[str, str]]]:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.setting)
 def test_a_broken_setting_is_found_alone_with_its_cause(mutation: Mutation, sh: Sh) -> None:
-    assert failures(sh) == (0, [])
     sh(mutation.shell)
     try:
         code, found = failures(sh)
