@@ -11,7 +11,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test lint format test-native test-python test-host clean
+.PHONY: help setup build native demo demo-down local test matrix lint format test-native test-python test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ local: build ## simulator, feed handler and runtime on this machine; nothing is 
 test: ## every check and test, the virtual host included
 	@$(SETUP) python build host test
 	@tests/run
+
+matrix: ## every role's scenario on Debian 12 and 13: hours when emulated
+	@$(SETUP) python build host test
+	@tests/matrix
 
 lint: ## ruff, mypy, clang-format, yamllint, ansible-lint
 	@$(SETUP) python
