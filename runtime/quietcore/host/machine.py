@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import tempfile
@@ -11,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..errors import ExitCode, QuietcoreError
-from .topology import Topology, read_topology
+from .topology import Topology, read_topology, with_siblings_off
 
 DESIRED_FOLDER = "/etc/quietcore/host.d"
 JOURNAL = "/var/lib/quietcore/journal.jsonl"
@@ -161,7 +162,17 @@ class Machine:
     @cached_property
     def topology(self) -> Topology:
         """The machine's CPUs and nodes. Raises QuietcoreError where they cannot be read."""
-        return read_topology(self.root)
+        return self.topology_for("")
+
+    def topology_for(self, interface: str) -> Topology:
+        """Return CPUs and nodes with a chosen network card; siblings that the plan took off line count as
+        running.
+        """
+        try:
+            plan = json.loads(self.read(PLAN))
+        except (AbsentError, UnreadableError, ValueError):
+            plan = None
+        return with_siblings_off(read_topology(self.root, interface), plan)
 
     @cached_property
     def command_line(self) -> tuple[str, ...]:
