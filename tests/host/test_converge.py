@@ -341,9 +341,10 @@ def test_a_value_that_does_not_stay_is_a_failure(host: FakeHost) -> None:
     ]
 
 
-def test_only_one_process_changes_a_host(host: FakeHost) -> None:
+def test_only_one_process_changes_a_host(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     from quietcore.host.machine import exclusive
 
+    monkeypatch.setattr("quietcore.host.machine.LOCK_WAIT", 0.1)
     with exclusive(host.machine()), pytest.raises(QuietcoreError, match="another process"):
         promise(host.machine(), "sysctl", SYSCTL)
     assert host.get("/proc/sys/vm/swappiness") == "60"

@@ -21,11 +21,11 @@ from .journal import Entry, Journal
 from .kinds import Change, Context, kind_of
 from .kinds.huge_pages import compact
 from .kinds.interrupts import read_interrupts
-from .kinds.sysctl import check_exclusive
+from .kinds.sysctl import check_related
 from .machine import DESIRED_FOLDER, AbsentError, Machine, UnreadableError, exclusive
 from .settings import Setting, desired_path, dump_settings, load_desired, parse_settings
 from .targets import read_target, same, write_target
-from .units import systemctl
+from .units import reader_of, systemctl
 
 
 @dataclass
@@ -78,17 +78,29 @@ def promise(
         return _converge(context, {role: settings}, Real(context), menu_later=menu_later)
 
 
-def apply_all(machine: Machine, live_only: bool = False, check: bool = False) -> Outcome:
-    """Bring about everything that was promised; `live_only` leaves files and the boot loader alone."""
+def apply_all(
+    machine: Machine, live_only: bool = False, check: bool = False, roles: Sequence[str] | None = None
+) -> Outcome:
+    """Bring about what was promised, by all roles or some; `live_only` leaves files and the boot loader alone.
+
+    Raises QuietcoreError for a role that has promised nothing.
+    """
     desired = load_desired(machine)
+    for role in roles or ():
+        if role not in desired:
+            known = ", ".join(sorted(desired)) or "none: nothing was promised"
+            raise QuietcoreError(
+                "this role has promised nothing here", where="--role", found=role, expected=known
+            )
+    chosen = {role: settings for role, settings in desired.items() if roles is None or role in roles}
     for settings in desired.values():
         for setting in settings:
             kind_of(setting).check(setting, machine)
     context = Context(machine, desired)
     if check:
-        return _converge(context, desired, Dry(), live_only)
+        return _converge(context, chosen, Dry(), live_only)
     with exclusive(machine):
-        return _converge(context, desired, Real(context), live_only)
+        return _converge(context, chosen, Real(context), live_only)
 
 
 def revert(machine: Machine, roles: Sequence[str] | None = None, check: bool = False) -> Outcome:
@@ -135,6 +147,9 @@ class Dry:
     def reload_units(self) -> None:
         """Leave systemd as it is."""
 
+    def restart(self, unit: str) -> None:
+        """Leave the unit as it is."""
+
 
 class Real(Dry):
     """Changes the host: journal first."""
@@ -158,7 +173,7 @@ class Real(Dry):
             self._journal.append([("change", role, change.target, change.previous, change.new)])
         write_target(self._machine, change.target, change.new)
         if "/hugepages-" in change.target and read_target(self._machine, change.target) != change.new:
-            compact(self._machine)
+            compact(self._machine, change.target)
             write_target(self._machine, change.target, change.new)
 
     def put_back(self, change: Change) -> None:
@@ -177,10 +192,43 @@ class Real(Dry):
         """Have systemd read its files again."""
         systemctl(self._machine, "daemon-reload")
 
+    def restart(self, unit: str) -> None:
+        """Start a unit anew, if it runs."""
+        systemctl(self._machine, "try-restart", unit)
+
+
+class Aftermath:
+    """What systemd has to be told once files that it reads were changed."""
+
+    def __init__(self, hands: Dry) -> None:
+        self._hands = hands
+        self._reload = False
+        self._restart: set[str] = set()
+
+    def note(self, target: str) -> None:
+        """Remember that a target was changed."""
+        self._reload |= target.startswith("file:/etc/systemd/system/")
+        unit = reader_of(target)
+        if unit is not None:
+            self._restart.add(unit)
+
+    def reload(self) -> None:
+        """Have systemd read its files again, if any was changed."""
+        if self._reload:
+            self._hands.reload_units()
+            self._reload = False
+
+    def settle(self) -> None:
+        """Do all that is left."""
+        self.reload()
+        for unit in sorted(self._restart):
+            self._hands.restart(unit)
+        self._restart.clear()
+
 
 def _check_together(desired: Mapping[str, tuple[Setting, ...]]) -> None:
     """Refuse two roles that want different things of the same target. Raises QuietcoreError."""
-    check_exclusive(
+    check_related(
         setting for settings in desired.values() for setting in settings if setting.kind == "sysctl"
     )
     owner: dict[tuple[str, str], Setting] = {}
@@ -214,20 +262,19 @@ def _converge(
         _desired_file(context, role, settings, hands, outcome)
     if not live_only:
         _composed_files(context, hands, outcome, menu_later)
-    reload_needed = _restore_dropped(context, set(roles), hands, outcome)
+    aftermath = Aftermath(hands)
+    _restore_dropped(context, set(roles), hands, outcome, aftermath)
     for role, settings in roles.items():
         for setting in settings:
             if live_only and setting.kind == "file":
                 continue
-            if setting.kind == "unit" and reload_needed:
-                hands.reload_units()
-                reload_needed = False
+            if setting.kind == "unit":
+                aftermath.reload()
             for change in kind_of(setting).changes(setting, context):
                 hands.change(role, change)
                 outcome.changes.append(change)
-                reload_needed |= change.target.startswith("file:/etc/systemd/system/")
-    if reload_needed:
-        hands.reload_units()
+                aftermath.note(change.target)
+    aftermath.settle()
     _see_how_it_stands(context, roles, outcome, hands.real, menu_later)
     return outcome
 
@@ -315,14 +362,12 @@ def _words_ever_written(journal: Journal, change: Change) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def _restore_dropped(context: Context, roles: set[str], hands: Dry, outcome: Outcome) -> bool:
-    """Put back what these roles changed earlier and do not promise any more, the latest change first.
-
-    Returns whether systemd has to read its files again.
-    """
+def _restore_dropped(
+    context: Context, roles: set[str], hands: Dry, outcome: Outcome, aftermath: Aftermath
+) -> None:
+    """Put back what these roles changed earlier and do not promise any more, the latest change first."""
     machine = context.machine
     promised = [setting for settings in context.desired.values() for setting in settings]
-    reload_needed = False
     for target, entry in reversed(context.journal.open_targets().items()):
         if entry.role not in roles or any(kind_of(setting).owns(setting, target) for setting in promised):
             continue
@@ -340,8 +385,7 @@ def _restore_dropped(context: Context, roles: set[str], hands: Dry, outcome: Out
             continue
         if change is not None:
             outcome.changes.append(change)
-            reload_needed |= target.startswith("file:/etc/systemd/system/")
-    return reload_needed
+            aftermath.note(target)
 
 
 def _way_back(machine: Machine, entry: Entry) -> Change | None:

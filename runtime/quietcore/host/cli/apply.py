@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ...errors import ExitCode
 from ..converge import apply_all
 from ..machine import Machine
 from .outcome import print_outcome
@@ -21,11 +22,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live", action="store_true", help="only values of the running kernel and units, no files"
     )
+    parser.add_argument(
+        "--role", action="append", metavar="ROLE", help="only what this role promised (repeatable)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="say nothing where there was nothing to change")
     parser.add_argument("--check", action="store_true", help="only tell what would be changed")
     parser.add_argument("--json", action="store_true", help="the outcome as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Apply, print what was changed, return the exit code."""
-    outcome = apply_all(Machine(arguments.root), live_only=arguments.live, check=arguments.check)
+    machine = Machine(arguments.root)
+    outcome = apply_all(machine, live_only=arguments.live, check=arguments.check, roles=arguments.role)
+    if arguments.quiet and not (outcome.changed or outcome.failures):
+        return ExitCode.OK
     return print_outcome(outcome, arguments.json, arguments.check)

@@ -8,12 +8,16 @@ from __future__ import annotations
 from ...errors import QuietcoreError
 from ..settings import Setting
 from .base import Change, Context, Kind
+from .environment import EnvironmentKind
 from .file import FileKind
 from .huge_pages import HugePagesKind
+from .idle_latency import IdleLatencyKind
 from .interrupts import InterruptsKind
 from .kernel_parameter import KernelParameterKind
+from .mount import MountKind
 from .per_cpu import PerCpuKind
 from .sysctl import SysctlKind
+from .turbo import TurboKind
 from .unit import UnitKind
 from .value import ValueKind
 
@@ -23,10 +27,14 @@ KINDS: dict[str, Kind] = {
         KernelParameterKind(),
         ValueKind(),
         PerCpuKind(),
+        IdleLatencyKind(),
+        TurboKind(),
         SysctlKind(),
         HugePagesKind(),
+        MountKind(),
         InterruptsKind(),
         UnitKind(),
+        EnvironmentKind(),
         FileKind(),
     )
 }
