@@ -8,12 +8,16 @@ from __future__ import annotations
 from ...errors import QuietcoreError
 from ..settings import Setting
 from .base import Change, Context, Kind
+from .fair_server import FairServerKind
 from .file import FileKind
 from .huge_pages import HugePagesKind
 from .interrupts import InterruptsKind
 from .kernel_parameter import KernelParameterKind
+from .limits import LimitsKind
 from .per_cpu import PerCpuKind
+from .processes import ProcessesKind
 from .sysctl import SysctlKind
+from .threads import ThreadsKind
 from .unit import UnitKind
 from .value import ValueKind
 
@@ -28,6 +32,10 @@ KINDS: dict[str, Kind] = {
         InterruptsKind(),
         UnitKind(),
         FileKind(),
+        LimitsKind(),
+        ProcessesKind(),
+        FairServerKind(),
+        ThreadsKind(),
     )
 }
 
