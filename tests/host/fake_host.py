@@ -10,6 +10,7 @@ from pathlib import Path
 
 from quietcore.host.cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list
 from quietcore.host.machine import Machine
+from quietcore.host.targets import PARTITION_UNIT
 
 GRUB_DEFAULT = 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n'
 CLOUD_DROP_IN = 'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n'
@@ -126,8 +127,12 @@ class FakeHost:
         self.process(31, "ksoftirqd/3", "/", "3", KERNEL | BOUND)
         self.process(40, "kswapd0", "/", rest, KERNEL)
         self.process(300, "sshd", "/system.slice/ssh.service", rest)
-        for state in self.units.values():
+        shutil.rmtree(self.root / "sys/fs/cgroup", ignore_errors=True)
+        self.put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n")
+        for unit, state in self.units.items():
             state["active"] = state["enabled"]
+            if unit == PARTITION_UNIT and state["active"]:
+                self.partition()
 
     def process(
         self,
@@ -143,7 +148,14 @@ class FakeHost:
         """Start a process, or another thread of one: `tid`."""
         folder = f"/proc/{pid}/task/{tid or pid}"
         # state ppid pgrp session tty tpgid flags, then up to the start time, then up to priority and policy
-        numbers = ["S", *["1", "1", "1", "0", "-1"], str(flags), *["0"] * 12, str(1000 + pid), *["0"] * 17]
+        numbers = [
+            "S",
+            *["1", "1", "1", "0", "-1"],
+            str(flags),
+            *["0"] * 12,
+            str(1000 * self.boots + pid),
+            *["0"] * 17,
+        ]
         numbers += [str(priority), str(policy), "0"]
         allowed = allowed or format_cpu_list(range(self.cpus))
         stat, status = (
@@ -171,7 +183,8 @@ class FakeHost:
     def _cpus(self, given: dict[str, str]) -> None:
         base = "/sys/devices/system/cpu"
         everyone = format_cpu_list(range(self.cpus))
-        isolated = given.get("isolcpus", "").replace("managed_irq,", "").replace("domain,", "")
+        isolated = given.get("isolcpus", "")
+        isolated = isolated.replace("managed_irq,", "").replace("domain,", "") if "domain" in isolated else ""
         for name, text in (("present", everyone), ("possible", everyone), ("online", everyone)):
             self.put(f"{base}/{name}", text + "\n")
         self.put(f"{base}/isolated", isolated + "\n")
@@ -213,6 +226,18 @@ class FakeHost:
             link.parent.mkdir(parents=True)
             link.symlink_to("../../../devices/pci0000:00/0000:00:02.0/virtio1")
 
+    def partition(self) -> None:
+        """Make the partition, as its unit does, from the slice's file; the kernel has its own view of that."""
+        folder = "/sys/fs/cgroup/quietcore_isolated.slice"
+        lines = self.get("/etc/systemd/system/quietcore_isolated.slice").splitlines()
+        cpus = next(line.partition("=")[2] for line in lines if line.startswith("AllowedCPUs="))
+        booted = self.get("/sys/devices/system/cpu/isolated")
+        state = (
+            "isolated invalid (partition config conflicts with housekeeping setup)" if booted else "isolated"
+        )
+        self.put(f"{folder}/cpuset.cpus.partition", state + "\n")
+        self.put(f"{folder}/cpuset.cpus.effective", cpus + "\n")
+
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Answer like systemctl, update-grub and journalctl."""
         words = tuple(command)
@@ -245,7 +270,12 @@ class FakeHost:
         if state is None:
             return subprocess.CompletedProcess(words, 5, "", f"Unit {unit} not found.")
         key = "enabled" if words[1] in ("enable", "disable") else "active"
-        state[key] = words[1] in ("enable", "start")
+        state[key] = words[1] in ("enable", "start", "restart")
+        if unit == PARTITION_UNIT and key == "active":
+            if state[key]:
+                self.partition()
+            else:
+                self.put("/sys/fs/cgroup/quietcore_isolated.slice/cpuset.cpus.partition", "member\n")
         return subprocess.CompletedProcess(words, 0, "", "")
 
 

@@ -13,10 +13,12 @@ import yaml  # type: ignore[import-untyped]
 from tests.host.fake_host import FakeHost
 
 from quietcore.errors import QuietcoreError
-from quietcore.host.converge import loosen, promise
+from quietcore.host.audit import audit
+from quietcore.host.converge import apply_all, loosen, promise, revert
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = ["real_time"]
+# In the order of site.yml.
+ROLES = ["boot_params", "isolation", "real_time"]
 LISTS = {
     "housekeeping": "0-1",
     "irq": "2",
@@ -60,25 +62,56 @@ def render(folder: Path, roles: list[str], **variables: Any) -> Render:
     return {role: json.loads((folder / f"{role}.json").read_text()) for role in roles}
 
 
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Render:
-    return render(tmp_path_factory.mktemp("render"), ROLES)
-
-
 @pytest.fixture
 def debian(host: FakeHost) -> FakeHost:
     """The fake host with what a Debian server has and these roles look at."""
     host.put("/etc/pam.d/sshd", "session required pam_limits.so\n")
+    host.put("/etc/sysctl.d/README.sysctl", "")
+    host.put("/etc/security/limits.d/README", "")
     return host
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_defaults_converge_and_stay(rendered: Render, debian: FakeHost, role: str) -> None:
-    settings = loosen(rendered[role], False, [])
-    outcome = promise(debian.machine(), role, settings)
-    assert not outcome.failures
-    again = promise(debian.machine(), role, settings)
-    assert (again.changed, again.failures) == (False, [])
+@pytest.mark.parametrize("isolation", ["boot", "partition"])
+def test_defaults_converge_hold_after_a_boot_and_come_back(
+    tmp_path: Path, debian: FakeHost, isolation: str
+) -> None:
+    rendered = render(tmp_path, ROLES, quietcore_isolation=isolation)
+    before = etc(debian)
+    for role in ROLES:
+        assert not promise(debian.machine(), role, loosen(rendered[role], False, [])).failures
+    debian.boot()
+    apply_all(debian.machine(), live_only=True)
+    for role in ROLES:
+        again = promise(debian.machine(), role, loosen(rendered[role], False, []))
+        assert ([change.target for change in again.changes], again.failures) == ([], []), role
+        assert not again.reboot_required
+    assert [finding for finding in audit(debian.machine()) if finding.failed] == []
+    assert not revert(debian.machine()).failures
+    assert etc(debian) == before
+
+
+def etc(host: FakeHost) -> dict[str, str]:
+    """Return every file and folder below /etc: undo leaves neither."""
+    paths = sorted((host.root / "etc").rglob("*"))
+    return {
+        str(path.relative_to(host.root)): path.read_text() if path.is_file() else "folder" for path in paths
+    }
+
+
+def test_a_misspelt_way_of_isolation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="partitoin"):
+        render(tmp_path, ["boot_params"], quietcore_isolation="partitoin")
+
+
+def test_a_gateway_outside_the_partition_is_refused(tmp_path: Path, debian: FakeHost) -> None:
+    lists = {**LISTS, "gateway": "0-1", "isolated": "3-4"}
+    plan = {
+        "core_plan_result": {**PLAN["core_plan_result"], "lists": lists},
+        "quietcore_isolation": "partition",
+    }
+    settings = render(tmp_path, ["isolation"], **plan)["isolation"]
+    with pytest.raises(QuietcoreError, match=r"quietcore-runtime\.service could not start in the partition"):
+        promise(debian.machine(), "isolation", loosen(settings, False, []))
 
 
 def test_priorities_reach_the_units(tmp_path: Path, debian: FakeHost) -> None:

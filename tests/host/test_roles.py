@@ -20,6 +20,7 @@ HOST_ROLES = [
     "host_state",
     "huge_pages",
     "irq_affinity",
+    "isolation",
     "real_time",
     "sysctl",
 ]

@@ -12,6 +12,7 @@ from .fair_server import FairServerKind
 from .file import FileKind
 from .huge_pages import HugePagesKind
 from .interrupts import InterruptsKind
+from .isolation import IsolationKind
 from .kernel_parameter import KernelParameterKind
 from .limits import LimitsKind
 from .per_cpu import PerCpuKind
@@ -35,6 +36,7 @@ KINDS: dict[str, Kind] = {
         LimitsKind(),
         ProcessesKind(),
         FairServerKind(),
+        IsolationKind(),
         ThreadsKind(),
     )
 }
