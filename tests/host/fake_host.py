@@ -10,10 +10,19 @@ from pathlib import Path
 
 from quietcore.host.cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list
 from quietcore.host.machine import Machine
+from quietcore.host.targets import PARTITION_UNIT
 
 GRUB_DEFAULT = 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n'
 CLOUD_DROP_IN = 'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n'
-SYSCTL = {"vm/swappiness": "60", "net/core/rmem_max": "212992", "net/ipv4/tcp_rmem": "4096\t131072\t6291456"}
+SYSCTL = {
+    "kernel/osrelease": "6.1.0-50-amd64",
+    "kernel/sched_rt_period_us": "1000000",
+    "kernel/sched_rt_runtime_us": "950000",
+    "vm/swappiness": "60",
+    "net/core/rmem_max": "212992",
+    "net/ipv4/tcp_rmem": "4096\t131072\t6291456",
+}
+KERNEL, BOUND = 0x00200000, 0x04000000  # flags of a thread in /proc/PID/stat
 
 
 class FakeHost:
@@ -25,6 +34,7 @@ class FakeHost:
         self.units: dict[str, dict[str, bool]] = {"irqbalance.service": {"enabled": True, "active": True}}
         self.calls: list[tuple[str, ...]] = []
         self.immovable: set[int] = set()
+        self.stubborn: set[int] = set()  # threads that the kernel refuses to move
         self.grub_fails = False
         self.unknown_parameters: set[str] = set()
         self.boots = 0
@@ -107,13 +117,74 @@ class FakeHost:
         self.put("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", "0\n")
         self.put("/sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n")
         self._interrupts(given)
-        for state in self.units.values():
+        for path in (self.root / "proc").glob("[0-9]*"):
+            shutil.rmtree(path)
+        # The kernel starts the first process, and so all others, off the CPUs that it isolates.
+        domain = "domain" in given.get("isolcpus", "").split(",")
+        rest = format_cpu_list(everyone - isolated if domain else everyone)
+        self.process(1, "systemd", "/init.scope", rest)
+        self.process(2, "kthreadd", "/", rest, KERNEL)
+        self.process(31, "ksoftirqd/3", "/", "3", KERNEL | BOUND)
+        self.process(40, "kswapd0", "/", rest, KERNEL)
+        self.process(300, "sshd", "/system.slice/ssh.service", rest)
+        shutil.rmtree(self.root / "sys/fs/cgroup", ignore_errors=True)
+        self.put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n")
+        for unit, state in self.units.items():
             state["active"] = state["enabled"]
+            if unit == PARTITION_UNIT and state["active"]:
+                self.partition()
+
+    def process(
+        self,
+        pid: int,
+        name: str,
+        group: str = "/",
+        allowed: str = "",
+        flags: int = 0,
+        policy: int = 0,
+        priority: int = 0,
+        tid: int = 0,
+    ) -> None:
+        """Start a process, or another thread of one: `tid`."""
+        folder = f"/proc/{pid}/task/{tid or pid}"
+        # state ppid pgrp session tty tpgid flags, then up to the start time, then up to priority and policy
+        numbers = [
+            "S",
+            *["1", "1", "1", "0", "-1"],
+            str(flags),
+            *["0"] * 12,
+            str(1000 * self.boots + pid),
+            *["0"] * 17,
+        ]
+        numbers += [str(priority), str(policy), "0"]
+        allowed = allowed or format_cpu_list(range(self.cpus))
+        stat, status = (
+            f"{tid or pid} ({name}) {' '.join(numbers)}\n",
+            f"Name:\t{name}\nCpus_allowed_list:\t{allowed}\n",
+        )
+        for place in (folder, f"/proc/{tid or pid}/task/{tid or pid}"):
+            self.put(f"{place}/stat", stat)
+            self.put(f"{place}/status", status)
+        self.put(f"/proc/{pid}/cgroup", f"0::{group}\n")
+        rows = (
+            "Max locked memory     8388608   8388608   bytes",
+            "Max open files        1024      524288    files",
+        )
+        last = "Max realtime priority 0         0"
+        self.put(
+            f"/proc/{pid}/limits", "\n".join(["Limit  Soft Limit  Hard Limit  Units", *rows, last]) + "\n"
+        )
+
+    def allowed(self, tid: int) -> str:
+        """Return where a thread may run."""
+        lines = self.get(f"/proc/{tid}/task/{tid}/status").splitlines()
+        return lines[-1].partition(":")[2].strip()
 
     def _cpus(self, given: dict[str, str]) -> None:
         base = "/sys/devices/system/cpu"
         everyone = format_cpu_list(range(self.cpus))
-        isolated = given.get("isolcpus", "").replace("managed_irq,", "").replace("domain,", "")
+        isolated = given.get("isolcpus", "")
+        isolated = isolated.replace("managed_irq,", "").replace("domain,", "") if "domain" in isolated else ""
         for name, text in (("present", everyone), ("possible", everyone), ("online", everyone)):
             self.put(f"{base}/{name}", text + "\n")
         self.put(f"{base}/isolated", isolated + "\n")
@@ -202,6 +273,18 @@ class FakeHost:
             link.parent.mkdir(parents=True)
             link.symlink_to("../../../devices/pci0000:00/0000:00:02.0/virtio1")
 
+    def partition(self) -> None:
+        """Make the partition, as its unit does, from the slice's file; the kernel has its own view of that."""
+        folder = "/sys/fs/cgroup/quietcore_isolated.slice"
+        lines = self.get("/etc/systemd/system/quietcore_isolated.slice").splitlines()
+        cpus = next(line.partition("=")[2] for line in lines if line.startswith("AllowedCPUs="))
+        booted = self.get("/sys/devices/system/cpu/isolated")
+        state = (
+            "isolated invalid (partition config conflicts with housekeeping setup)" if booted else "isolated"
+        )
+        self.put(f"{folder}/cpuset.cpus.partition", state + "\n")
+        self.put(f"{folder}/cpuset.cpus.effective", cpus + "\n")
+
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Answer like systemctl, update-grub and journalctl."""
         words = tuple(command)
@@ -236,7 +319,12 @@ class FakeHost:
         if state is None:
             return subprocess.CompletedProcess(words, 5, "", f"Unit {unit} not found.")
         key = "enabled" if words[1] in ("enable", "disable") else "active"
-        state[key] = words[1] in ("enable", "start")
+        state[key] = words[1] in ("enable", "start", "restart")
+        if unit == PARTITION_UNIT and key == "active":
+            if state[key]:
+                self.partition()
+            else:
+                self.put("/sys/fs/cgroup/quietcore_isolated.slice/cpuset.cpus.partition", "member\n")
         return subprocess.CompletedProcess(words, 0, "", "")
 
     def restarted(self, unit: str) -> None:
@@ -264,6 +352,16 @@ class FakeMachine(Machine):
     def __init__(self, host: FakeHost) -> None:
         super().__init__(host.root, run=host.run, live=True)
         self._host = host
+
+    def set_affinity(self, tid: int, cpus: frozenset[int]) -> None:
+        """Move a thread as the kernel would."""
+        if not self.exists(f"/proc/{tid}/task/{tid}"):
+            raise OSError(errno.ESRCH, "No such process")
+        if tid in self._host.stubborn:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        for path in self.path("/proc").glob(f"*/task/{tid}/status"):
+            name = path.read_text().splitlines()[0]
+            path.write_text(f"{name}\nCpus_allowed_list:\t{format_cpu_list(cpus)}\n")
 
     def write_value(self, path: str, value: str) -> None:
         """Write as the kernel would."""

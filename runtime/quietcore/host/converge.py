@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import ExitCode, QuietcoreError
 from . import boot_loader
 from .composed import SHARED, menu_lags, still_running, wanted_files, words_in
+from .cpulist import parse_cpu_list
 from .findings import Finding, Verdict
 from .journal import Entry, Journal
 from .kinds import Change, Context, kind_of
@@ -25,6 +26,7 @@ from .kinds.sysctl import check_related
 from .machine import DESIRED_FOLDER, AbsentError, Machine, UnreadableError, exclusive
 from .settings import Setting, desired_path, dump_settings, load_desired, parse_settings
 from .targets import read_target, same, write_target
+from .threads import masks
 from .units import reader_of, systemctl
 
 
@@ -169,8 +171,17 @@ class Real(Dry):
 
     def change(self, role: str, change: Change) -> None:
         """Write a target, its previous value being on disk."""
-        if change.target.startswith("file:") or change.target not in self._journal.open_targets():
-            self._journal.append([("change", role, change.target, change.previous, change.new)])
+        opened = self._journal.open_targets()
+        if change.target.startswith("file:") or change.target not in opened:
+            # Folders are made by roles only: those of composed files are the distribution's.
+            missing = [] if role == SHARED else self._machine.missing_folders(change.target)
+            folders = [f"folder:{path}" for path in missing]
+            self._journal.append(
+                [
+                    *(("change", role, folder, None, "made") for folder in folders if folder not in opened),
+                    ("change", role, change.target, change.previous, change.new),
+                ]
+            )
         write_target(self._machine, change.target, change.new)
         if "/hugepages-" in change.target and read_target(self._machine, change.target) != change.new:
             compact(self._machine, change.target)
@@ -392,7 +403,7 @@ def _way_back(machine: Machine, entry: Entry) -> Change | None:
     """Return the change that restores a target, None where it already holds its original value. Raises
     AbsentError.
     """
-    found = read_target(machine, entry.target)
+    found = None if entry.target.startswith("threads:") else read_target(machine, entry.target)
     if entry.target.startswith("irq:"):
         _, number, name = entry.target.split(":", 2)
         if not any(str(item.number) == number and item.name == name for item in read_interrupts(machine)):
@@ -401,6 +412,14 @@ def _way_back(machine: Machine, entry: Entry) -> Change | None:
         raise AbsentError("the kernel no longer offers it")
     elif entry.target.startswith("unit:") and found is None:
         raise AbsentError("the unit is no longer installed")
+    elif entry.target.startswith("folder:") and not machine.is_empty_folder(entry.target[len("folder:") :]):
+        return None  # somebody else keeps files there by now
+    elif entry.target.startswith("threads:"):
+        found = masks(machine, entry.previous)
+        if not found:
+            raise AbsentError("those threads have ended")
+        if all(parse_cpu_list(text) == parse_cpu_list(entry.previous[key]) for key, text in found.items()):
+            return None
     if same(entry.target, found, entry.previous):
         return None
     return Change(entry.target, found, entry.previous)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -134,6 +135,25 @@ class Machine:
             if target.is_dir() and not any(target.iterdir()):
                 target.rmdir()
                 sync_folder(target.parent)
+
+    def missing_folders(self, target: str) -> list[str]:
+        """Return the folders that writing this target (`file:/etc/…`) would make, the outermost first."""
+        kind, _, address = target.partition(":")
+        if kind != "file":
+            return []
+        above = [str(path) for path in Path(address).parents if path != Path("/")]
+        return [path for path in reversed(above) if not self.exists(path)]
+
+    def is_empty_folder(self, path: str) -> bool:
+        """Tell whether a folder is there and nothing is in it."""
+        target = self.path(path)
+        return target.is_dir() and not any(target.iterdir())
+
+    def set_affinity(self, tid: int, cpus: frozenset[int]) -> None:
+        """Let a thread run on these CPUs only. Raises OSError with the kernel's own reason."""
+        if self.root != Path("/"):
+            raise OSError(errno.EROFS, "a copied tree has no threads")
+        os.sched_setaffinity(tid, cpus)
 
     @property
     def can_run(self) -> bool:

@@ -85,3 +85,23 @@ def kernel_parameter_refusal(name: str, value: str) -> tuple[str, str] | None:
         if name == refused and value == bad:
             return reason, valid
     return None
+
+
+# Threaded interrupts run at 50 by default; migration and watchdog threads at 99.
+PRIORITY_BELOW = 50
+
+
+def priority_refusal(value: str) -> tuple[str, str] | None:
+    """Return (reason, what would be valid) where this real-time priority is refused."""
+    if value.isdecimal() and 0 < int(value) < PRIORITY_BELOW:
+        return None
+    reason = "not a real-time priority"
+    if value.isdecimal() and int(value) >= PRIORITY_BELOW:
+        reason = (
+            f"real-time priority {value} is refused: at {PRIORITY_BELOW} and above it stops the kernel's own threads "
+            "(interrupts run at 50, migration and watchdogs at 99)"
+        )
+    return (
+        reason,
+        f"1 to {PRIORITY_BELOW - 1}; a lone thread on an isolated CPU gains nothing from a high one",
+    )

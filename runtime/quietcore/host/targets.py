@@ -1,5 +1,5 @@
 """What a journal entry is about, by kind of address: `value:/sys/…`, `irq:24:eth0-rx`, `file:/etc/…`,
-`unit:…`.
+`folder:/etc/…`, `unit:…`, `threads:user:…` (masks by thread), `partition:SLICE`.
 
 A target is read before it is first changed, and written with a value of the same form: by apply with the
 wanted
@@ -15,7 +15,15 @@ from typing import Any
 from ..errors import ExitCode, QuietcoreError
 from .cpulist import parse_cpu_list
 from .machine import AbsentError, Machine, UnreadableError
+from .threads import move
 from .units import systemctl, unit_state
+
+PARTITION_UNIT = "quietcore-partition.service"
+
+
+def partition_path(name: str) -> str:
+    """Return the file that says what a slice's cpuset is (`member`, `isolated`, `isolated invalid (…)`)."""
+    return f"/sys/fs/cgroup/{name}/cpuset.cpus.partition"
 
 
 def chosen(text: str) -> str:
@@ -49,9 +57,13 @@ def read_target(machine: Machine, target: str) -> Any:
             return machine.read(f"/proc/irq/{address.partition(':')[0]}/smp_affinity_list")
         if kind == "file":
             return _read_file(machine, address)
+        if kind == "folder":
+            return "made" if machine.path(address).is_dir() else None
         if kind == "unit":
             state = unit_state(machine, address)
             return {"enabled": state.enabled, "active": state.active}
+        if kind == "partition":
+            return machine.read(partition_path(address))
     except AbsentError:
         return None
     raise QuietcoreError("unknown kind of target", where=target, code=ExitCode.UNKNOWN)
@@ -78,8 +90,15 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
             machine.remove_file(address)
         elif kind == "file":
             machine.replace_file(address, value["content"], int(value["mode"], 8))
+        elif kind == "folder" and value is None:
+            machine.remove_empty_folders(address)
         elif kind == "unit":
             _write_unit(machine, address, value)
+        elif kind == "threads":
+            move(machine, value)
+        elif kind == "partition":
+            # The unit writes the state and reads it back; stopped, it makes the slice an ordinary one again.
+            systemctl(machine, "restart" if value == "isolated" else "stop", PARTITION_UNIT)
         else:
             raise QuietcoreError("unknown kind of target", where=target, code=ExitCode.UNKNOWN)
     except OSError as error:
@@ -94,7 +113,7 @@ def refused(target: str, value: Any, error: OSError) -> QuietcoreError:
         errno.EROFS: "make the file system writable (inside a container it never is)",
         errno.ENOSPC: "make room on the disk",
     }
-    shown = value.get("mode", "") if isinstance(value, dict) else value
+    shown = value.get("mode", "") if target.startswith("file:") and isinstance(value, dict) else value
     return QuietcoreError(
         "the kernel refused a value",
         where=target.partition(":")[2],

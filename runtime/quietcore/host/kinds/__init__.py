@@ -9,14 +9,19 @@ from ...errors import QuietcoreError
 from ..settings import Setting
 from .base import Change, Context, Kind
 from .environment import EnvironmentKind
+from .fair_server import FairServerKind
 from .file import FileKind
 from .huge_pages import HugePagesKind
 from .idle_latency import IdleLatencyKind
 from .interrupts import InterruptsKind
+from .isolation import IsolationKind
 from .kernel_parameter import KernelParameterKind
+from .limits import LimitsKind
 from .mount import MountKind
 from .per_cpu import PerCpuKind
+from .processes import ProcessesKind
 from .sysctl import SysctlKind
+from .threads import ThreadsKind
 from .turbo import TurboKind
 from .unit import UnitKind
 from .value import ValueKind
@@ -36,6 +41,11 @@ KINDS: dict[str, Kind] = {
         UnitKind(),
         EnvironmentKind(),
         FileKind(),
+        LimitsKind(),
+        ProcessesKind(),
+        FairServerKind(),
+        IsolationKind(),
+        ThreadsKind(),
     )
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -69,8 +69,11 @@ class Kind:
         """Compare the effective value with the wanted one."""
         raise NotImplementedError
 
-    def changes(self, setting: Setting, context: Context) -> list[Change]:
-        """Return what must be written live, without writing it. Raises QuietcoreError."""
+    def changes(self, setting: Setting, context: Context) -> Iterable[Change]:
+        """Return what must be written live, without writing it. Raises QuietcoreError.
+
+        One after the other is written before the next is asked for.
+        """
         return []
 
     def owns(self, setting: Setting, target: str) -> bool:

@@ -56,8 +56,11 @@ class FileKind(Kind):
         return [] if found == wanted else [Change(target, found, wanted)]
 
     def owns(self, setting: Setting, target: str) -> bool:
-        """Tell whether the target is the file."""
-        return target == f"file:{setting.name}"
+        """Tell whether the target is the file, or a folder that was made for it."""
+        kind, _, address = target.partition(":")
+        return target == f"file:{setting.name}" or (
+            kind == "folder" and setting.name.startswith(f"{address}/")
+        )
 
 
 def _wanted(setting: Setting) -> dict[str, Any]:
