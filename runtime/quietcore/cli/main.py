@@ -38,6 +38,7 @@ COMMANDS: dict[str, Command] = {
         "quietcore.host.cli.audit", "compare the host's effective state with what the roles promised"
     ),
     "revert": Command("quietcore.host.cli.revert", "put back what was there before the first change"),
+    "boot": Command("quietcore.host.cli.boot", "the trial of new boot parameters: show, wait, retry"),
     # the pipeline
     "sim": Command(
         "quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session", UNIX

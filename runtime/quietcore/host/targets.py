@@ -1,5 +1,5 @@
 """What a journal entry is about, by kind of address: `value:/sys/…`, `irq:24:eth0-rx`, `file:/etc/…`,
-`unit:…`.
+`unit:…`, `grubenv:saved_entry`.
 
 A target is read before it is first changed, and written with a value of the same form: by apply with the
 wanted
@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from ..errors import ExitCode, QuietcoreError
+from .boot_environment import read_variable, write_variable
 from .cpulist import parse_cpu_list
 from .machine import AbsentError, Machine, UnreadableError
 from .units import systemctl, unit_state
@@ -34,6 +35,8 @@ def read_target(machine: Machine, target: str) -> Any:
             return machine.read(f"/proc/irq/{address.partition(':')[0]}/smp_affinity_list")
         if kind == "file":
             return _read_file(machine, address)
+        if kind == "grubenv":
+            return read_variable(machine, address)
         if kind == "unit":
             state = unit_state(machine, address)
             return {"enabled": state.enabled, "active": state.active}
@@ -60,6 +63,8 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
             machine.remove_file(address)
         elif kind == "file":
             machine.replace_file(address, value["content"], int(value["mode"], 8))
+        elif kind == "grubenv":
+            write_variable(machine, address, value)
         elif kind == "unit":
             _write_unit(machine, address, value)
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ...errors import QuietcoreError
 from ..settings import Setting
 from .base import Change, Context, Kind
+from .boot_trial import BootTrialKind
 from .file import FileKind
 from .huge_pages import HugePagesKind
 from .interrupts import InterruptsKind
@@ -16,11 +17,13 @@ from .per_cpu import PerCpuKind
 from .sysctl import SysctlKind
 from .unit import UnitKind
 from .value import ValueKind
+from .watchdog import WatchdogKind
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         KernelParameterKind(),
+        BootTrialKind(),
         ValueKind(),
         PerCpuKind(),
         SysctlKind(),
@@ -28,6 +31,7 @@ KINDS: dict[str, Kind] = {
         InterruptsKind(),
         UnitKind(),
         FileKind(),
+        WatchdogKind(),
     )
 }
 
