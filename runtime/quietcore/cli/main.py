@@ -37,7 +37,9 @@ COMMANDS: dict[str, Command] = {
     "audit": Command(
         "quietcore.host.cli.audit", "compare the host's effective state with what the roles promised"
     ),
+    "gate": Command("quietcore.host.cli.gate", "the audit as units meet it before they start"),
     "revert": Command("quietcore.host.cli.revert", "put back what was there before the first change"),
+    "boot": Command("quietcore.host.cli.boot", "the trial of new boot parameters: show, wait, retry"),
     # the pipeline
     "sim": Command(
         "quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session", UNIX

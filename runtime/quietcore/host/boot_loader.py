@@ -17,6 +17,7 @@ DROP_IN = "/etc/default/grub.d/zz-quietcore.cfg"
 MENU = "/boot/grub/grub.cfg"
 _SAFE = re.compile(r"[A-Za-z0-9_.,:;=/@+-]*")
 _VARIABLE = "GRUB_CMDLINE_LINUX_DEFAULT"
+_SAVED = "GRUB_DEFAULT=saved"
 
 
 def word(name: str, value: str) -> str:
@@ -35,14 +36,19 @@ def check_word(name: str, value: str, variable: str) -> None:
         )
 
 
-def drop_in_content(settings: Iterable[Setting], values: Iterable[str]) -> str | None:
-    """Return the drop-in's content for these parameters, or None where there are none."""
+def drop_in_content(settings: Iterable[Setting], values: Iterable[str], saved: bool = False) -> str | None:
+    """Return the drop-in's content for these parameters, or None where there are none.
+
+    `saved`: the default entry is the one in GRUB's environment, which a trial needs.
+    """
     lines: list[str] = []
     for setting, value in zip(settings, values, strict=True):
         lines.append(f"# {setting.id}: {setting.why}")
         lines.append(f'{_VARIABLE}="${_VARIABLE} {word(setting.name, value)}"')
     if not lines:
         return None
+    if saved:
+        lines += ["# The entry that is known to be good stays the default until a boot is confirmed.", _SAVED]
     head = "# Written by Quietcore from /etc/quietcore/host.d; `quietcore revert` removes it. Edits are lost."
     return "\n".join([head, *lines]) + "\n"
 

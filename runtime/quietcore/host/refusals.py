@@ -64,6 +64,11 @@ KERNEL_PARAMETER_VALUES: tuple[tuple[str, str, str, str], ...] = (
     ),
 )
 
+KERNEL_PARAMETER_CHOICES: dict[str, tuple[str, ...]] = {
+    "mitigations": ("auto", "auto,nosmt", "off"),
+    "transparent_hugepage": ("always", "madvise", "never"),
+}
+
 
 def sysctl_refusal(key: str, value: str) -> tuple[str, str] | None:
     """Return (reason, what would be valid) where this key or value is refused."""
@@ -84,6 +89,9 @@ def kernel_parameter_refusal(name: str, value: str) -> tuple[str, str] | None:
     for refused, bad, reason, valid in KERNEL_PARAMETER_VALUES:
         if name == refused and value == bad:
             return reason, valid
+    choices = KERNEL_PARAMETER_CHOICES.get(name)
+    if choices is not None and value not in choices:
+        return "the kernel takes no such value, and would boot with its default", " or ".join(choices)
     return None
 
 

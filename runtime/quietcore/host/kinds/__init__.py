@@ -8,6 +8,7 @@ from __future__ import annotations
 from ...errors import QuietcoreError
 from ..settings import Setting
 from .base import Change, Context, Kind
+from .boot_trial import BootTrialKind
 from .environment import EnvironmentKind
 from .fair_server import FairServerKind
 from .file import FileKind
@@ -25,11 +26,13 @@ from .threads import ThreadsKind
 from .turbo import TurboKind
 from .unit import UnitKind
 from .value import ValueKind
+from .watchdog import WatchdogKind
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         KernelParameterKind(),
+        BootTrialKind(),
         ValueKind(),
         PerCpuKind(),
         IdleLatencyKind(),
@@ -46,6 +49,7 @@ KINDS: dict[str, Kind] = {
         FairServerKind(),
         IsolationKind(),
         ThreadsKind(),
+        WatchdogKind(),
     )
 }
 
