@@ -26,6 +26,7 @@ class FakeHost:
         self.calls: list[tuple[str, ...]] = []
         self.immovable: set[int] = set()
         self.grub_fails = False
+        self.kernel = "6.1.0-28-amd64"
         self.unknown_parameters: set[str] = set()
         self.boots = 0
         self._disk()
@@ -84,6 +85,7 @@ class FakeHost:
         given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
         self.put("/proc/cmdline", " ".join(["BOOT_IMAGE=/boot/vmlinuz", *words[1:]]) + "\n")
         self.put("/proc/sys/kernel/random/boot_id", f"boot-{self.boots}\n")
+        self.put("/proc/sys/kernel/osrelease", f"{self.kernel}\n")
         self.put("/proc/meminfo", "MemTotal:        2048000 kB\n")
         for key, value in SYSCTL.items():
             self.put(f"/proc/sys/{key}", f"{value}\n")

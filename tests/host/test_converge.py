@@ -350,6 +350,28 @@ def test_only_one_process_changes_a_host(host: FakeHost, monkeypatch: pytest.Mon
     assert host.get("/proc/sys/vm/swappiness") == "60"
 
 
+def test_what_was_taken_back_while_another_waited_is_not_brought_about_again(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timer's recheck starts just before an undo, and gets its turn after it."""
+    from contextlib import contextmanager
+
+    from quietcore.host.machine import exclusive as real
+
+    promise(host.machine(), "sysctl", SYSCTL)
+
+    @contextmanager
+    def after_an_undo(machine: Any) -> Iterator[None]:
+        monkeypatch.setattr("quietcore.host.converge.exclusive", real)
+        revert(host.machine())
+        with real(machine):
+            yield
+
+    monkeypatch.setattr("quietcore.host.converge.exclusive", after_an_undo)
+    assert not apply_all(host.machine(), live_only=True).changed
+    assert host.get("/proc/sys/vm/swappiness") == "60"
+
+
 def test_two_roles_that_want_different_things_are_refused(host: FakeHost) -> None:
     promise(host.machine(), "sysctl", SYSCTL)
     with pytest.raises(QuietcoreError, match=r"two roles want different things: sysctl vm.swappiness"):

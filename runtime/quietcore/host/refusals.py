@@ -65,6 +65,18 @@ KERNEL_PARAMETER_VALUES: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
+# (parameter, form of its value, least kernel): an older one would take it for something else.
+KERNEL_PARAMETER_LEAST: tuple[tuple[str, str, tuple[int, int]], ...] = (("hugepages", r".*:.*", (5, 16)),)
+
+
+def kernel_parameter_least(name: str, value: str) -> tuple[int, int]:
+    """Return the least kernel (major, minor) that understands this parameter with this value."""
+    for refused, form, least in KERNEL_PARAMETER_LEAST:
+        if name == refused and re.fullmatch(form, value):
+            return least
+    return (0, 0)
+
+
 def sysctl_refusal(key: str, value: str) -> tuple[str, str] | None:
     """Return (reason, what would be valid) where this key or value is refused."""
     for pattern, reason in SYSCTL:
