@@ -65,6 +65,7 @@ class KernelParameterKind(Kind):
     """`name` is the parameter, `wanted` its value (an empty text: the bare word)."""
 
     name = "kernel_parameter"
+    applied = "GRUB drop-in, at the next boot"
     needs_boot = True
 
     def effective(self, setting: Setting) -> str:
