@@ -53,12 +53,20 @@ class Copy:
         """Write a file anew, another one if there was one; its mode stays."""
         place = self.path(path)
         if place.is_file():
-            before, mode = place.read_bytes(), place.stat().st_mode
-            self._kept.append(lambda: (place.write_bytes(before), place.chmod(mode)))
+            self._keep(place)
         else:
             place.parent.mkdir(parents=True, exist_ok=True)
             self._kept.append(place.unlink)
         place.write_text(text)
+
+    def _keep(self, place: Path) -> None:
+        before, mode = place.read_bytes(), place.stat().st_mode
+
+        def write_back() -> None:
+            place.write_bytes(before)
+            place.chmod(mode)
+
+        self._kept.append(write_back)
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace a text that must be in the file."""
@@ -73,8 +81,7 @@ class Copy:
             target = place.readlink()
             self._kept.append(lambda: place.symlink_to(target))
         else:
-            before, mode = place.read_bytes(), place.stat().st_mode
-            self._kept.append(lambda: (place.write_bytes(before), place.chmod(mode)))
+            self._keep(place)
         place.unlink()
 
     def link(self, path: str, target: str) -> None:

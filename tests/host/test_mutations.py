@@ -94,7 +94,7 @@ def with_irqbalance(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return banned(tmp_path_factory.mktemp("banned"))
 
 
-Break = Callable[[Copy], object]
+Break = Callable[[Copy], None]
 
 
 def written(path: str, text: str) -> Break:
@@ -103,6 +103,11 @@ def written(path: str, text: str) -> Break:
 
 def edited(path: str, old: str, new: str) -> Break:
     return lambda copy: copy.edit(path, old, new)
+
+
+def disk_interrupt_moved(copy: Copy) -> None:
+    copy.put("/proc/irq/27/smp_affinity_list", "5\n")
+    copy.put("/proc/irq/27/effective_affinity_list", "5\n")
 
 
 # setting → (how it is broken, words of the cause, the file that its effective value is read from)
@@ -214,10 +219,7 @@ MUTATIONS: dict[str, tuple[Break, str, str]] = {
         "",
     ),
     "irq_affinity.all": (
-        lambda copy: (
-            copy.put("/proc/irq/27/smp_affinity_list", "5\n"),
-            copy.put("/proc/irq/27/effective_affinity_list", "5\n"),
-        ),
+        disk_interrupt_moved,
         "moved after they were set",
         "/proc/irq/27/effective_affinity_list",
     ),
