@@ -41,6 +41,7 @@ class FakeHost:
         self.watchdog = "0"
         self.sshd_says: str | None = None  # why sshd does not answer
         self.boot_lies_on = {"fs": "ext2", "abstraction": ""}
+        self.kernel = "6.1.0-28-amd64"
         self.unknown_parameters: set[str] = set()
         self.boots = 0
         self._disk()
@@ -136,6 +137,7 @@ class FakeHost:
         given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
         self.put("/proc/cmdline", " ".join(["BOOT_IMAGE=/boot/vmlinuz", *words[1:]]) + "\n")
         self.put("/proc/sys/kernel/random/boot_id", f"boot-{self.boots}\n")
+        self.put("/proc/sys/kernel/osrelease", f"{self.kernel}\n")
         self.put("/proc/meminfo", "MemTotal:        2048000 kB\n")
         for key, value in SYSCTL.items():
             self.put(f"/proc/sys/{key}", f"{value}\n")

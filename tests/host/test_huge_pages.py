@@ -120,6 +120,19 @@ def test_from_the_whole_machine_to_nodes_and_back(two: FakeHost) -> None:
     assert two.get(WHOLE) == "7"
 
 
+def test_pages_by_node_at_boot_need_a_kernel_that_reads_them(two: FakeHost) -> None:
+    wanted = [
+        setting("pages.boot", "kernel_parameter", "hugepages", "0:64,1:64", variable="huge_pages_nodes")
+    ]
+    assert not promise(two.machine(), "huge_pages", wanted).failures
+    assert "hugepages=0:64,1:64" in two.get("/boot/grub/grub.cfg")
+    two.put("/proc/sys/kernel/osrelease", "5.10.0-33-amd64\n")
+    with pytest.raises(
+        QuietcoreError, match=r"this kernel \(5.10\).*huge_pages_nodes.*expected kernel 5.16 or newer"
+    ):
+        promise(two.machine(), "huge_pages", wanted)
+
+
 def mount_line(options: str, kind: str = "hugetlbfs") -> str:
     return f"proc /proc proc rw 0 0\n{kind} /run/hugepages/quietcore {kind} {options} 0 0\n"
 

@@ -71,6 +71,11 @@ def test_everything_is_set_read_back_and_comes_back(metal: FakeHost) -> None:
     assert state(metal) == before
 
 
+def disable_shallow(host: FakeHost) -> None:
+    for number in (0, 1):
+        host.put(f"{CPU}/cpu3/cpuidle/state{number}/disable", "1\n")
+
+
 BREAKS: list[tuple[str, Callable[[FakeHost], object], str, str]] = [
     (
         "governor",
@@ -90,7 +95,7 @@ BREAKS: list[tuple[str, Callable[[FakeHost], object], str, str]] = [
     ("planned CPU gone", lambda h: h.put(f"{CPU}/cpu3/online", "0\n"), "power.online", "taken off line"),
     (
         "shallow states disabled",
-        lambda h: [h.put(f"{CPU}/cpu3/cpuidle/state{n}/disable", "1\n") for n in (0, 1)],
+        disable_shallow,
         "power.idle",
         "is disabled",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,10 @@ def render(folder: Path, roles: list[str], **variables: Any) -> Render:
     """Return each role's settings as its task hands them to the module. Raises AssertionError with Ansible's words."""
     plays: list[dict[str, Any]] = []
     for role in roles:
+        # A lookup finds a role's templates below its playbook's folder.
+        templates = ROOT / "roles" / role / "templates"
+        if templates.is_dir():
+            shutil.copytree(templates, folder / "templates", dirs_exist_ok=True)
         files = [str(ROOT / "roles" / role / part / "main.yml") for part in ("defaults", "vars")]
         copy = {"content": f"{{{{ __{role}_settings | to_json }}}}", "dest": str(folder / f"{role}.json")}
         plays.append(

@@ -53,42 +53,44 @@ def promise(
     `menu_later` leaves GRUB's menu, which is slow to write, to a later promise of the same run.
     Raises QuietcoreError before anything is changed where a setting can never be right.
     """
-    desired = load_desired(machine)
     settings = complete(role, values, machine, where)
+    context = _with_promise(machine, role, settings)
+    if check:
+        return _converge(context, {role: settings}, Dry(), menu_later=menu_later)
+    with exclusive(machine):
+        # What others promised may have changed while this process waited for its turn.
+        context = _with_promise(machine, role, settings)
+        return _converge(context, {role: settings}, Real(context), menu_later=menu_later)
+
+
+def _with_promise(machine: Machine, role: str, settings: tuple[Setting, ...]) -> Context:
+    """Return all that is promised, a role's new promise included. Raises QuietcoreError where it cannot be kept."""
+    desired = load_desired(machine)
     desired[role] = settings
     if not settings:
         del desired[role]
     _check_together(desired)
-    context = Context(machine, desired)
-    if check:
-        return _converge(context, {role: settings}, Dry(), menu_later=menu_later)
-    with exclusive(machine):
-        return _converge(context, {role: settings}, Real(context), menu_later=menu_later)
+    return Context(machine, desired)
 
 
 def apply_all(
     machine: Machine, live_only: bool = False, check: bool = False, roles: Sequence[str] | None = None
 ) -> Outcome:
-    """Bring about what was promised, by all roles or some; `live_only` leaves files and the boot loader alone.
+    """Bring about what was promised, by all roles or some; `live_only` leaves files and the boot loader alone."""
 
-    Raises QuietcoreError for a role that has promised nothing.
-    """
+    def chosen(desired: Mapping[str, tuple[Setting, ...]]) -> dict[str, tuple[Setting, ...]]:
+        return {role: settings for role, settings in desired.items() if roles is None or role in roles}
+
     desired = load_desired(machine)
-    for role in roles or ():
-        if role not in desired:
-            known = ", ".join(sorted(desired)) or "none: nothing was promised"
-            raise QuietcoreError(
-                "this role has promised nothing here", where="--role", found=role, expected=known
-            )
-    chosen = {role: settings for role, settings in desired.items() if roles is None or role in roles}
     for settings in desired.values():
         for setting in settings:
             kind_of(setting).check(setting, machine)
-    context = Context(machine, desired)
     if check:
-        return _converge(context, chosen, Dry(), live_only)
+        return _converge(Context(machine, desired), chosen(desired), Dry(), live_only)
     with exclusive(machine):
-        return _converge(context, chosen, Real(context), live_only)
+        # A promise that was taken back while this process waited for its turn is not to be brought about again.
+        context = Context(machine, load_desired(machine))
+        return _converge(context, chosen(context.desired), Real(context), live_only)
 
 
 def revert(machine: Machine, roles: Sequence[str] | None = None, check: bool = False) -> Outcome:
@@ -96,20 +98,24 @@ def revert(machine: Machine, roles: Sequence[str] | None = None, check: bool = F
 
     Raises QuietcoreError for a role that has promised and changed nothing.
     """
-    desired = load_desired(machine)
-    journal = Journal(machine)
-    known = set(desired) | {entry.role for entry in journal.open_targets().values()} - {SHARED}
-    chosen = sorted(known) if roles is None else list(roles)
-    left = {role: settings for role, settings in desired.items() if role not in chosen}
-    context = Context(machine, left)
-    gone: dict[str, tuple[Setting, ...]] = dict.fromkeys(chosen, ())
     if check:
+        context, gone = _without(machine, roles)
         return _converge(context, gone, Dry())
     with exclusive(machine):
+        context, gone = _without(machine, roles)
         outcome = _converge(context, gone, Real(context))
-        if not left:
+        if not context.desired:
             machine.remove_empty_folders(DESIRED_FOLDER, "/etc/quietcore")
         return outcome
+
+
+def _without(machine: Machine, roles: Sequence[str] | None) -> tuple[Context, dict[str, tuple[Setting, ...]]]:
+    """Return what is still promised once these roles (None: all) promise nothing, and those roles."""
+    desired = load_desired(machine)
+    known = set(desired) | {entry.role for entry in Journal(machine).open_targets().values()} - {SHARED}
+    chosen = sorted(known) if roles is None else list(roles)
+    left = {role: settings for role, settings in desired.items() if role not in chosen}
+    return Context(machine, left), dict.fromkeys(chosen, ())
 
 
 class Dry:

@@ -183,6 +183,15 @@ class Machine:
             return ""
 
     @cached_property
+    def kernel(self) -> tuple[int, int]:
+        """The running kernel's major and minor number. Raises AbsentError or UnreadableError."""
+        text = self.read("/proc/sys/kernel/osrelease")
+        words = text.split("-")[0].split(".")
+        if len(words) < 2 or not (words[0].isdecimal() and words[1].isdecimal()):
+            raise UnreadableError(f"/proc/sys/kernel/osrelease: {text[:40]!r} is no version")
+        return int(words[0]), int(words[1])
+
+    @cached_property
     def topology(self) -> Topology:
         """The machine's CPUs and nodes. Raises QuietcoreError where they cannot be read."""
         return self.topology_for("")

@@ -16,6 +16,7 @@ class EnvironmentKind(Kind):
     """
 
     name = "environment"
+    applied = "by files of its unit, and a restart when they change"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

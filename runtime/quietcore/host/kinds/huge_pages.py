@@ -20,6 +20,7 @@ class HugePagesKind(Kind):
     """
 
     name = "huge_pages"
+    applied = "written live, memory compacted where they are not found, and at each boot"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

@@ -70,6 +70,7 @@ class InterruptsKind(Kind):
     """
 
     name = "interrupts"
+    applied = "written live to each that is astray, at each boot, and by a timer"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

@@ -26,6 +26,7 @@ class PerCpuKind(Kind):
     """
 
     name = "per_cpu"
+    applied = "written live on each CPU, and at each boot"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

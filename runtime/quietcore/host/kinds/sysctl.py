@@ -39,6 +39,7 @@ class SysctlKind(Kind):
     """`name` is the key, `wanted` its value."""
 
     name = "sysctl"
+    applied = "written live, and by a file in /etc/sysctl.d"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

@@ -18,6 +18,7 @@ class TurboKind(Kind):
     """`wanted` is on or off; which switch there is depends on the driver."""
 
     name = "turbo"
+    applied = "written live, and at each boot"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
