@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from quietcore.host.cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list
@@ -24,6 +24,8 @@ SYSCTL = {
 }
 KERNEL, BOUND = 0x00200000, 0x04000000  # flags of a thread in /proc/PID/stat
 
+Program = Callable[[tuple[str, ...]], "subprocess.CompletedProcess[str]"]
+
 
 class FakeHost:
     """Builds and drives the tree. `boot()` is a reboot: the kernel takes what GRUB's menu says."""
@@ -36,6 +38,7 @@ class FakeHost:
         self.immovable: set[int] = set()
         self.stubborn: set[int] = set()  # threads that the kernel refuses to move
         self.grub_fails = False
+        self.programs: dict[str, Program] = {}  # further ones, by name
         self.unknown_parameters: set[str] = set()
         self.boots = 0
         self._disk()
@@ -248,6 +251,8 @@ class FakeHost:
                 return subprocess.CompletedProcess(words, 1, "", "/etc/default/grub: Syntax error")
             self.update_grub()
             return subprocess.CompletedProcess(words, 0, "", "")
+        if name in self.programs:
+            return self.programs[name](words)
         if name == "systemctl":
             return self._systemctl(words)
         return subprocess.CompletedProcess(words, 1, "", f"{name}: no answer")

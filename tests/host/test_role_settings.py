@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from tests.host.fake_card import FakeCard
 from tests.host.fake_host import FakeHost
 
 from quietcore.errors import QuietcoreError
@@ -18,7 +19,7 @@ from quietcore.host.converge import apply_all, loosen, promise, revert
 
 ROOT = Path(__file__).resolve().parents[2]
 # In the order of site.yml.
-ROLES = ["boot_params", "isolation", "real_time"]
+ROLES = ["boot_params", "isolation", "real_time", "network"]
 LISTS = {
     "housekeeping": "0-1",
     "irq": "2",
@@ -28,7 +29,7 @@ LISTS = {
     "isolated": "3-5",
     "not_isolated": "0-2",
 }
-PLAN = {"core_plan_result": {"lists": LISTS, "topology": {"interface": "eth0"}, "sets": {"gateway": [5]}}}
+PLAN = {"core_plan_result": {"lists": LISTS, "topology": {"interface": "eth0"}, "sets": {"irq": [2]}}}
 
 Render = dict[str, list[dict[str, Any]]]
 
@@ -68,6 +69,8 @@ def debian(host: FakeHost) -> FakeHost:
     host.put("/etc/pam.d/sshd", "session required pam_limits.so\n")
     host.put("/etc/sysctl.d/README.sysctl", "")
     host.put("/etc/security/limits.d/README", "")
+    host.put("/etc/systemd/network/.keep", "")
+    FakeCard(host)
     return host
 
 

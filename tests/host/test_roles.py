@@ -21,6 +21,7 @@ HOST_ROLES = [
     "huge_pages",
     "irq_affinity",
     "isolation",
+    "network",
     "real_time",
     "sysctl",
 ]

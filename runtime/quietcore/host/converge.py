@@ -17,7 +17,7 @@ from ..errors import ExitCode, QuietcoreError
 from . import boot_loader
 from .composed import SHARED, menu_lags, still_running, wanted_files, words_in
 from .cpulist import parse_cpu_list
-from .findings import Finding, Verdict
+from .findings import Finding, Verdict, is_listed
 from .journal import Entry, Journal
 from .kinds import Change, Context, kind_of
 from .kinds.huge_pages import compact
@@ -28,6 +28,7 @@ from .settings import Setting, desired_path, dump_settings, load_desired, parse_
 from .targets import read_target, same, write_target
 from .threads import masks
 from .units import systemctl
+from .way_back import guard
 
 
 @dataclass
@@ -167,6 +168,8 @@ class Real(Dry):
                     ("change", role, change.target, change.previous, change.new),
                 ]
             )
+        if change.target.startswith("network:"):
+            guard(self._machine, change.target.split(":")[1], role)
         write_target(self._machine, change.target, change.new)
         if "/hugepages-" in change.target and read_target(self._machine, change.target) != change.new:
             compact(self._machine)
@@ -228,7 +231,7 @@ def _converge(
     reload_needed = _restore_dropped(context, set(roles), hands, outcome)
     for role, settings in roles.items():
         for setting in settings:
-            if live_only and setting.kind == "file":
+            if live_only and setting.kind in ("file", "network_link"):
                 continue
             if setting.kind == "unit" and reload_needed:
                 hands.reload_units()
@@ -368,6 +371,8 @@ def _way_back(machine: Machine, entry: Entry) -> Change | None:
         raise AbsentError("the kernel no longer offers it")
     elif entry.target.startswith("unit:") and found is None:
         raise AbsentError("the unit is no longer installed")
+    elif entry.target.startswith("network:") and found is None:
+        raise AbsentError("that card is no longer there")
     elif entry.target.startswith("folder:") and not machine.is_empty_folder(entry.target[len("folder:") :]):
         return None  # somebody else keeps files there by now
     elif entry.target.startswith("threads:"):
@@ -385,9 +390,13 @@ def loosen(
     settings: Iterable[Mapping[str, Any]], required: bool, expected_unsupported: Iterable[str]
 ) -> list[dict[str, Any]]:
     """Return settings that say of themselves whether lacking support is a failure."""
-    expected = set(expected_unsupported)
+    expected = list(expected_unsupported)
     return [
-        {**setting, "required": bool(setting.get("required", required)) and setting.get("id") not in expected}
+        {
+            **setting,
+            "required": bool(setting.get("required", required))
+            and not is_listed(str(setting.get("id")), expected),
+        }
         for setting in settings
     ]
 

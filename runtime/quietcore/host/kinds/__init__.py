@@ -15,6 +15,7 @@ from .interrupts import InterruptsKind
 from .isolation import IsolationKind
 from .kernel_parameter import KernelParameterKind
 from .limits import LimitsKind
+from .network_card import NetworkCardKind, NetworkLinkKind
 from .per_cpu import PerCpuKind
 from .processes import ProcessesKind
 from .sysctl import SysctlKind
@@ -38,6 +39,8 @@ KINDS: dict[str, Kind] = {
         FairServerKind(),
         IsolationKind(),
         ThreadsKind(),
+        NetworkCardKind(),
+        NetworkLinkKind(),
     )
 }
 
