@@ -24,6 +24,7 @@ HOST_ROLES = [
     "network",
     "real_time",
     "sysctl",
+    "time_sync",
 ]
 PLAYBOOKS = [ROOT / "site.yml", *sorted((ROOT / "ansible/playbooks").glob("*.yml"))]
 

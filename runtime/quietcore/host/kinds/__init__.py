@@ -8,6 +8,7 @@ from __future__ import annotations
 from ...errors import QuietcoreError
 from ..settings import Setting
 from .base import Change, Context, Kind
+from .clocksource import ClocksourceKind
 from .fair_server import FairServerKind
 from .file import FileKind
 from .huge_pages import HugePagesKind
@@ -39,6 +40,7 @@ KINDS: dict[str, Kind] = {
         FairServerKind(),
         IsolationKind(),
         ThreadsKind(),
+        ClocksourceKind(),
         NetworkCardKind(),
         NetworkLinkKind(),
     )
