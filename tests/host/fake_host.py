@@ -6,7 +6,7 @@ import errno
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from quietcore.host.boot_confirm import confirm
@@ -26,6 +26,8 @@ SYSCTL = {
 }
 KERNEL, BOUND = 0x00200000, 0x04000000  # flags of a thread in /proc/PID/stat
 
+Program = Callable[[tuple[str, ...]], "subprocess.CompletedProcess[str]"]
+
 
 class FakeHost:
     """Builds and drives the tree. `boot()` is a reboot: the kernel takes what GRUB's menu says."""
@@ -42,6 +44,7 @@ class FakeHost:
         self.sshd_says: str | None = None  # why sshd does not answer
         self.boot_lies_on = {"fs": "ext2", "abstraction": ""}
         self.kernel = "6.1.0-28-amd64"
+        self.programs: dict[str, Program] = {}  # further ones, by name
         self.unknown_parameters: set[str] = set()
         self.boots = 0
         self._disk()
@@ -345,6 +348,8 @@ class FakeHost:
                 return subprocess.CompletedProcess(words, 1, "", "/etc/default/grub: Syntax error")
             self.update_grub()
             return subprocess.CompletedProcess(words, 0, "", "")
+        if name in self.programs:
+            return self.programs[name](words)
         if name == "systemctl":
             return self._systemctl(words)
         if name == "grub-probe":

@@ -93,6 +93,8 @@ def test_the_two_ways_exclude_each_other(booted: FakeHost) -> None:
 
 
 def invalid(host: FakeHost) -> None:
+    host.put("/sys/fs/cgroup/system.slice/cpuset.cpus", "0-4\n")
+    host.put("/sys/fs/cgroup/user.slice/cpuset.cpus", "\n")
     host.put(STATE, "isolated invalid (Cpu list in cpuset.cpus not exclusive)\n")
 
 
@@ -106,7 +108,7 @@ def not_at_the_top(host: FakeHost) -> None:
 
 BREAKS: list[tuple[Callable[[FakeHost], object], Verdict, str]] = [
     (lambda host: host.put(STATE, "member\n"), Verdict.DRIFT, "changed after it was made"),
-    (invalid, Verdict.DRIFT, "the kernel says: Cpu list in cpuset.cpus not exclusive"),
+    (invalid, Verdict.DRIFT, "not exclusive; system.slice names some of these"),
     (other_cpus, Verdict.DRIFT, "AllowedCPUs= of quietcore_isolated.slice was changed"),
     (not_at_the_top, Verdict.DRIFT, "cpuset.cpus.isolated lacks some"),
     (lambda host: host.drop(STATE), Verdict.MISSING, "is not started"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from tests.host.fake_card import FakeCard
 from tests.host.fake_host import FakeHost
 
 from quietcore.errors import QuietcoreError
@@ -19,7 +20,7 @@ from quietcore.host.converge import apply_all, loosen, promise, revert
 
 ROOT = Path(__file__).resolve().parents[2]
 # In the order of site.yml.
-ROLES = ["boot_params", "isolation", "real_time"]
+ROLES = ["boot_params", "isolation", "real_time", "network", "time_sync"]
 LISTS = {
     "housekeeping": "0-1",
     "irq": "2",
@@ -29,7 +30,7 @@ LISTS = {
     "isolated": "3-5",
     "not_isolated": "0-2",
 }
-PLAN = {"core_plan_result": {"lists": LISTS, "topology": {"interface": "eth0"}, "sets": {"gateway": [5]}}}
+PLAN = {"core_plan_result": {"lists": LISTS, "topology": {"interface": "eth0"}, "sets": {"irq": [2]}}}
 
 Render = dict[str, list[dict[str, Any]]]
 
@@ -73,6 +74,10 @@ def debian(host: FakeHost) -> FakeHost:
     host.put("/etc/pam.d/sshd", "session required pam_limits.so\n")
     host.put("/etc/sysctl.d/README.sysctl", "")
     host.put("/etc/security/limits.d/README", "")
+    host.put("/etc/systemd/network/.keep", "")
+    FakeCard(host)
+    host.put("/sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n")
+    host.put("/sys/devices/system/clocksource/clocksource0/available_clocksource", "tsc hpet\n")
     return host
 
 
@@ -101,6 +106,32 @@ def etc(host: FakeHost) -> dict[str, str]:
     return {
         str(path.relative_to(host.root)): path.read_text() if path.is_file() else "folder" for path in paths
     }
+
+
+@pytest.mark.parametrize("service", ["chrony", "ptp"])
+def test_one_daemon_sets_the_clock(tmp_path: Path, debian: FakeHost, service: str) -> None:
+    given = {
+        "time_sync_service": service,
+        "time_sync_servers": ["192.0.2.1"],
+        "time_sync_hardware_timestamps": ["*"],
+    }
+    settings = loosen(render(tmp_path, ["time_sync"], **given)["time_sync"], False, [])
+    daemons = {"chrony": ["chrony.service"], "ptp": ["ptp4l@eth0.service", "phc2sys@eth0.service"]}
+    for unit in {"chrony.service", "systemd-timesyncd.service", *daemons[service]}:
+        debian.units[unit] = {"enabled": unit not in daemons[service], "active": unit not in daemons[service]}
+    outcome = promise(debian.machine(), "time_sync", settings)
+    assert not outcome.failures
+    running = {unit for unit, state in debian.units.items() if state["active"] and state["enabled"]}
+    assert running == {*daemons[service], "irqbalance.service", "quietcore-timestamping.service"}
+    drop_in = debian.get(f"/etc/systemd/system/{daemons[service][0]}.d/50-quietcore-time-sync.conf")
+    assert drop_in.endswith("[Service]\nCPUAffinity=0-1")
+    if service == "chrony":
+        assert debian.get("/etc/chrony/sources.d/quietcore.sources").splitlines()[1:] == [
+            "server 192.0.2.1 iburst"
+        ]
+        assert debian.get("/etc/chrony/conf.d/quietcore.conf").splitlines()[1:] == ["hwtimestamp *"]
+    again = promise(debian.machine(), "time_sync", settings)
+    assert ([change.target for change in again.changes], again.failures) == ([], [])
 
 
 def test_a_misspelt_way_of_isolation_is_refused(tmp_path: Path) -> None:

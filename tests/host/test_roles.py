@@ -21,8 +21,10 @@ HOST_ROLES = [
     "huge_pages",
     "irq_affinity",
     "isolation",
+    "network",
     "real_time",
     "sysctl",
+    "time_sync",
 ]
 PLAYBOOKS = [ROOT / "site.yml", *sorted((ROOT / "ansible/playbooks").glob("*.yml"))]
 

@@ -18,7 +18,7 @@ from .boot_change import after_the_menu, arm, before_the_files, menu_after_the_f
 from .boot_files import BootFiles, boot_files, words_ever_written
 from .composed import BOOT_TARGETS, SHARED, wanted_files
 from .cpulist import parse_cpu_list
-from .findings import Verdict
+from .findings import Verdict, is_listed
 from .journal import Entry, Journal
 from .kinds import Change, Context, kind_of
 from .kinds.huge_pages import compact
@@ -30,6 +30,7 @@ from .settings import Setting, desired_path, dump_settings, load_desired, parse_
 from .targets import read_target, same, write_target
 from .threads import masks
 from .units import reader_of, systemctl
+from .way_back import guard
 
 
 def complete(role: str, values: Any, machine: Machine, where: str) -> tuple[Setting, ...]:
@@ -174,6 +175,8 @@ class Real(Dry):
                     ("change", role, change.target, change.previous, change.new),
                 ]
             )
+        if change.target.startswith("network:"):
+            guard(self._machine, change.target.split(":")[1], role)
         write_target(self._machine, change.target, change.new)
         if "/hugepages-" in change.target and read_target(self._machine, change.target) != change.new:
             compact(self._machine, change.target)
@@ -268,7 +271,7 @@ def _converge(
     _restore_dropped(context, set(roles), hands, outcome, aftermath)
     for role, settings in roles.items():
         for setting in settings:
-            if live_only and setting.kind == "file":
+            if live_only and setting.kind in ("file", "network_link"):
                 continue
             if setting.kind == "unit":
                 aftermath.reload()
@@ -393,6 +396,8 @@ def _way_back(machine: Machine, entry: Entry) -> Change | None:
         raise AbsentError("the kernel no longer offers it")
     elif entry.target.startswith("unit:") and found is None:
         raise AbsentError("the unit is no longer installed")
+    elif entry.target.startswith("network:") and found is None:
+        raise AbsentError("that card is no longer there")
     elif entry.target.startswith("folder:") and not machine.is_empty_folder(entry.target[len("folder:") :]):
         return None  # somebody else keeps files there by now
     elif entry.target.startswith("threads:"):
@@ -410,9 +415,13 @@ def loosen(
     settings: Iterable[Mapping[str, Any]], required: bool, expected_unsupported: Iterable[str]
 ) -> list[dict[str, Any]]:
     """Return settings that say of themselves whether lacking support is a failure."""
-    expected = set(expected_unsupported)
+    expected = list(expected_unsupported)
     return [
-        {**setting, "required": bool(setting.get("required", required)) and setting.get("id") not in expected}
+        {
+            **setting,
+            "required": bool(setting.get("required", required))
+            and not is_listed(str(setting.get("id")), expected),
+        }
         for setting in settings
     ]
 

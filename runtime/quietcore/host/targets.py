@@ -1,5 +1,6 @@
 """What a journal entry is about, by kind of address: `value:/sys/…`, `irq:24:eth0-rx`, `file:/etc/…`,
-`folder:/etc/…`, `unit:…`, `threads:user:…` (masks by thread), `partition:SLICE`, `grubenv:saved_entry`.
+`folder:/etc/…`, `unit:…`, `threads:user:…` (masks by thread), `partition:SLICE`, `grubenv:saved_entry`,
+`network:eth0:ring`.
 
 A target is read before it is first changed, and written with a value of the same form: by apply with the
 wanted
@@ -16,6 +17,7 @@ from ..errors import ExitCode, QuietcoreError
 from .boot_environment import read_variable, write_variable
 from .cpulist import parse_cpu_list
 from .machine import AbsentError, Machine, UnreadableError
+from .network_card import read_part, write_part
 from .threads import move
 from .units import systemctl, unit_state
 
@@ -67,6 +69,9 @@ def read_target(machine: Machine, target: str) -> Any:
             return {"enabled": state.enabled, "active": state.active}
         if kind == "partition":
             return machine.read(partition_path(address))
+        if kind == "network":
+            interface, _, part = address.partition(":")
+            return dict(read_part(machine, interface, part).current)
     except AbsentError:
         return None
     raise QuietcoreError("unknown kind of target", where=target, code=ExitCode.UNKNOWN)
@@ -101,6 +106,9 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
             _write_unit(machine, address, value)
         elif kind == "threads":
             move(machine, value)
+        elif kind == "network":
+            interface, _, part = address.partition(":")
+            write_part(machine, interface, part, value)
         elif kind == "partition":
             # The unit writes the state and reads it back; stopped, it makes the slice an ordinary one again.
             systemctl(machine, "restart" if value == "isolated" else "stop", PARTITION_UNIT)
@@ -147,6 +155,8 @@ def same(target: str, first: Any, second: Any) -> bool:
     """Tell whether two values of a target mean the same."""
     if target.startswith("irq:") and isinstance(first, str) and isinstance(second, str):
         return parse_cpu_list(first) == parse_cpu_list(second)
+    if target.startswith("network:") and isinstance(first, dict) and isinstance(second, dict):
+        return all(first.get(word) == value for word, value in second.items())
     return bool(first == second)
 
 

@@ -7,6 +7,7 @@ given to another thread meanwhile is not mistaken for it.
 from __future__ import annotations
 
 import errno
+import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -78,6 +79,32 @@ def read_threads(machine: Machine, pids: Iterable[int] | None = None) -> list[Th
             if thread is not None:
                 found.append(thread)
     return found
+
+
+def processes_of(machine: Machine, pattern: str) -> list[int]:
+    """Return the processes of the units of this name or pattern. Raises UnreadableError."""
+    try:
+        pids = [int(path.name) for path in machine.path("/proc").iterdir() if path.name.isdecimal()]
+    except OSError as error:
+        raise UnreadableError(f"/proc: {error.strerror}") from error
+    if not pids:
+        raise UnreadableError("/proc shows no process")
+    found: list[int] = []
+    for pid in pids:
+        try:
+            group = _group(machine.read(f"/proc/{pid}/cgroup"))
+        except (AbsentError, UnreadableError):
+            if machine.exists(f"/proc/{pid}/cgroup"):
+                raise
+            continue
+        if unit_of(group, pattern):
+            found.append(pid)
+    return sorted(found)
+
+
+def unit_of(group: str, pattern: str) -> str:
+    """Return the unit of a control group where its name is of this pattern, else an empty text."""
+    return next((part for part in group.split("/") if fnmatch.fnmatchcase(part, pattern)), "")
 
 
 def read_thread(machine: Machine, pid: int, tid: int, group: str = "") -> Thread | None:

@@ -9,6 +9,7 @@ from ...errors import QuietcoreError
 from ..settings import Setting
 from .base import Change, Context, Kind
 from .boot_trial import BootTrialKind
+from .clocksource import ClocksourceKind
 from .environment import EnvironmentKind
 from .fair_server import FairServerKind
 from .file import FileKind
@@ -19,6 +20,7 @@ from .isolation import IsolationKind
 from .kernel_parameter import KernelParameterKind
 from .limits import LimitsKind
 from .mount import MountKind
+from .network_card import NetworkCardKind, NetworkLinkKind
 from .per_cpu import PerCpuKind
 from .processes import ProcessesKind
 from .sysctl import SysctlKind
@@ -50,6 +52,9 @@ KINDS: dict[str, Kind] = {
         IsolationKind(),
         ThreadsKind(),
         WatchdogKind(),
+        ClocksourceKind(),
+        NetworkCardKind(),
+        NetworkLinkKind(),
     )
 }
 

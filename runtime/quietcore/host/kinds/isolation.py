@@ -117,6 +117,15 @@ def _next_boot(machine: Machine) -> frozenset[int] | None:
         return None
 
 
+def _overlapping(machine: Machine, name: str, cpus: frozenset[int]) -> list[str]:
+    """Return the other control groups at the top whose cpuset names some of the CPUs."""
+    found: list[str] = []
+    for path in sorted(machine.path(_ROOT).glob("*/cpuset.cpus")):
+        if path.parent.name != name and parse_cpu_list(path.read_text(encoding="utf-8")) & cpus:
+            found.append(path.parent.name)
+    return found
+
+
 def _judge_boot(setting: Setting, machine: Machine) -> Finding:
     wanted, found = parse_cpu_list(str(setting.wanted)), _boot_isolated(machine)
     text = format_cpu_list(found) or "none"
@@ -157,7 +166,14 @@ def _judge_partition(setting: Setting, machine: Machine) -> Finding:
             if "invalid" in state
             else "it was changed after it was made"
         )
-        remedy = f"take these CPUs out of other slices' AllowedCPUs=, then {APPLY}"
+        others = _overlapping(machine, name, wanted)
+        if others:
+            cause += f"; {', '.join(others)} names some of these CPUs too"
+        # Taken away, a slice's AllowedCPUs= leaves its live cpuset as it was: another value replaces it.
+        first = others[0] if others else "SLICE"
+        remedy = (
+            f"systemctl set-property --runtime {first} AllowedCPUs=OTHERS for each, then {APPLY}; or reboot"
+        )
         return report(setting, Verdict.DRIFT, state, cause, remedy)
     effective = parse_cpu_list(machine.read(f"{_ROOT}/{name}/cpuset.cpus.effective"))
     if effective != wanted:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..refusals import priority_refusal
 from ..settings import Setting
-from ..threads import Thread, read_threads
+from ..threads import Thread, processes_of, read_threads, unit_of
 from .base import Context, Kind, cannot_tell, refuse, report
 
 # Lines of /proc/PID/limits by the names that limits.conf(5) has for them.
@@ -63,13 +62,13 @@ class ProcessesKind(Kind):
         try:
             threads = [
                 thread
-                for thread in read_threads(machine)
-                if thread.tid == thread.pid and _unit(thread, setting.name)
+                for thread in read_threads(machine, processes_of(machine, setting.name))
+                if thread.tid == thread.pid
             ]
             for thread in threads:
                 differs = _differs(machine, thread, setting.wanted)
                 if differs:
-                    unit = _unit(thread, setting.name)
+                    unit = unit_of(thread.group, setting.name)
                     wrong.append(f"{unit} ({thread.pid} {thread.name}): {', '.join(differs)}")
                     units.add(unit)
         except (AbsentError, UnreadableError, OSError) as error:
@@ -85,11 +84,6 @@ class ProcessesKind(Kind):
             "started before its drop-in was written, or changed since by hand",
             f"systemctl restart {' '.join(sorted(units))}, or reboot",
         )
-
-
-def _unit(thread: Thread, pattern: str) -> str:
-    """Return the unit that a thread belongs to where it is one of those, else an empty text."""
-    return next((part for part in thread.group.split("/") if fnmatch.fnmatchcase(part, pattern)), "")
 
 
 def _differs(machine: Machine, thread: Thread, wanted: dict[str, object]) -> list[str]:

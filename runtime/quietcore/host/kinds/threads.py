@@ -9,7 +9,7 @@ from ..cpulist import format_cpu_list, parse_cpu_list
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..settings import Setting
-from ..threads import Thread, read_threads, refuses
+from ..threads import Thread, processes_of, read_threads, refuses
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report
 
 _ROUNDS = 5
@@ -103,13 +103,12 @@ class ThreadsKind(Kind):
 def _selected(setting: Setting, machine: Machine) -> list[Thread]:
     if setting.name == "manager":
         return [thread for thread in read_threads(machine, [1]) if thread.tid == 1]
+    if setting.name.startswith("unit:"):
+        return read_threads(machine, processes_of(machine, setting.name.partition(":")[2]))
     threads = read_threads(machine)
     if setting.name == "kernel":
         return [thread for thread in threads if thread.kernel]
     users = [thread for thread in threads if not thread.kernel]
-    if setting.name.startswith("unit:"):
-        unit = setting.name.partition(":")[2]
-        return [thread for thread in users if unit in thread.group.split("/")]
     slices, guests = setting.options.get("slices", ()), setting.options.get("guests", ())
     return [
         thread
