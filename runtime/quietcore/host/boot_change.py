@@ -6,6 +6,7 @@ The way back: no next boot on trial · drop-in and script gone · menu · the de
 
 from __future__ import annotations
 
+import contextlib
 from typing import Protocol
 
 from ..errors import QuietcoreError
@@ -72,7 +73,9 @@ def menu_after_the_files(
         hands.menu()
     except QuietcoreError:
         for change in files:
-            write_target(context.machine, change.target, change.previous)
+            # Where even that fails (a full disk), the old menu still boots, and the next run finishes the work.
+            with contextlib.suppress(QuietcoreError):
+                write_target(context.machine, change.target, change.previous)
         raise
     outcome.changes.append(Change(f"file:{boot_loader.MENU}", "as generated before", "generated anew"))
     if hands.real and boot.plan is not None:
@@ -95,6 +98,7 @@ def after_the_menu(
         saved = read_variable(machine, "saved_entry")
         if saved != opened.previous:
             _change(hands, outcome, Change(SAVED_ENTRY, saved, opened.previous))
+        hands.put_back(Change(NEXT_ENTRY, None, None))  # GRUB empties it, and leaves its name there
         hands.close(opened)
     if not boot.on_trial:
         for path in (STATE, REASON):

@@ -36,7 +36,7 @@ def obstacle(machine: Machine) -> str | None:
 
 
 def read_variable(machine: Machine, name: str) -> str | None:
-    """Return a variable of the block, None where it is not set. Raises UnreadableError."""
+    """Return a variable of the block, None where it is not set, or empty, as GRUB leaves it. Raises UnreadableError."""
     try:
         text = machine.read_raw(BLOCK)
     except AbsentError:
@@ -44,7 +44,7 @@ def read_variable(machine: Machine, name: str) -> str | None:
     for line in text.splitlines():
         key, equals, value = line.partition("=")
         if equals and key == name and not line.startswith("#"):
-            return value
+            return value or None
     return None
 
 

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import ExitCode, QuietcoreError
 from .machine import AbsentError, Machine, UnreadableError, split_command_line
+from .menu_entries import menu_entries
 from .settings import Setting
 
 DROP_IN = "/etc/default/grub.d/zz-quietcore.cfg"
 MENU = "/boot/grub/grub.cfg"
+_BESIDE = f"{MENU}.quietcore"
 _SAFE = re.compile(r"[A-Za-z0-9_.,:;=/@+-]*")
 _VARIABLE = "GRUB_CMDLINE_LINUX_DEFAULT"
 _SAVED = "GRUB_DEFAULT=saved"
@@ -57,8 +59,8 @@ def obstacle(machine: Machine) -> str | None:
     """Return why parameters cannot be configured here, or None where they can."""
     if not machine.exists("/etc/default/grub"):
         return "no GRUB as Debian sets it up: /etc/default/grub does not exist"
-    if machine.program("update-grub", "grub-mkconfig") is None:
-        return "neither update-grub nor grub-mkconfig is installed"
+    if machine.program("grub-mkconfig") is None:
+        return "grub-mkconfig is not installed"
     if not machine.exists("/boot/grub"):
         return "/boot/grub does not exist"
     return None
@@ -90,16 +92,45 @@ def menu_is_current(machine: Machine, wanted: Iterable[str], gone: Iterable[str]
 def regenerate_menu(machine: Machine) -> None:
     """Write the menu anew from the files below /etc/default. Raises QuietcoreError with GRUB's own words.
 
-    grub-mkconfig writes beside the old menu and renames, so a failure leaves the old one.
+    Beside the old one, then renamed: grub-mkconfig by itself writes into the menu in place, and a power cut there
+    leaves half of it.
     """
-    program = machine.program("update-grub")
-    result = machine.run(program) if program else machine.run("grub-mkconfig", "-o", MENU)
-    if result.returncode != 0:
-        last = (result.stderr or result.stdout).strip().splitlines()[-1:] or ["no message"]
-        raise QuietcoreError(
-            "GRUB's menu could not be written; the old one is still in place",
-            where=MENU,
-            found=last[0],
-            remedy="run update-grub by hand and mend what it reports, then run this again",
-            code=ExitCode.FOUND,
-        )
+    for path in (_BESIDE, f"{_BESIDE}.new"):  # of a run that was cut off
+        machine.remove_file(path)
+    try:
+        result = machine.run("grub-mkconfig", "-o", str(machine.path(_BESIDE)))
+        if result.returncode != 0:
+            last = (result.stderr or result.stdout).strip().splitlines()[-1:] or ["no message"]
+            raise _not_written(last[0])
+        _check_menu(machine)
+        try:
+            machine.rename_file(_BESIDE, MENU)
+        except OSError as error:
+            raise _not_written(str(error.strerror)) from error
+    finally:
+        for path in (_BESIDE, f"{_BESIDE}.new"):
+            machine.remove_file(path)
+
+
+def _check_menu(machine: Machine) -> None:
+    """See that the new menu is whole and boots something. Raises QuietcoreError."""
+    try:
+        entries = menu_entries(machine.read_raw(_BESIDE))
+    except (AbsentError, UnreadableError) as error:
+        raise _not_written(str(error)) from None
+    if not entries:
+        raise _not_written("what grub-mkconfig wrote has no entry with a Linux kernel")
+    if machine.program("grub-script-check") is not None:
+        result = machine.run("grub-script-check", str(machine.path(_BESIDE)))
+        if result.returncode != 0:
+            raise _not_written(" ".join(result.stderr.split()) or "grub-script-check does not take it")
+
+
+def _not_written(found: str) -> QuietcoreError:
+    return QuietcoreError(
+        "GRUB's menu could not be written; the old one is still in place",
+        where=MENU,
+        found=found,
+        remedy="run update-grub by hand and mend what it reports, then run this again",
+        code=ExitCode.FOUND,
+    )
