@@ -7,6 +7,7 @@ The way back: no next boot on trial · drop-in and script gone · menu · the de
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..errors import QuietcoreError
@@ -46,8 +47,8 @@ class Hands(Protocol):
     def close(self, entry: Entry) -> None:
         """Note in the journal that a target holds its original value again."""
 
-    def menu(self) -> None:
-        """Write GRUB's menu anew."""
+    def menu(self, words: Sequence[str], gone: Sequence[str]) -> None:
+        """Write GRUB's menu anew, with these parameters and without those."""
 
 
 def before_the_files(context: Context, boot: BootFiles, hands: Hands, outcome: Outcome, later: bool) -> None:
@@ -70,7 +71,7 @@ def menu_after_the_files(
     if not menu_lags(context, boot, gone):
         return
     try:
-        hands.menu()
+        hands.menu(boot.words, gone)
     except QuietcoreError:
         for change in files:
             # Where even that fails (a full disk), the old menu still boots, and the next run finishes the work.
@@ -85,7 +86,7 @@ def menu_after_the_files(
             there = read_target(context.machine, f"file:{SCRIPT}")
             hands.change(SHARED, Change(f"file:{SCRIPT}", there, {"content": again.script, "mode": "0755"}))
             _record(hands, trial_to_prepare(context, again))
-            hands.menu()
+            hands.menu(boot.words, gone)
 
 
 def after_the_menu(

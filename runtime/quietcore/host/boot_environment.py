@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ExitCode, QuietcoreError
+from . import boot_entries
 from .machine import AbsentError, Machine, UnreadableError
 
 BLOCK = "/boot/grub/grubenv"
@@ -15,6 +16,8 @@ def obstacle(machine: Machine) -> str | None:
 
     Where it cannot, the one-shot entry would be booted every time.
     """
+    if boot_entries.in_use(machine):
+        return "this host boots by grubby's entries, of which this version freezes none"
     if machine.program("grub-editenv") is None or machine.program("grub-probe") is None:
         return "grub-editenv and grub-probe are not installed"
     found: dict[str, list[str]] = {}

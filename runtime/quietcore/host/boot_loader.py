@@ -1,5 +1,7 @@
 """GRUB as Debian and Ubuntu set it up: one drop-in file of our own, and what the generated menu says.
 
+Where grubby rules (RHEL), the drop-in is only the record of what is ours, and `boot_entries` does the rest.
+
 The drop-in appends to the distribution's default arguments and sorts after other drop-ins, so that console
 arguments of a cloud image stay. Recovery entries do not read that variable: they boot without our parameters.
 """
@@ -10,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..errors import ExitCode, QuietcoreError
+from . import boot_entries
 from .machine import AbsentError, Machine, UnreadableError, split_command_line
 from .menu_entries import menu_entries
 from .settings import Setting
@@ -57,6 +60,8 @@ def drop_in_content(settings: Iterable[Setting], values: Iterable[str], saved: b
 
 def obstacle(machine: Machine) -> str | None:
     """Return why parameters cannot be configured here, or None where they can."""
+    if boot_entries.in_use(machine):
+        return None
     if not machine.exists("/etc/default/grub"):
         return "no GRUB as Debian sets it up: /etc/default/grub does not exist"
     if machine.program("grub-mkconfig") is None:
@@ -67,7 +72,12 @@ def obstacle(machine: Machine) -> str | None:
 
 
 def default_entry(machine: Machine) -> tuple[str, ...]:
-    """Return the command line of the menu's first entry. Raises AbsentError or UnreadableError."""
+    """Return the command line that is booted by default: that of the menu's first entry, or of grubby's default.
+
+    Raises AbsentError or UnreadableError.
+    """
+    if boot_entries.in_use(machine):
+        return boot_entries.default_words(machine)
     for line in machine.read(MENU).splitlines():
         words = line.split(None, 2)
         if len(words) == 3 and words[0] in ("linux", "linuxefi", "linux16"):
@@ -89,12 +99,17 @@ def menu_is_current(machine: Machine, wanted: Iterable[str], gone: Iterable[str]
     return all(item in entry for item in wanted) and not any(item in entry for item in gone)
 
 
-def regenerate_menu(machine: Machine) -> None:
+def regenerate_menu(machine: Machine, words: Sequence[str] = (), gone: Sequence[str] = ()) -> None:
     """Write the menu anew from the files below /etc/default. Raises QuietcoreError with GRUB's own words.
+
+    Where grubby rules, `words` go into its entries and those `gone` out of them.
 
     Beside the old one, then renamed: grub-mkconfig by itself writes into the menu in place, and a power cut there
     leaves half of it.
     """
+    if boot_entries.in_use(machine):
+        boot_entries.write_words(machine, words, gone)
+        return
     for path in (_BESIDE, f"{_BESIDE}.new"):  # of a run that was cut off
         machine.remove_file(path)
     try:
