@@ -72,7 +72,7 @@ class FakeHost:
     def _disk(self) -> None:
         self.put("/etc/default/grub", GRUB_DEFAULT)
         self.put("/etc/default/grub.d/50-cloudimg-settings.cfg", CLOUD_DROP_IN)
-        self.put("/usr/sbin/update-grub", "")
+        self.put("/usr/sbin/grub-mkconfig", "")
         self.put("/usr/sbin/grub-probe", "")
         self.put("/usr/bin/grub-editenv", "")
         self.put("/boot/vmlinuz", "")
@@ -83,7 +83,7 @@ class FakeHost:
         self.put("/usr/lib/sysctl.d/50-default.conf", "vm.swappiness = 60\n")
         self.update_grub()
 
-    def update_grub(self) -> None:
+    def update_grub(self, path: str = "/boot/grub/grub.cfg") -> None:
         script = (
             ". ./etc/default/grub; for f in ./etc/default/grub.d/*.cfg; do . $f; done;"
             ' echo "$GRUB_CMDLINE_LINUX|$GRUB_CMDLINE_LINUX_DEFAULT|$GRUB_DEFAULT"'
@@ -92,7 +92,7 @@ class FakeHost:
         always, normal, default = line.strip().split("|")
         image = "/boot/vmlinuz root=UUID=1 ro"
         self.put(
-            "/boot/grub/grub.cfg",
+            path,
             'if [ "${next_entry}" ] ; then\n   set default="${next_entry}"\nelse\n'
             f'   set default="{"${saved_entry}" if default == "saved" else default}"\nfi\n'
             f"menuentry 'Debian' --class debian $menuentry_id_option 'simple' {{\n"
@@ -113,7 +113,10 @@ class FakeHost:
         ).stdout
 
     def environment(self) -> dict[str, str]:
-        """What GRUB's environment block holds."""
+        """What GRUB's environment block says: an empty variable says nothing."""
+        return {name: value for name, value in self._variables().items() if value}
+
+    def _variables(self) -> dict[str, str]:
         lines = (line for line in self.get("/boot/grub/grubenv").splitlines() if not line.startswith("#"))
         return dict(line.split("=", 1) for line in lines)
 
@@ -124,8 +127,9 @@ class FakeHost:
     def choose(self) -> str:
         """Return the command line that GRUB boots: the one-shot, which it forgets, else the default."""
         values = self.environment()
-        entry = values.pop("next_entry", "")
-        self._put_environment(values)
+        entry = values.get("next_entry", "")
+        if entry:
+            self._put_environment({**values, "next_entry": ""})
         menu = self.get("/boot/grub/grub.cfg")
         default = re.findall(r'set default="(.*)"', menu)[-1]
         entry = entry or (values.get("saved_entry", "") if default == "${saved_entry}" else default)
@@ -339,14 +343,14 @@ class FakeHost:
         self.put(f"{folder}/cpuset.cpus.effective", cpus + "\n")
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Answer like systemctl, update-grub and journalctl."""
+        """Answer like systemctl, GRUB's programs and journalctl."""
         words = tuple(command)
         self.calls.append(words)
         name = words[0].rpartition("/")[2]
-        if name == "update-grub":
+        if name == "grub-mkconfig":
             if self.grub_fails:
                 return subprocess.CompletedProcess(words, 1, "", "/etc/default/grub: Syntax error")
-            self.update_grub()
+            self.update_grub("/" + str(Path(words[2]).relative_to(self.root)))
             return subprocess.CompletedProcess(words, 0, "", "")
         if name in self.programs:
             return self.programs[name](words)
@@ -361,7 +365,7 @@ class FakeHost:
 
     def _grub_editenv(self, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         assert Path(words[1]) == self.root / "boot/grub/grubenv"
-        values = self.environment()
+        values = self._variables()
         for word in words[3:]:
             name, _, value = word.partition("=")
             values.pop(name, None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.host.cut_off import PowerCutError, cut_after
+from tests.host.cut_off import PowerCutError, cut_after, full_after
 from tests.host.fake_host import FakeHost
 from tests.host.promises import BOOT, POWER, ROLES, SYSCTL, setting
 
@@ -49,7 +49,7 @@ def test_second_run_changes_nothing(host: FakeHost) -> None:
     assert files(host) == before
     assert host.get(JOURNAL) == journal
     assert not [
-        call for call in host.calls if call[0].endswith("update-grub") or call[1:2] in (("start",), ("stop",))
+        call for call in host.calls if call[0] == "grub-mkconfig" or call[1:2] in (("start",), ("stop",))
     ]
 
 
@@ -261,6 +261,53 @@ def test_a_menu_that_cannot_be_written_leaves_everything_as_it_was(host: FakeHos
     assert host.get(boot_loader.MENU) == menu
 
 
+def test_a_menu_without_an_entry_never_takes_the_old_ones_place(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    menu = host.get(boot_loader.MENU)
+    monkeypatch.setattr(host, "update_grub", lambda path: host.put(path, "# half of a menu\n"))
+    with pytest.raises(QuietcoreError, match="no entry with a Linux kernel"):
+        promise(host.machine(), "boot_params", BOOT)
+    assert host.get(boot_loader.MENU) == menu
+    assert sorted(path.name for path in (host.root / "boot/grub").iterdir()) == ["grub.cfg", "grubenv"]
+
+
+def test_the_menu_keeps_its_mode_and_nothing_beside_it_stays(host: FakeHost) -> None:
+    menu = host.root / boot_loader.MENU.lstrip("/")
+    menu.chmod(0o444)
+    host.put("/boot/grub/grub.cfg.quietcore.new", "of a run that was cut off")
+    promise(host.machine(), "boot_params", BOOT)
+    assert menu.stat().st_mode & 0o777 == 0o444
+    assert sorted(path.name for path in menu.parent.iterdir()) == ["grub.cfg", "grubenv"]
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_a_disk_that_fills_up_anywhere_is_told_and_the_next_run_finishes(
+    tmp_path: Path, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in range(40):
+        host = FakeHost(tmp_path / f"{role}-{limit}")
+        before = files(host)
+        full, said = False, ""
+        with full_after(limit, monkeypatch):
+            try:
+                promise(host.machine(), role, ROLES[role])
+            except QuietcoreError as error:
+                full, said = True, str(error)
+        assert not full or "No space left" in said, said
+        if limit % 2:
+            assert not promise(host.machine(), role, ROLES[role]).failures, limit
+            host.boot()
+            apply_all(host.machine(), live_only=True)
+            assert not [finding.id for finding in audit(host.machine()) if finding.failed], limit
+        else:
+            revert(host.machine())
+            assert files(host) == before, limit
+        if not full:
+            return
+    pytest.fail("the run never got to its end")
+
+
 def test_new_interrupts_start_where_they_should_without_a_boot(host: FakeHost) -> None:
     promise(host.machine(), "boot_params", BOOT)
     assert host.get("/proc/irq/default_smp_affinity") == "7"
@@ -463,7 +510,7 @@ def test_two_roles_share_one_writing_of_the_menu(host: FakeHost) -> None:
     assert not first.failures
     assert "hugepages" not in host.get(boot_loader.MENU)
     promise(host.machine(), "boot_params", BOOT)
-    assert len([call for call in host.calls if call[0].endswith("update-grub")]) == 1
+    assert len([call for call in host.calls if call[0] == "grub-mkconfig"]) == 1
     assert not promise(host.machine(), "huge_pages", wanted, menu_later=True).changed
     host.boot()
     assert "hugepages=64" in host.get("/proc/cmdline")

@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "gate": Command("quietcore.host.cli.gate", "the audit as units meet it before they start"),
     "revert": Command("quietcore.host.cli.revert", "put back what was there before the first change"),
     "boot": Command("quietcore.host.cli.boot", "the trial of new boot parameters: show, wait, retry"),
+    "switch": Command("quietcore.host.cli.switch", "switch to another release, or back to the previous one"),
     # the pipeline
     "sim": Command(
         "quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session", UNIX

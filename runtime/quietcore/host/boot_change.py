@@ -6,6 +6,8 @@ The way back: no next boot on trial · drop-in and script gone · menu · the de
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..errors import QuietcoreError
@@ -45,8 +47,8 @@ class Hands(Protocol):
     def close(self, entry: Entry) -> None:
         """Note in the journal that a target holds its original value again."""
 
-    def menu(self) -> None:
-        """Write GRUB's menu anew."""
+    def menu(self, words: Sequence[str], gone: Sequence[str]) -> None:
+        """Write GRUB's menu anew, with these parameters and without those."""
 
 
 def before_the_files(context: Context, boot: BootFiles, hands: Hands, outcome: Outcome, later: bool) -> None:
@@ -69,10 +71,12 @@ def menu_after_the_files(
     if not menu_lags(context, boot, gone):
         return
     try:
-        hands.menu()
+        hands.menu(boot.words, gone)
     except QuietcoreError:
         for change in files:
-            write_target(context.machine, change.target, change.previous)
+            # Where even that fails (a full disk), the old menu still boots, and the next run finishes the work.
+            with contextlib.suppress(QuietcoreError):
+                write_target(context.machine, change.target, change.previous)
         raise
     outcome.changes.append(Change(f"file:{boot_loader.MENU}", "as generated before", "generated anew"))
     if hands.real and boot.plan is not None:
@@ -82,7 +86,7 @@ def menu_after_the_files(
             there = read_target(context.machine, f"file:{SCRIPT}")
             hands.change(SHARED, Change(f"file:{SCRIPT}", there, {"content": again.script, "mode": "0755"}))
             _record(hands, trial_to_prepare(context, again))
-            hands.menu()
+            hands.menu(boot.words, gone)
 
 
 def after_the_menu(
@@ -95,6 +99,7 @@ def after_the_menu(
         saved = read_variable(machine, "saved_entry")
         if saved != opened.previous:
             _change(hands, outcome, Change(SAVED_ENTRY, saved, opened.previous))
+        hands.put_back(Change(NEXT_ENTRY, None, None))  # GRUB empties it, and leaves its name there
         hands.close(opened)
     if not boot.on_trial:
         for path in (STATE, REASON):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ExitCode, QuietcoreError
+from . import boot_entries
 from .machine import AbsentError, Machine, UnreadableError
 
 BLOCK = "/boot/grub/grubenv"
@@ -15,6 +16,8 @@ def obstacle(machine: Machine) -> str | None:
 
     Where it cannot, the one-shot entry would be booted every time.
     """
+    if boot_entries.in_use(machine):
+        return "this host boots by grubby's entries, of which this version freezes none"
     if machine.program("grub-editenv") is None or machine.program("grub-probe") is None:
         return "grub-editenv and grub-probe are not installed"
     found: dict[str, list[str]] = {}
@@ -36,7 +39,7 @@ def obstacle(machine: Machine) -> str | None:
 
 
 def read_variable(machine: Machine, name: str) -> str | None:
-    """Return a variable of the block, None where it is not set. Raises UnreadableError."""
+    """Return a variable of the block, None where it is not set, or empty, as GRUB leaves it. Raises UnreadableError."""
     try:
         text = machine.read_raw(BLOCK)
     except AbsentError:
@@ -44,7 +47,7 @@ def read_variable(machine: Machine, name: str) -> str | None:
     for line in text.splitlines():
         key, equals, value = line.partition("=")
         if equals and key == name and not line.startswith("#"):
-            return value
+            return value or None
     return None
 
 

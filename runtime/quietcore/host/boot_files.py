@@ -107,8 +107,8 @@ def menu_lags(context: Context, files: BootFiles, gone: list[str]) -> bool:
 
     True too where an earlier run was cut off between the files and the menu.
     """
-    if boot_loader.obstacle(context.machine) is not None or not context.machine.exists(boot_loader.MENU):
-        return bool(files.words) and boot_loader.obstacle(context.machine) is None
+    if boot_loader.obstacle(context.machine) is not None:
+        return False
     if (files.words or gone) and not boot_loader.menu_is_current(context.machine, files.words, gone):
         return True
     return not menu_has(context.machine, files.script)

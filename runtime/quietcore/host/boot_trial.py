@@ -220,7 +220,7 @@ def menu_has(machine: Machine, script: str | None) -> bool:
     try:
         lines = [line.strip() for line in machine.read_raw(MENU).splitlines()]
     except (AbsentError, UnreadableError):
-        return False
+        return script is None
     if script is None:
         return not any(GOOD in line or CANDIDATE in line for line in lines)
     there = [line for line in frozen_lines(script) if _kernel_exists(machine, line.split()[1])]

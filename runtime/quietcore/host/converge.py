@@ -136,7 +136,7 @@ class Dry:
     def close(self, entry: Entry) -> None:
         """Leave the journal as it is."""
 
-    def menu(self) -> None:
+    def menu(self, words: Sequence[str], gone: Sequence[str]) -> None:
         """Leave GRUB's menu as it is."""
 
     def reload_units(self) -> None:
@@ -190,9 +190,9 @@ class Real(Dry):
         """Note in the journal that a target holds its original value again."""
         self._journal.append([("restored", entry.role, entry.target, None, entry.previous)])
 
-    def menu(self) -> None:
-        """Write GRUB's menu anew."""
-        boot_loader.regenerate_menu(self._machine)
+    def menu(self, words: Sequence[str], gone: Sequence[str]) -> None:
+        """Write GRUB's menu anew, with these parameters and without those."""
+        boot_loader.regenerate_menu(self._machine, words, gone)
 
     def reload_units(self) -> None:
         """Have systemd read its files again."""
