@@ -30,10 +30,11 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """[strategy]: spans of the two averages, in quotes."""
+    """[strategy]: one that ships, by name, or the file at ``path``; parameters as it declares them."""
 
-    fast: int = 20
-    slow: int = 80
+    name: str = "crossing"
+    path: str = ""
+    parameters: dict[str, int | float] = {}
 
 
 class RiskConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -135,8 +136,6 @@ def check(path: Path, config: RuntimeConfig) -> None:
         host = url.partition("://")[2]
         fits = url.startswith(allowed) and bool(host.rstrip("/")) and "/" not in host.rstrip("/")
         demand(fits, f"venue.{key}", url, f"{' or '.join(allowed)} and a host, without a path")
-    fast, slow = config.strategy.fast, config.strategy.slow
-    demand(1 <= fast < slow <= 1_000_000, "strategy.fast", fast, f"1 to strategy.slow ({slow}) less 1")
     risk = config.risk
     for key in ("order_size", "max_position"):
         value = getattr(risk, key)

@@ -23,16 +23,17 @@ import numpy as np
 from quietcore.bridge.compiled import CompileCounter
 from quietcore.bridge.scale import Step
 from quietcore.bridge.segment import Segment, attach
-from quietcore.config import RuntimeConfig
+from quietcore.config import RuntimeConfig, load
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution import process
 from quietcore.execution.gateway import Gateway
 from quietcore.execution.orders import OrderLedger
 from quietcore.observe import status as status_file
 from quietcore.observe.histogram import Histogram
+from quietcore.strategy import choice
 from quietcore.strategy.account import Account
-from quietcore.strategy.crossing import crossing
 from quietcore.strategy.intents import IntentRing
+from quietcore.strategy.interface import Context, Strategy
 from quietcore.strategy.risk import LIMITS
 from quietcore.strategy.thread import StrategyThread
 from quietcore.strategy.workspace import Workspace
@@ -78,6 +79,8 @@ class Runtime:
         self._locked_kib = 0
         self._compiled: CompileCounter | None = None
         self._started = time.time()
+        self._swaps = 0
+        self._swap: asyncio.Task[None] | None = None
 
     def warn(self, line: str) -> None:
         """Keep a warning for the status, and print it."""
@@ -93,6 +96,7 @@ class Runtime:
             loop.add_signal_handler(number, self._stop.set)
         try:
             if await self._until_stopped(self._connect()):
+                loop.add_signal_handler(signal.SIGHUP, self._reload)
                 self._take_off()
                 await self._watch()
         finally:
@@ -127,7 +131,8 @@ class Runtime:
         self.account, intents = Account(), IntentRing()
         self.ledger = OrderLedger(run_id(), symbol.name, self.tick, self.lot, self.account)
         self.gateway = Gateway(venue, self.ledger, intents, self.account, spin=spin, warn=self.warn)
-        self.strategy = crossing(config.strategy.fast, config.strategy.slow, self._lots("order_size"))
+        self._definition = choice.find(config.strategy.name, config.strategy.path)
+        self.strategy = self._make_strategy(config)
         self.thread = StrategyThread(
             segment,
             symbol,
@@ -143,6 +148,11 @@ class Runtime:
         )
         self.thread.compile()
         warm_up(intents)
+
+    def _make_strategy(self, config: RuntimeConfig) -> Strategy:
+        context = Context(self.symbol.name, self.tick, self.lot, self._lots("order_size"))
+        where = f"{self._where}: strategy.parameters"
+        return self._definition.make(config.strategy.parameters, context, where)
 
     async def _connect(self) -> None:
         """Reach the venue, compare its rules with the feed's and with ours, bring the private stream up."""
@@ -215,6 +225,27 @@ class Runtime:
         """Called in the strategy's thread when it has ended by itself."""
         if not self.thread.stopping:
             loop.call_soon_threadsafe(self._stop.set)
+
+    def _reload(self) -> None:
+        """Called at SIGHUP: take the strategy's parameters, and nothing else, from the configuration as it is now."""
+        self._swap = asyncio.create_task(self._take_parameters())
+
+    async def _take_parameters(self) -> None:
+        try:
+            strategy = self._make_strategy(load(self._where))
+            self.thread.offer(strategy)
+        except QuietcoreError as error:
+            self.warn(f"parameters stay as they were: {error}")
+            return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PICTURE_TIMEOUT_SECONDS
+        while self.thread.offer_pending:
+            if loop.time() > end:
+                self.warn("the strategy loop does not take the new parameters")
+                return
+            await asyncio.sleep(PICTURE_POLL_SECONDS)
+        self.strategy = strategy
+        self._swaps += 1
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -290,7 +321,14 @@ class Runtime:
             mode=self.config.mode,
             symbol=self.symbol.name,
             position=self.ledger.lot.text(self.account.position),
-            strategy={"name": self.strategy.name, **self.strategy.figures(picture.state)},
+            strategy={
+                "name": self.strategy.name,
+                **self.strategy.figures(picture.state),
+                "parameters": {
+                    name: self.strategy.params[0][name].item() for name in self.strategy.params.dtype.names
+                },
+                "parameter_swaps": self._swaps,
+            },
             feed_state={
                 "heartbeat_age_ns": segment.heartbeat_age_ns(),
                 "closed": segment.closed,
