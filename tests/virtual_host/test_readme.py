@@ -27,8 +27,7 @@ def test_it_is_ten_lines_at_most() -> None:
     assert 5 <= len(adopting_lines()) <= 10
 
 
-# Not among `make test` until it has passed whole on a guest: pytest -m mutates_host, QUIETCORE_VHOST naming one.
-@pytest.mark.mutates_host
+@pytest.mark.virtual_host
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_lines_work_on_a_host(booted_host: vhost.Info, inventory: dict[str, Any], tmp_path: Path) -> None:
