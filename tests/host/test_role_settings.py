@@ -73,6 +73,7 @@ def debian(host: FakeHost) -> FakeHost:
     """The fake host with what a Debian server has and these roles look at."""
     host.put("/etc/pam.d/sshd", "session required pam_limits.so\n")
     host.put("/etc/sysctl.d/README.sysctl", "")
+    host.put("/etc/grub.d/README", "")
     host.put("/etc/security/limits.d/README", "")
     host.put("/etc/systemd/network/.keep", "")
     FakeCard(host)
