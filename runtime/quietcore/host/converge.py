@@ -231,7 +231,7 @@ def _converge(
     reload_needed = _restore_dropped(context, set(roles), hands, outcome)
     for role, settings in roles.items():
         for setting in settings:
-            if live_only and setting.kind in ("file", "network_link"):
+            if live_only and setting.kind in ("file", "drop_in", "network_link"):
                 continue
             if setting.kind == "unit" and reload_needed:
                 hands.reload_units()

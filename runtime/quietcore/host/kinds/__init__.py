@@ -9,6 +9,7 @@ from ...errors import QuietcoreError
 from ..settings import Setting
 from .base import Change, Context, Kind
 from .clocksource import ClocksourceKind
+from .drop_in import DropInKind
 from .fair_server import FairServerKind
 from .file import FileKind
 from .huge_pages import HugePagesKind
@@ -22,6 +23,7 @@ from .processes import ProcessesKind
 from .sysctl import SysctlKind
 from .threads import ThreadsKind
 from .unit import UnitKind
+from .upkeep import AptOptionKind, NeedrestartKind, TimersKind, UnnamedKind
 from .value import ValueKind
 
 KINDS: dict[str, Kind] = {
@@ -41,6 +43,11 @@ KINDS: dict[str, Kind] = {
         IsolationKind(),
         ThreadsKind(),
         ClocksourceKind(),
+        DropInKind(),
+        NeedrestartKind(),
+        AptOptionKind(),
+        TimersKind(),
+        UnnamedKind(),
         NetworkCardKind(),
         NetworkLinkKind(),
     )
