@@ -165,9 +165,8 @@ class FakeHost:
             f"{tid or pid} ({name}) {' '.join(numbers)}\n",
             f"Name:\t{name}\nCpus_allowed_list:\t{allowed}\n",
         )
-        for place in (folder, f"/proc/{tid or pid}/task/{tid or pid}"):
-            self.put(f"{place}/stat", stat)
-            self.put(f"{place}/status", status)
+        self.put(f"{folder}/stat", stat)
+        self.put(f"{folder}/status", status)
         self.put(f"/proc/{pid}/cgroup", f"0::{group}\n")
         rows = (
             "Max locked memory     8388608   8388608   bytes",
@@ -180,8 +179,8 @@ class FakeHost:
 
     def allowed(self, tid: int) -> str:
         """Return where a thread may run."""
-        lines = self.get(f"/proc/{tid}/task/{tid}/status").splitlines()
-        return lines[-1].partition(":")[2].strip()
+        (status,) = (self.root / "proc").glob(f"[0-9]*/task/{tid}/status")
+        return status.read_text().splitlines()[-1].partition(":")[2].strip()
 
     def _cpus(self, given: dict[str, str]) -> None:
         base = "/sys/devices/system/cpu"
@@ -295,11 +294,12 @@ class FakeMachine(Machine):
 
     def set_affinity(self, tid: int, cpus: frozenset[int]) -> None:
         """Move a thread as the kernel would."""
-        if not self.exists(f"/proc/{tid}/task/{tid}"):
+        found = list(self.path("/proc").glob(f"[0-9]*/task/{tid}/status"))
+        if not found:
             raise OSError(errno.ESRCH, "No such process")
         if tid in self._host.stubborn:
             raise OSError(errno.EINVAL, "Invalid argument")
-        for path in self.path("/proc").glob(f"*/task/{tid}/status"):
+        for path in found:
             name = path.read_text().splitlines()[0]
             path.write_text(f"{name}\nCpus_allowed_list:\t{format_cpu_list(cpus)}\n")
 

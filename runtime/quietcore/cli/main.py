@@ -38,6 +38,7 @@ COMMANDS: dict[str, Command] = {
         "quietcore.host.cli.audit", "compare the host's effective state with what the roles promised"
     ),
     "revert": Command("quietcore.host.cli.revert", "put back what was there before the first change"),
+    "pin": Command("quietcore.host.cli.pin", "let processes run on certain CPUs only, and read them back"),
     # the pipeline
     "sim": Command(
         "quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session", UNIX

@@ -48,10 +48,9 @@ class NeedrestartKind(Kind):
             return cannot_tell(setting, error)
         lines = [line.split() for line in result.stdout.splitlines()]
         if result.returncode != 0 or [line[0] for line in lines] != list(setting.wanted):
-            error = UnreadableError(
-                f"{NEEDRESTART}: {' '.join(result.stderr.split()) or 'Perl read nothing'}"
-            )
-            return cannot_tell(setting, error, "mend its Perl, or remove what was added to it")
+            said = " ".join(result.stderr.split()) or "Perl read nothing"
+            broken = UnreadableError(f"{NEEDRESTART}: {said}")
+            return cannot_tell(setting, broken, "mend its Perl, or remove what was added to it")
         wrong = {unit: value for unit, value in lines if set(value.split(",")) != {"0"}}
         if not wrong:
             return report(setting, Verdict.OK, "none is restarted")
