@@ -15,7 +15,6 @@ from quietcore.host.targets import PARTITION_UNIT
 GRUB_DEFAULT = 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n'
 CLOUD_DROP_IN = 'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n'
 SYSCTL = {
-    "kernel/osrelease": "6.1.0-50-amd64",
     "kernel/sched_rt_period_us": "1000000",
     "kernel/sched_rt_runtime_us": "950000",
     "vm/swappiness": "60",
@@ -39,6 +38,7 @@ class FakeHost:
         self.stubborn: set[int] = set()  # threads that the kernel refuses to move
         self.grub_fails = False
         self.programs: dict[str, Program] = {}  # further ones, by name
+        self.kernel = "6.1.0-28-amd64"
         self.unknown_parameters: set[str] = set()
         self.boots = 0
         self._disk()
@@ -97,6 +97,7 @@ class FakeHost:
         given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
         self.put("/proc/cmdline", " ".join(["BOOT_IMAGE=/boot/vmlinuz", *words[1:]]) + "\n")
         self.put("/proc/sys/kernel/random/boot_id", f"boot-{self.boots}\n")
+        self.put("/proc/sys/kernel/osrelease", f"{self.kernel}\n")
         self.put("/proc/meminfo", "MemTotal:        2048000 kB\n")
         for key, value in SYSCTL.items():
             self.put(f"/proc/sys/{key}", f"{value}\n")
@@ -202,6 +203,53 @@ class FakeHost:
             distances = " ".join("10" if other == node else "21" for other in range(self.nodes))
             self.put(f"/sys/devices/system/node/node{node}/distance", distances + "\n")
 
+    def add_power(self, states: Sequence[tuple[str, int]] = (("POLL", 0), ("C1", 1), ("C6", 133))) -> None:
+        """Give each CPU frequencies and idle states (name, µs to wake), as bare metal with intel_pstate has them."""
+        base = "/sys/devices/system/cpu"
+        self.put(f"{base}/cpuidle/current_driver", "intel_idle\n")
+        self.put(f"{base}/intel_pstate/no_turbo", "0\n")
+        for cpu in range(self.cpus):
+            self.put(f"{base}/cpu{cpu}/power/pm_qos_resume_latency_us", "0\n")
+            if cpu:
+                self.put(f"{base}/cpu{cpu}/online", "1\n")
+            for name, text in (
+                ("scaling_governor", "powersave"),
+                ("scaling_available_governors", "performance powersave"),
+                ("energy_performance_preference", "balance_performance"),
+                (
+                    "energy_performance_available_preferences",
+                    "default performance balance_performance balance_power power",
+                ),
+            ):
+                self.put(f"{base}/cpu{cpu}/cpufreq/{name}", f"{text}\n")
+            for number, (state, latency) in enumerate(states):
+                folder = f"{base}/cpu{cpu}/cpuidle/state{number}"
+                self.put(f"{folder}/name", f"{state}\n")
+                self.put(f"{folder}/latency", f"{latency}\n")
+                self.put(f"{folder}/disable", "0\n")
+
+    def add_nodes(self, kib: int = 1 << 20, pages: int = 0) -> None:
+        """Give each memory node its size and its own count of huge pages."""
+        for node in range(self.nodes):
+            folder = f"/sys/devices/system/node/node{node}"
+            self.put(f"{folder}/meminfo", f"Node {node} MemTotal:        {kib} kB\n")
+            self.put(f"{folder}/hugepages/hugepages-2048kB/nr_hugepages", f"{pages}\n")
+            self.put(f"{folder}/compact", "")
+
+    def set_online(self, cpu: int, online: bool) -> None:
+        """Take a CPU off line, or back: the kernel forgets the core of one that is off."""
+        base = "/sys/devices/system/cpu"
+        now = parse_cpu_list(self.get(f"{base}/online")) - {cpu} | ({cpu} if online else set())
+        self.put(f"{base}/online", format_cpu_list(now) + "\n")
+        self.put(f"{base}/cpu{cpu}/online", f"{int(online)}\n")
+        cores = self.cpus // self.threads
+        siblings = {cpu % cores + cores * thread for thread in range(self.threads)} & now
+        for sibling in siblings:
+            self.put(f"{base}/cpu{sibling}/topology/core_cpus_list", format_cpu_list(siblings) + "\n")
+            self.put(f"{base}/cpu{sibling}/topology/physical_package_id", f"{self.node(sibling)}\n")
+        if not online:
+            shutil.rmtree(self.root / f"sys/devices/system/cpu/cpu{cpu}/topology")
+
     def node(self, cpu: int) -> int:
         cores = self.cpus // self.threads
         return cpu % cores * self.nodes // cores
@@ -271,7 +319,9 @@ class FakeHost:
                     f"UnitFileState={'enabled' if state['enabled'] else 'disabled'}\n"
                 )
             return subprocess.CompletedProcess(words, 0, text, "")
-        if words[1] == "daemon-reload":
+        if words[1] in ("daemon-reload", "try-restart"):
+            if state is not None and state["active"]:
+                self.restarted(unit)
             return subprocess.CompletedProcess(words, 0, "", "")
         if state is None:
             return subprocess.CompletedProcess(words, 5, "", f"Unit {unit} not found.")
@@ -283,6 +333,24 @@ class FakeHost:
             else:
                 self.put("/sys/fs/cgroup/quietcore_isolated.slice/cpuset.cpus.partition", "member\n")
         return subprocess.CompletedProcess(words, 0, "", "")
+
+    def restarted(self, unit: str) -> None:
+        """A service starts: its process has the environment that the files of its drop-ins name."""
+        if not unit.endswith(".service"):
+            return
+        environment: dict[str, str] = {}
+        for drop_in in sorted((self.root / "etc/systemd/system" / f"{unit}.d").glob("*.conf")):
+            for line in drop_in.read_text().splitlines():
+                if line.startswith("EnvironmentFile="):
+                    text = self.get(line.partition("=")[2])
+                    environment.update(
+                        dict(item.partition("=")[::2] for item in text.splitlines() if item[:1] != "#")
+                    )
+        self.put(f"/sys/fs/cgroup/system.slice/{unit}/cgroup.procs", "417\n")
+        self.put("/proc/417/environ", "".join(f"{key}={value}\0" for key, value in environment.items()))
+
+
+PAIRS = {"dirty_bytes": "dirty_ratio", "dirty_background_bytes": "dirty_background_ratio"}
 
 
 class FakeMachine(Machine):
@@ -316,6 +384,14 @@ class FakeMachine(Machine):
         if path.endswith("transparent_hugepage/enabled"):
             choices = ["always", "madvise", "never"]
             value = " ".join(f"[{item}]" if item == value else item for item in choices)
+        if path.startswith("/sys/devices/system/cpu/cpu") and parts[-1] == "online":
+            self._host.set_online(int(parts[5][3:]), value == "1")
+        name = parts[-1]
+        if name in PAIRS and value == "0":
+            raise OSError(errno.EINVAL, "Invalid argument")
+        for pair in (PAIRS, {ratio: size for size, ratio in PAIRS.items()}):
+            if path.startswith("/proc/sys/vm/") and name in pair:
+                self._host.put(f"/proc/sys/vm/{pair[name]}", "0\n")
         if path.startswith("/proc/sys/"):
             value = "\t".join(value.split())
         super().write_value(path, value)

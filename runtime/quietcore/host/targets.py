@@ -33,6 +33,21 @@ def chosen(text: str) -> str:
     return text[start + 1 : end] if 0 <= start < end else " ".join(text.split())
 
 
+# Pairs of which the kernel keeps one: writing either sets the other to 0.
+_PAIRS = (
+    ("/proc/sys/vm/dirty_bytes", "/proc/sys/vm/dirty_ratio"),
+    ("/proc/sys/vm/dirty_background_bytes", "/proc/sys/vm/dirty_background_ratio"),
+)
+
+
+def counterpart(path: str) -> str | None:
+    """Return the file that becomes 0 when this one is written, None where there is none."""
+    for pair in _PAIRS:
+        if path in pair:
+            return pair[1 - pair.index(path)]
+    return None
+
+
 def read_target(machine: Machine, target: str) -> Any:
     """Return what the target holds, None where it is not there. Raises UnreadableError."""
     kind, _, address = target.partition(":")
@@ -68,6 +83,9 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
     """Make the target hold a value of the form that `read_target` returned. Raises QuietcoreError."""
     kind, _, address = target.partition(":")
     try:
+        if kind == "value" and str(value) == "0" and counterpart(address) is not None:
+            # The kernel refuses 0 for some of these, and writes it itself when the other one gets its value.
+            return
         if kind == "value":
             machine.write_value(address, str(value))
         elif kind == "irq":

@@ -56,6 +56,7 @@ class Kind:
     """One kind of setting. Subclasses say how it is checked, judged and changed."""
 
     name: str = ""
+    applied: str = ""  # how its settings are brought about, for people
     needs_boot: bool = False
 
     def effective(self, setting: Setting) -> str:

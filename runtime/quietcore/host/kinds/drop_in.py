@@ -13,6 +13,7 @@ class DropInKind(FileKind):
     """As `file`; `options.of` is a path that is there where the program is."""
 
     name = "drop_in"
+    applied = "written beside and renamed, where its program is installed"
 
     def check(self, setting: Setting, machine: Machine) -> None:
         """Refuse what is no file, or of no program."""

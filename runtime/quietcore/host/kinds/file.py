@@ -16,6 +16,7 @@ class FileKind(Kind):
     """`name` is the path, `wanted` the content, `options.mode` the mode (0644)."""
 
     name = "file"
+    applied = "written beside and renamed"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

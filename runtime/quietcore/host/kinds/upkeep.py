@@ -27,6 +27,7 @@ class NeedrestartKind(Kind):
     """`wanted` are units that needrestart leaves alone. Brought about by a file of the role's own."""
 
     name = "needrestart"
+    applied = "a file in needrestart/conf.d"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -67,6 +68,7 @@ class AptOptionKind(Kind):
     """
 
     name = "apt_option"
+    applied = "a file in apt.conf.d"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -110,6 +112,7 @@ class TimersKind(Kind):
     """`name` is all, `wanted` the CPUs on which what timers start may run: their own CPUs, else systemd's."""
 
     name = "timers"
+    applied = "systemd's own CPUAffinity"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -149,6 +152,7 @@ class UnnamedKind(Kind):
     """`name` is a folder whose files must not have the word `wanted`, comments aside."""
 
     name = "unnamed"
+    applied = "looked after only"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
