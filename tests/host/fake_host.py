@@ -17,7 +17,6 @@ from quietcore.host.targets import PARTITION_UNIT
 GRUB_DEFAULT = 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n'
 CLOUD_DROP_IN = 'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n'
 SYSCTL = {
-    "kernel/osrelease": "6.1.0-50-amd64",
     "kernel/sched_rt_period_us": "1000000",
     "kernel/sched_rt_runtime_us": "950000",
     "vm/swappiness": "60",
@@ -44,6 +43,7 @@ class FakeHost:
         self.sshd_says: str | None = None  # why sshd does not answer
         self.boot_lies_on = {"fs": "ext2", "abstraction": ""}
         self.kernel = "6.1.0-28-amd64"
+        self.programs: dict[str, Program] = {}  # further ones, by name
         self.programs: dict[str, Program] = {}  # further ones, by name
         self.unknown_parameters: set[str] = set()
         self.boots = 0
@@ -219,9 +219,8 @@ class FakeHost:
             f"{tid or pid} ({name}) {' '.join(numbers)}\n",
             f"Name:\t{name}\nCpus_allowed_list:\t{allowed}\n",
         )
-        for place in (folder, f"/proc/{tid or pid}/task/{tid or pid}"):
-            self.put(f"{place}/stat", stat)
-            self.put(f"{place}/status", status)
+        self.put(f"{folder}/stat", stat)
+        self.put(f"{folder}/status", status)
         self.put(f"/proc/{pid}/cgroup", f"0::{group}\n")
         rows = (
             "Max locked memory     8388608   8388608   bytes",
@@ -234,8 +233,8 @@ class FakeHost:
 
     def allowed(self, tid: int) -> str:
         """Return where a thread may run."""
-        lines = self.get(f"/proc/{tid}/task/{tid}/status").splitlines()
-        return lines[-1].partition(":")[2].strip()
+        (status,) = (self.root / "proc").glob(f"[0-9]*/task/{tid}/status")
+        return status.read_text().splitlines()[-1].partition(":")[2].strip()
 
     def _cpus(self, given: dict[str, str]) -> None:
         base = "/sys/devices/system/cpu"
@@ -380,6 +379,8 @@ class FakeHost:
         state = self.units.setdefault(unit, {"enabled": False, "active": False}) if exists else None
         if words[1:] == ("show", "--property=RuntimeWatchdogUSec"):
             return subprocess.CompletedProcess(words, 0, f"RuntimeWatchdogUSec={self.watchdog}\n", "")
+        if words[1] == "show" and "*" in unit:
+            return subprocess.CompletedProcess(words, 0, "", "")
         if words[1] == "show":
             if state is None:
                 text = "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n"
@@ -434,11 +435,12 @@ class FakeMachine(Machine):
 
     def set_affinity(self, tid: int, cpus: frozenset[int]) -> None:
         """Move a thread as the kernel would."""
-        if not self.exists(f"/proc/{tid}/task/{tid}"):
+        found = list(self.path("/proc").glob(f"[0-9]*/task/{tid}/status"))
+        if not found:
             raise OSError(errno.ESRCH, "No such process")
         if tid in self._host.stubborn:
             raise OSError(errno.EINVAL, "Invalid argument")
-        for path in self.path("/proc").glob(f"*/task/{tid}/status"):
+        for path in found:
             name = path.read_text().splitlines()[0]
             path.write_text(f"{name}\nCpus_allowed_list:\t{format_cpu_list(cpus)}\n")
 

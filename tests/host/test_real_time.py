@@ -138,7 +138,7 @@ def test_the_fair_server_came_with_6_12(host: FakeHost) -> None:
     assert not promise(host.machine(), "real_time", [optional]).failures
     finding = found(host, "real_time.fair_server")
     assert finding.verdict is Verdict.UNSUPPORTED
-    assert finding.cause == "kernel 6.1.0-50-amd64: the fair server came with 6.12"
+    assert finding.cause == "kernel 6.1.0-28-amd64: the fair server came with 6.12"
 
 
 def test_the_fair_server_is_set_and_comes_back(host: FakeHost) -> None:

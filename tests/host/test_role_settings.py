@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from tests.host.fake_card import FakeCard
+from tests.host.fake_card import FakeCard, answer
 from tests.host.fake_host import FakeHost
 
 from quietcore.errors import QuietcoreError
 from quietcore.host.audit import audit
 from quietcore.host.converge import apply_all, loosen, promise, revert
 
+UPGRADES = "/usr/bin/unattended-upgrade"
 ROOT = Path(__file__).resolve().parents[2]
 # In the order of site.yml.
-ROLES = ["boot_params", "isolation", "real_time", "network", "time_sync"]
+ROLES = ["boot_params", "isolation", "real_time", "network", "time_sync", "daily_life"]
 LISTS = {
     "housekeeping": "0-1",
     "irq": "2",
@@ -77,6 +78,9 @@ def debian(host: FakeHost) -> FakeHost:
     host.put("/etc/security/limits.d/README", "")
     host.put("/etc/systemd/network/.keep", "")
     FakeCard(host)
+    host.put(UPGRADES, "")
+    host.put("/etc/apt/apt.conf.d/50unattended-upgrades", "")
+    host.programs["apt-config"] = lambda words: answer(0, "false\n")
     host.put("/sys/devices/system/clocksource/clocksource0/current_clocksource", "hpet\n")
     host.put("/sys/devices/system/clocksource/clocksource0/available_clocksource", "tsc hpet\n")
     return host
@@ -133,6 +137,17 @@ def test_one_daemon_sets_the_clock(tmp_path: Path, debian: FakeHost, service: st
         assert debian.get("/etc/chrony/conf.d/quietcore.conf").splitlines()[1:] == ["hwtimestamp *"]
     again = promise(debian.machine(), "time_sync", settings)
     assert ([change.target for change in again.changes], again.failures) == ([], [])
+
+
+def test_upgrades_are_told_what_to_leave_alone(tmp_path: Path, debian: FakeHost) -> None:
+    given = {"daily_life_upgrade_blocklist": ["linux-image", "libc6"]}
+    settings = loosen(render(tmp_path, ["daily_life"], **given)["daily_life"], False, [])
+    promise(debian.machine(), "daily_life", settings)
+    assert debian.get("/etc/apt/apt.conf.d/zz-quietcore.conf").splitlines()[1:] == [
+        'Unattended-Upgrade::Automatic-Reboot "false";',
+        'Unattended-Upgrade::Package-Blacklist:: "linux-image";',
+        'Unattended-Upgrade::Package-Blacklist:: "libc6";',
+    ]
 
 
 def test_a_misspelt_way_of_isolation_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ HOST_ROLES = [
     "boot_params",
     "core_plan",
     "cpu_power",
+    "daily_life",
     "host_state",
     "huge_pages",
     "irq_affinity",

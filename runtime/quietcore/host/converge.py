@@ -271,7 +271,7 @@ def _converge(
     _restore_dropped(context, set(roles), hands, outcome, aftermath)
     for role, settings in roles.items():
         for setting in settings:
-            if live_only and setting.kind in ("file", "network_link"):
+            if live_only and setting.kind in ("file", "drop_in", "network_link"):
                 continue
             if setting.kind == "unit":
                 aftermath.reload()

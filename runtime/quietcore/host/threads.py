@@ -1,7 +1,7 @@
 """Threads: which there are, where each may run, and moving them.
 
-A thread is named `TID:START` (its number and its start in clock ticks since boot), so that a number that was
-given to another thread meanwhile is not mistaken for it.
+A thread is named `PID:TID:START` (its process, its number and its start in clock ticks since boot), so that a number
+that was given to another thread meanwhile is not mistaken for it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Thread:
     @property
     def key(self) -> str:
         """Return the name by which it is told from a later thread of the same number."""
-        return f"{self.tid}:{self.start}"
+        return f"{self.pid}:{self.tid}:{self.start}"
 
     @property
     def kernel(self) -> bool:
@@ -136,8 +136,7 @@ def masks(machine: Machine, keys: Iterable[str]) -> dict[str, str]:
     """Return where threads may run, by key; those that have ended are left out. Raises UnreadableError."""
     found: dict[str, str] = {}
     for key in keys:
-        tid = int(key.partition(":")[0])
-        thread = read_thread(machine, tid, tid)  # /proc/TID/task/TID is there for every thread
+        thread = read_thread(machine, int(key.split(":")[0]), int(key.split(":")[1]))
         if thread is not None and thread.key == key:
             found[key] = format_cpu_list(thread.allowed)
     return found
@@ -148,7 +147,7 @@ def move(machine: Machine, wanted: Mapping[str, str]) -> None:
     present = masks(machine, wanted)
     for key in present:
         try:
-            machine.set_affinity(int(key.partition(":")[0]), parse_cpu_list(wanted[key]))
+            machine.set_affinity(int(key.split(":")[1]), parse_cpu_list(wanted[key]))
         except OSError as error:
             if error.errno != errno.ESRCH:
                 raise

@@ -10,6 +10,7 @@ from ..settings import Setting
 from .base import Change, Context, Kind
 from .boot_trial import BootTrialKind
 from .clocksource import ClocksourceKind
+from .drop_in import DropInKind
 from .environment import EnvironmentKind
 from .fair_server import FairServerKind
 from .file import FileKind
@@ -27,6 +28,7 @@ from .sysctl import SysctlKind
 from .threads import ThreadsKind
 from .turbo import TurboKind
 from .unit import UnitKind
+from .upkeep import AptOptionKind, NeedrestartKind, TimersKind, UnnamedKind
 from .value import ValueKind
 from .watchdog import WatchdogKind
 
@@ -53,6 +55,11 @@ KINDS: dict[str, Kind] = {
         ThreadsKind(),
         WatchdogKind(),
         ClocksourceKind(),
+        DropInKind(),
+        NeedrestartKind(),
+        AptOptionKind(),
+        TimersKind(),
+        UnnamedKind(),
         NetworkCardKind(),
         NetworkLinkKind(),
     )

@@ -24,7 +24,7 @@ class ThreadsKind(Kind):
     """
 
     name = "threads"
-    applied = "moved live, and at each boot"
+    applied = "moved live"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -114,7 +114,9 @@ def _selected(setting: Setting, machine: Machine) -> list[Thread]:
     return [
         thread
         for thread in users
-        if thread.group.split("/")[1:2] not in [[name] for name in slices] and thread.name not in guests
+        if thread.pid != 1  # systemd itself is a selection of its own
+        and thread.group.split("/")[1:2] not in [[name] for name in slices]
+        and thread.name not in guests
     ]
 
 
