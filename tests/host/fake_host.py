@@ -44,7 +44,6 @@ class FakeHost:
         self.boot_lies_on = {"fs": "ext2", "abstraction": ""}
         self.kernel = "6.1.0-28-amd64"
         self.programs: dict[str, Program] = {}  # further ones, by name
-        self.programs: dict[str, Program] = {}  # further ones, by name
         self.unknown_parameters: set[str] = set()
         self.boots = 0
         self._disk()
