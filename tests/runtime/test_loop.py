@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from tests.runtime.conftest import MakeWriter
 
@@ -52,8 +51,12 @@ class Rig:
         self.account = Account()
         self.account.ready(True)
         self.intents = IntentRing(options.pop("intents", 1024))
-        limits = np.zeros(1, dtype=risk.LIMITS)
-        limits[0] = (options.pop("max_position", 1 << 40), 1 << 30, 1000, 0.5)
+        limits = risk.limits(
+            max_position=options.pop("max_position", 1 << 40),
+            max_open_orders=1 << 30,
+            max_order_rate=1000,
+            price_band=0.5,
+        )
         self.warnings: list[str] = []
         self.thread = StrategyThread(
             segment,

@@ -163,6 +163,7 @@ class LocalPipeline:
 feed = "{self.feed}"
 symbol = "{self.symbol}"
 wait = "nap"
+kill_file = {json.dumps(str(self.folder / "kill"))}
 strategy_cpu = -1
 gateway_cpu = -1
 

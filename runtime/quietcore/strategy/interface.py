@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WISH_SIDE: Final = 0  # BUY or SELL of intents.py
 WISH_PRICE: Final = 1  # ticks
 WISH_SIZE: Final = 2  # lots
+WISH_FLAGS: Final = 3  # POST_ONLY of intents.py, or 0
 WISH_WORDS: Final = 4
 
 Parameters = Mapping[str, int | float]

@@ -13,6 +13,7 @@ import numpy as np
 
 from quietcore.bridge import layout
 from quietcore.bridge.atomics import (
+    CLOCK_MONOTONIC,
     CLOCK_REALTIME,
     load_acquire,
     nap,
@@ -26,9 +27,10 @@ from quietcore.bridge.follow import EPOCH, LAST_RECEIVE, Books, absorb, overrun
 from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, Ring, is_closed, take
 from quietcore.observe.histogram import record, refuse
 from quietcore.strategy.account import RESOLVED
+from quietcore.strategy.arena import NO_SLOT
 from quietcore.strategy.intents import CANCEL, PLACE, WORDS, push
-from quietcore.strategy.interface import WISH_PRICE, WISH_SIDE, WISH_SIZE, WISH_WORDS
-from quietcore.strategy.risk import ALLOWED, EMITTED, check, count_order
+from quietcore.strategy.interface import WISH_FLAGS, WISH_PRICE, WISH_SIDE, WISH_SIZE, WISH_WORDS
+from quietcore.strategy.risk import ALLOWED, EMITTED, Risk, allowed_size, check, count_order
 from quietcore.strategy.workspace import (
     HELD_BACK,
     INTENTS,
@@ -81,9 +83,7 @@ class Desk(NamedTuple):
     buckets: Any
     hops: Any
     ledger: Any
-    emitted: Any
-    rate: Any
-    limits: Any
+    risk: Risk
     state: Any
     params: Any
     wish: Any
@@ -93,7 +93,6 @@ class Desk(NamedTuple):
     using: Any  # the words of params
     pending: Any
     outlet: Outlet
-    account: int
     symbol: int
     spin: int
 
@@ -140,20 +139,11 @@ def emit(outlet: Outlet, ledger: Any, intent: Any, kind: int) -> bool:
 def act(desk: Desk, n: int, read_ns: int) -> None:
     """Turn the strategy's wish into intents: cancel what is open, then the order, if it is allowed."""
     desk.ledger[SIGNALS] += 1
-    side, price, size = desk.wish[WISH_SIDE], desk.wish[WISH_PRICE], desk.wish[WISH_SIZE]
-    reason = check(
-        desk.ring,
-        desk.symbol,
-        desk.counters[EPOCH],
-        desk.books.scratch,
-        desk.account,
-        desk.emitted,
-        desk.rate,
-        desk.limits,
-        side,
-        price,
-        size,
-    )
+    side, price = desk.wish[WISH_SIDE], desk.wish[WISH_PRICE]
+    size = allowed_size(desk.risk, desk.wish[WISH_SIZE])
+    now = now_ns(CLOCK_MONOTONIC)
+    epoch = desk.counters[EPOCH]
+    reason = check(desk.ring, desk.symbol, epoch, desk.books.scratch, desk.risk, side, price, size, now)
     signal_ns = now_ns(CLOCK_REALTIME)
     record(desk.buckets, desk.hops, READ_SIGNAL, signal_ns - read_ns)
     intent = desk.intent
@@ -164,7 +154,9 @@ def act(desk: Desk, n: int, read_ns: int) -> None:
     intent[6] = n
     intent[7] = read_ns
     intent[8] = signal_ns
-    if desk.emitted[EMITTED] != load_acquire(desk.account + RESOLVED) and not emit(
+    intent[9] = NO_SLOT
+    intent[10] = desk.wish[WISH_FLAGS]
+    if desk.risk.emitted[EMITTED] != load_acquire(desk.risk.account + RESOLVED) and not emit(
         desk.outlet, desk.ledger, intent, CANCEL
     ):
         return
@@ -172,7 +164,7 @@ def act(desk: Desk, n: int, read_ns: int) -> None:
         desk.ledger[REFUSED + reason] += 1
         return
     # Counted before the gateway can see it: it may be resolved before this function goes on.
-    count_order(desk.emitted, desk.rate, side, size)
+    intent[9] = count_order(desk.risk, side, price, size, now)
     emit(desk.outlet, desk.ledger, intent, PLACE)
 
 

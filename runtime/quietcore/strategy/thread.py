@@ -16,6 +16,7 @@ from quietcore.bridge.segment import NotThereYetError, Segment, Symbol, attach
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution.process import THREAD_STACK_BYTES, Warn, name_thread, pin
 from quietcore.strategy.account import Account, put
+from quietcore.strategy.arena import OrderArena
 from quietcore.strategy.intents import IntentRing, aligned
 from quietcore.strategy.interface import Strategy
 from quietcore.strategy.loop import (
@@ -34,7 +35,7 @@ from quietcore.strategy.loop import (
     new_wish,
 )
 from quietcore.strategy.python import python_loop, warm_up
-from quietcore.strategy.risk import LIMITS, new_rate
+from quietcore.strategy.risk import LIMITS, Risk, new_rate
 from quietcore.strategy.workspace import Workspace
 
 ATTACH_POLL_SECONDS = 0.05
@@ -58,6 +59,7 @@ class StrategyThread:
         cpu: where to pin the thread, -1 for nowhere.
         spin: never nap.
         from_start: begin with the segment's first tick.
+        arena: where orders have their slots; the gateway's ledger has the same one.
         warn: takes one line.
         ended: called in the thread when it has ended by itself.
     """
@@ -75,6 +77,7 @@ class StrategyThread:
         cpu: int = -1,
         spin: bool = False,
         from_start: bool = False,
+        arena: OrderArena | None = None,
         warn: Warn,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
@@ -87,6 +90,7 @@ class StrategyThread:
         self.pinned = False
         self._limits = limits.view(LIMITS)
         self._account, self._intents = account, intents
+        self._arena = arena if arena is not None else OrderArena()
         self._event, self._cpu, self._spin = event, cpu, spin
         self._warn, self._ended = warn, ended
         self._control = aligned(CONTROL_WORDS)
@@ -116,9 +120,13 @@ class StrategyThread:
             buckets=workspace.buckets,
             hops=workspace.hops,
             ledger=workspace.ledger,
-            emitted=workspace.emitted,
-            rate=self._rate,
-            limits=self._limits,
+            risk=Risk(
+                account=self._account.address,
+                emitted=workspace.emitted,
+                rate=self._rate,
+                limits=self._limits,
+                arena=self._arena.slots,
+            ),
             state=workspace.state,
             params=self._params,
             wish=new_wish(),
@@ -133,7 +141,6 @@ class StrategyThread:
                 capacity=self._intents.capacity,
                 event=self._event,
             ),
-            account=self._account.address,
             symbol=self.symbol.number,
             spin=int(self._spin),
         )
