@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.host.cut_off import PowerCutError, cut_after
 from tests.host.fake_host import FakeHost
 from tests.host.promises import setting
-from tests.host.test_converge import PowerCutError, files, steps
+from tests.host.test_converge import files
 
 from quietcore.errors import QuietcoreError
 from quietcore.host.audit import audit
@@ -237,7 +238,7 @@ def test_a_run_cut_off_anywhere_is_finished_or_undone(
         host.put("/proc/sys/vm/dirty_ratio", "20\n")
         before = files(host)
         cut = False
-        for _ in steps(host, limit, monkeypatch):
+        with cut_after(limit, monkeypatch):
             try:
                 promise(host.machine(), "cpu_power", promises)
             except PowerCutError:
