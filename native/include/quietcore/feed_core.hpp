@@ -89,9 +89,9 @@ struct LegBook {
 
 /// From parsed messages to books, ladders and ticks; knows no venue, only its rules. One thread.
 ///
-/// The same streams may come over several legs, each a set of connections. Each leg has books of its own, held
-/// right by the venue's rule, so that it does not matter how the venue cuts its updates into messages; whichever
-/// leg has the newest book is published, and a gap on one of them is nothing that a reader sees.
+/// The same streams may come over several legs, each a set of connections. Each leg has books of its own,
+/// held right by the venue's rule, so that it does not matter how the venue cuts its updates into messages;
+/// whichever leg has the newest book is published, and a gap on one of them is nothing that a reader sees.
 class FeedCore final : public MessageSink {
 public:
   struct Options {
@@ -120,14 +120,15 @@ public:
   /// Forgets a leg; what another has is published in its stead.
   void close_leg(std::uint32_t leg);
 
-  /// A leg's stream of a symbol broke: a LIVE book becomes STALE unless another leg has it, and what waited for a
-  /// snapshot is let go.
+  /// A leg's stream of a symbol broke: a LIVE book becomes STALE unless another leg has it, and what waited
+  /// for a snapshot is let go.
   void connection_lost(std::uint32_t symbol, std::uint32_t leg = 0);
   void all_connections_lost();
   /// Nothing came for a book for too long: not LIVE until something does, or a snapshot confirms it.
   void doubt(std::uint32_t symbol, std::uint32_t leg);
-  /// Publishes another leg's book where the published one is of a leg that has lost it.
-  void prefer_live(std::uint32_t symbol);
+  /// Publishes another leg's book where the published one is of a leg that has lost it, and nothing newer
+  /// came since the last call.
+  void prefer_live_books();
 
   /// Stores only the cursor.
   void publish_cursor() noexcept {
@@ -175,14 +176,15 @@ private:
   /// A symbol's book as published.
   struct SymbolBook {
     SymbolBook(std::uint32_t window, std::uint32_t ladder_depth);
-    std::uint32_t window; ///< levels a side that the venue keeps, 0: no window
-    std::uint32_t leg = 0;   ///< whose book it is
+    std::uint32_t window;  ///< levels a side that the venue keeps, 0: no window
+    std::uint32_t leg = 0; ///< whose book it is
     shm::State state = shm::State::EMPTY;
     Quote quote{};                ///< last one published from the book
     std::vector<shm::Level> bids; ///< ladder as published
     std::vector<shm::Level> asks;
     std::uint64_t announced_tick = 0; ///< BOOK tick of the table's content
     std::uint64_t messages = 0;
+    std::uint64_t messages_before = 0; ///< at the last look for books of lost legs
     std::uint64_t last_id = 0;
     std::uint64_t sequence = 0;
     std::uint64_t ticker_id = 0; ///< of the last quote of the venue's own
@@ -201,7 +203,8 @@ private:
   /// The leg's book is no longer right: RESYNC until a new snapshot.
   void lose(std::uint32_t symbol, const Receipt &receipt);
   /// Whether this leg's book, just changed, is newer than what is published.
-  [[nodiscard]] bool is_first(std::uint32_t symbol, const Follower &follower, std::uint32_t leg) const noexcept;
+  [[nodiscard]] bool is_first(std::uint32_t symbol, const Follower &follower,
+                              std::uint32_t leg) const noexcept;
   /// A leg that has the book LIVE, or kMaxLegs.
   [[nodiscard]] std::uint32_t live_leg(std::uint32_t symbol) const noexcept;
   /// The state of a leg's book; what is published follows where no other leg has it LIVE.
@@ -240,7 +243,8 @@ private:
   std::vector<SymbolBook> books_;
   std::array<std::vector<Follower>, kMaxLegs> legs_; ///< by symbol; empty: no such leg
   std::uint32_t leg_count_ = 1;
-  Receipt receipt_{}; ///< of the message being parsed
+  bool leg_closed_ = false; ///< and its books may still be what is published
+  Receipt receipt_{};       ///< of the message being parsed
   std::vector<Tick> pending_;
   std::vector<shm::Level> scratch_bids_;
   std::vector<shm::Level> scratch_asks_;
