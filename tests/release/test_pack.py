@@ -145,3 +145,30 @@ def test_archives_are_reproducible(tmp_path: Path) -> None:
     archive.write_archive(tmp_path / "two", tmp_path / "2.tar.gz")
     assert archive.sha256(tmp_path / "1.tar.gz") == archive.sha256(tmp_path / "2.tar.gz")
     assert archive.content_hash(tmp_path / "one") == archive.content_hash(tmp_path / "two")
+
+
+@pytest.mark.usefixtures("no_packages")
+def test_the_command_finds_its_own_release_and_packages_and_nothing_else(
+    executable: Path, tmp_path: Path
+) -> None:
+    interpreter = Path(f"/usr/bin/python{HERE.python[0]}.{HERE.python[1]}")
+    if not interpreter.exists():
+        pytest.skip(f"{interpreter} is not installed: this machine's Python is another one")
+    release = pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out")
+    folder = tmp_path / "root/releases" / release.version
+    with tarfile.open(release.archive) as tar:
+        tar.extractall(folder, filter="tar")
+    with tarfile.open(release.packages_archive) as tar:
+        tar.extractall(tmp_path / "root/packages" / release.packages, filter="tar")
+    # Compiled files of a release are not checked against their source.
+    shutil.rmtree(folder / "lib/python/quietcore/__pycache__")
+    (folder / "lib/python/quietcore/__main__.py").write_text(
+        "import sys, a, quietcore; print(sys.path, a.A, quietcore.__file__)"
+    )
+    (tmp_path / "root/current").symlink_to(f"releases/{release.version}")
+    shown = subprocess.run(
+        [tmp_path / "root/current/bin/quietcore"], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert f"1 {folder}/lib/python/quietcore/__init__.py" in shown
+    assert "site-packages" not in shown
+    assert "dist-packages" not in shown

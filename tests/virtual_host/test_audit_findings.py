@@ -6,8 +6,7 @@ from typing import NamedTuple
 import pytest
 from tests.virtual_host.conftest import Sh
 
-# Not among `make test` until it has passed on a guest: pytest -m mutates_host, with QUIETCORE_VHOST naming one.
-pytestmark = pytest.mark.mutates_host
+pytestmark = pytest.mark.virtual_host
 
 AUDIT = "/usr/local/sbin/quietcore audit"
 APPLY = "/usr/local/sbin/quietcore apply"

@@ -15,10 +15,14 @@ from quietcore.release import machine_code, native, packages
 from quietcore.release.archive import content_hash, sha256, write_archive
 from quietcore.release.target import Target
 
+# Without `site`, nothing but the standard library and these two folders is found: neither the distribution's
+# packages nor a user's. The interpreter is named in full, because the packages are for this one.
 LAUNCHER = """\
 #!/bin/sh
 # The runtime's command of this release, whatever folder it is called from.
-exec "$(dirname "$(readlink -f "$0")")/../venv/bin/python" -P -m quietcore "$@"
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+export PYTHONPATH="$root/lib/python:$(dirname "$(dirname "$root")")/packages/{packages}"
+exec /usr/bin/python{python} -S -P -m quietcore "$@"
 """
 
 
@@ -55,7 +59,7 @@ def pack(root: Path, executable: Path, target: Target, level: str, out: Path) ->
     shutil.rmtree(tree, ignore_errors=True)
     try:
         needed = native.collect(executable, tree, target)
-        copy_runtime(root, tree, target)
+        copy_runtime(root, tree, target, packages.key(lock, target))
         manifest = {
             "packages": packages.key(lock, target),
             "machine": target.machine,
@@ -89,7 +93,7 @@ def pack(root: Path, executable: Path, target: Target, level: str, out: Path) ->
     )
 
 
-def copy_runtime(root: Path, tree: Path, target: Target) -> None:
+def copy_runtime(root: Path, tree: Path, target: Target, packages_key: str) -> None:
     """Copy the Python package without what only the controller uses, and write the launcher."""
     left_out = shutil.ignore_patterns("__pycache__", "vhost", "release", "demo.py", "local.py")
     shutil.copytree(root / "runtime/quietcore", tree / "lib/python/quietcore", ignore=left_out)
@@ -98,5 +102,5 @@ def copy_runtime(root: Path, tree: Path, target: Target) -> None:
         mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
         compileall.compile_dir(tree / "lib/python", stripdir=str(tree), quiet=2, invalidation_mode=mode)
     launcher = tree / "bin/quietcore"
-    launcher.write_text(LAUNCHER)
+    launcher.write_text(LAUNCHER.format(python=".".join(map(str, target.python)), packages=packages_key))
     launcher.chmod(0o755)
