@@ -267,3 +267,24 @@ def test_a_snapshot_market_switches_too(
     assert reader.update_ids == sorted(reader.update_ids)
     assert ring.ladder() == ([[1000, 1000], [995, 1000]], [[1001, 3000]])
     assert bybit_snapshot(1)["type"] == "snapshot"
+
+
+def test_connections_are_renewed_before_the_venue_ends_them(
+    start: Start, feed: str, make_server: MakeServer, tmp_path: Path
+) -> None:
+    server = make_server()
+    market = Market()
+    server.on_subscribe = lambda _: [market.snapshot()]
+    config = with_config(tmp_path, *QUICK, "lifetime = 1")
+    start("run", *config, "--feed", feed, "--venue", "bybit-linear", *server.addresses())
+    ring = RingFile(feed)
+    until(lambda: ring.state() == LIVE, "a live book")
+    while ring.statistics()["switches"] < 2:
+        server.send(market.move())
+    assert "renewing connections before the venue ends them" in output(tmp_path)
+    until(lambda: ring.book()["update_id"] == market.u, "everything arrived")
+    reader = LadderReader(ring)
+    reader.read()
+    assert reader.states == {LIVE}
+    assert reader.largest_step == 1
+    assert ring.statistics()["reconnects"] == 0
