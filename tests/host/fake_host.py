@@ -6,16 +6,26 @@ import errno
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from quietcore.host.boot_confirm import confirm
 from quietcore.host.cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list
 from quietcore.host.machine import Machine
+from quietcore.host.targets import PARTITION_UNIT
 
 GRUB_DEFAULT = 'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\nGRUB_CMDLINE_LINUX=""\n'
 CLOUD_DROP_IN = 'GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n'
-SYSCTL = {"vm/swappiness": "60", "net/core/rmem_max": "212992", "net/ipv4/tcp_rmem": "4096\t131072\t6291456"}
+SYSCTL = {
+    "kernel/sched_rt_period_us": "1000000",
+    "kernel/sched_rt_runtime_us": "950000",
+    "vm/swappiness": "60",
+    "net/core/rmem_max": "212992",
+    "net/ipv4/tcp_rmem": "4096\t131072\t6291456",
+}
+KERNEL, BOUND = 0x00200000, 0x04000000  # flags of a thread in /proc/PID/stat
+
+Program = Callable[[tuple[str, ...]], "subprocess.CompletedProcess[str]"]
 
 
 class FakeHost:
@@ -27,10 +37,13 @@ class FakeHost:
         self.units: dict[str, dict[str, bool]] = {"irqbalance.service": {"enabled": True, "active": True}}
         self.calls: list[tuple[str, ...]] = []
         self.immovable: set[int] = set()
+        self.stubborn: set[int] = set()  # threads that the kernel refuses to move
         self.grub_fails = False
         self.watchdog = "0"
         self.sshd_says: str | None = None  # why sshd does not answer
         self.boot_lies_on = {"fs": "ext2", "abstraction": ""}
+        self.programs: dict[str, Program] = {}  # further ones, by name
+        self.kernel = "6.1.0-28-amd64"
         self.unknown_parameters: set[str] = set()
         self.boots = 0
         self._disk()
@@ -130,6 +143,7 @@ class FakeHost:
         given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
         self.put("/proc/cmdline", " ".join(["BOOT_IMAGE=/boot/vmlinuz", *words[1:]]) + "\n")
         self.put("/proc/sys/kernel/random/boot_id", f"boot-{self.boots}\n")
+        self.put("/proc/sys/kernel/osrelease", f"{self.kernel}\n")
         self.put("/proc/meminfo", "MemTotal:        2048000 kB\n")
         for key, value in SYSCTL.items():
             self.put(f"/proc/sys/{key}", f"{value}\n")
@@ -153,8 +167,22 @@ class FakeHost:
         self.put("/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", "0\n")
         self.put("/sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n")
         self._interrupts(given)
-        for state in self.units.values():
+        for path in (self.root / "proc").glob("[0-9]*"):
+            shutil.rmtree(path)
+        # The kernel starts the first process, and so all others, off the CPUs that it isolates.
+        domain = "domain" in given.get("isolcpus", "").split(",")
+        rest = format_cpu_list(everyone - isolated if domain else everyone)
+        self.process(1, "systemd", "/init.scope", rest)
+        self.process(2, "kthreadd", "/", rest, KERNEL)
+        self.process(31, "ksoftirqd/3", "/", "3", KERNEL | BOUND)
+        self.process(40, "kswapd0", "/", rest, KERNEL)
+        self.process(300, "sshd", "/system.slice/ssh.service", rest)
+        shutil.rmtree(self.root / "sys/fs/cgroup", ignore_errors=True)
+        self.put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory pids\n")
+        for unit, state in self.units.items():
             state["active"] = state["enabled"]
+            if unit == PARTITION_UNIT and state["active"]:
+                self.partition()
         if "quietcore.trial=" in self.get("/proc/cmdline"):
             self.judge_boot()
 
@@ -162,10 +190,56 @@ class FakeHost:
         """What the confirming unit does at boot; a boot that is not healthy is left at once."""
         confirm(self.machine(), lambda: float("inf"), lambda seconds: None, lambda machine: self.sshd_says)
 
+    def process(
+        self,
+        pid: int,
+        name: str,
+        group: str = "/",
+        allowed: str = "",
+        flags: int = 0,
+        policy: int = 0,
+        priority: int = 0,
+        tid: int = 0,
+    ) -> None:
+        """Start a process, or another thread of one: `tid`."""
+        folder = f"/proc/{pid}/task/{tid or pid}"
+        # state ppid pgrp session tty tpgid flags, then up to the start time, then up to priority and policy
+        numbers = [
+            "S",
+            *["1", "1", "1", "0", "-1"],
+            str(flags),
+            *["0"] * 12,
+            str(1000 * self.boots + pid),
+            *["0"] * 17,
+        ]
+        numbers += [str(priority), str(policy), "0"]
+        allowed = allowed or format_cpu_list(range(self.cpus))
+        stat, status = (
+            f"{tid or pid} ({name}) {' '.join(numbers)}\n",
+            f"Name:\t{name}\nCpus_allowed_list:\t{allowed}\n",
+        )
+        self.put(f"{folder}/stat", stat)
+        self.put(f"{folder}/status", status)
+        self.put(f"/proc/{pid}/cgroup", f"0::{group}\n")
+        rows = (
+            "Max locked memory     8388608   8388608   bytes",
+            "Max open files        1024      524288    files",
+        )
+        last = "Max realtime priority 0         0"
+        self.put(
+            f"/proc/{pid}/limits", "\n".join(["Limit  Soft Limit  Hard Limit  Units", *rows, last]) + "\n"
+        )
+
+    def allowed(self, tid: int) -> str:
+        """Return where a thread may run."""
+        (status,) = (self.root / "proc").glob(f"[0-9]*/task/{tid}/status")
+        return status.read_text().splitlines()[-1].partition(":")[2].strip()
+
     def _cpus(self, given: dict[str, str]) -> None:
         base = "/sys/devices/system/cpu"
         everyone = format_cpu_list(range(self.cpus))
-        isolated = given.get("isolcpus", "").replace("managed_irq,", "").replace("domain,", "")
+        isolated = given.get("isolcpus", "")
+        isolated = isolated.replace("managed_irq,", "").replace("domain,", "") if "domain" in isolated else ""
         for name, text in (("present", everyone), ("possible", everyone), ("online", everyone)):
             self.put(f"{base}/{name}", text + "\n")
         self.put(f"{base}/isolated", isolated + "\n")
@@ -180,6 +254,53 @@ class FakeHost:
             self.put(f"/sys/devices/system/node/node{node}/cpulist", format_cpu_list(members) + "\n")
             distances = " ".join("10" if other == node else "21" for other in range(self.nodes))
             self.put(f"/sys/devices/system/node/node{node}/distance", distances + "\n")
+
+    def add_power(self, states: Sequence[tuple[str, int]] = (("POLL", 0), ("C1", 1), ("C6", 133))) -> None:
+        """Give each CPU frequencies and idle states (name, µs to wake), as bare metal with intel_pstate has them."""
+        base = "/sys/devices/system/cpu"
+        self.put(f"{base}/cpuidle/current_driver", "intel_idle\n")
+        self.put(f"{base}/intel_pstate/no_turbo", "0\n")
+        for cpu in range(self.cpus):
+            self.put(f"{base}/cpu{cpu}/power/pm_qos_resume_latency_us", "0\n")
+            if cpu:
+                self.put(f"{base}/cpu{cpu}/online", "1\n")
+            for name, text in (
+                ("scaling_governor", "powersave"),
+                ("scaling_available_governors", "performance powersave"),
+                ("energy_performance_preference", "balance_performance"),
+                (
+                    "energy_performance_available_preferences",
+                    "default performance balance_performance balance_power power",
+                ),
+            ):
+                self.put(f"{base}/cpu{cpu}/cpufreq/{name}", f"{text}\n")
+            for number, (state, latency) in enumerate(states):
+                folder = f"{base}/cpu{cpu}/cpuidle/state{number}"
+                self.put(f"{folder}/name", f"{state}\n")
+                self.put(f"{folder}/latency", f"{latency}\n")
+                self.put(f"{folder}/disable", "0\n")
+
+    def add_nodes(self, kib: int = 1 << 20, pages: int = 0) -> None:
+        """Give each memory node its size and its own count of huge pages."""
+        for node in range(self.nodes):
+            folder = f"/sys/devices/system/node/node{node}"
+            self.put(f"{folder}/meminfo", f"Node {node} MemTotal:        {kib} kB\n")
+            self.put(f"{folder}/hugepages/hugepages-2048kB/nr_hugepages", f"{pages}\n")
+            self.put(f"{folder}/compact", "")
+
+    def set_online(self, cpu: int, online: bool) -> None:
+        """Take a CPU off line, or back: the kernel forgets the core of one that is off."""
+        base = "/sys/devices/system/cpu"
+        now = parse_cpu_list(self.get(f"{base}/online")) - {cpu} | ({cpu} if online else set())
+        self.put(f"{base}/online", format_cpu_list(now) + "\n")
+        self.put(f"{base}/cpu{cpu}/online", f"{int(online)}\n")
+        cores = self.cpus // self.threads
+        siblings = {cpu % cores + cores * thread for thread in range(self.threads)} & now
+        for sibling in siblings:
+            self.put(f"{base}/cpu{sibling}/topology/core_cpus_list", format_cpu_list(siblings) + "\n")
+            self.put(f"{base}/cpu{sibling}/topology/physical_package_id", f"{self.node(sibling)}\n")
+        if not online:
+            shutil.rmtree(self.root / f"sys/devices/system/cpu/cpu{cpu}/topology")
 
     def node(self, cpu: int) -> int:
         cores = self.cpus // self.threads
@@ -207,6 +328,18 @@ class FakeHost:
             link.parent.mkdir(parents=True)
             link.symlink_to("../../../devices/pci0000:00/0000:00:02.0/virtio1")
 
+    def partition(self) -> None:
+        """Make the partition, as its unit does, from the slice's file; the kernel has its own view of that."""
+        folder = "/sys/fs/cgroup/quietcore_isolated.slice"
+        lines = self.get("/etc/systemd/system/quietcore_isolated.slice").splitlines()
+        cpus = next(line.partition("=")[2] for line in lines if line.startswith("AllowedCPUs="))
+        booted = self.get("/sys/devices/system/cpu/isolated")
+        state = (
+            "isolated invalid (partition config conflicts with housekeeping setup)" if booted else "isolated"
+        )
+        self.put(f"{folder}/cpuset.cpus.partition", state + "\n")
+        self.put(f"{folder}/cpuset.cpus.effective", cpus + "\n")
+
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Answer like systemctl, GRUB's programs and journalctl."""
         words = tuple(command)
@@ -217,6 +350,8 @@ class FakeHost:
                 return subprocess.CompletedProcess(words, 1, "", "/etc/default/grub: Syntax error")
             self.update_grub("/" + str(Path(words[2]).relative_to(self.root)))
             return subprocess.CompletedProcess(words, 0, "", "")
+        if name in self.programs:
+            return self.programs[name](words)
         if name == "systemctl":
             return self._systemctl(words)
         if name == "grub-probe":
@@ -243,6 +378,8 @@ class FakeHost:
         state = self.units.setdefault(unit, {"enabled": False, "active": False}) if exists else None
         if words[1:] == ("show", "--property=RuntimeWatchdogUSec"):
             return subprocess.CompletedProcess(words, 0, f"RuntimeWatchdogUSec={self.watchdog}\n", "")
+        if words[1] == "show" and "*" in unit:
+            return subprocess.CompletedProcess(words, 0, "", "")
         if words[1] == "show":
             if state is None:
                 text = "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n"
@@ -254,13 +391,38 @@ class FakeHost:
             return subprocess.CompletedProcess(words, 0, text, "")
         if words[1] == "reboot":
             self.boot()
-        if words[1] in ("daemon-reload", "reboot"):
+        if words[1] in ("daemon-reload", "reboot", "try-restart"):
+            if state is not None and state["active"]:
+                self.restarted(unit)
             return subprocess.CompletedProcess(words, 0, "", "")
         if state is None:
             return subprocess.CompletedProcess(words, 5, "", f"Unit {unit} not found.")
         key = "enabled" if words[1] in ("enable", "disable") else "active"
-        state[key] = words[1] in ("enable", "start")
+        state[key] = words[1] in ("enable", "start", "restart")
+        if unit == PARTITION_UNIT and key == "active":
+            if state[key]:
+                self.partition()
+            else:
+                self.put("/sys/fs/cgroup/quietcore_isolated.slice/cpuset.cpus.partition", "member\n")
         return subprocess.CompletedProcess(words, 0, "", "")
+
+    def restarted(self, unit: str) -> None:
+        """A service starts: its process has the environment that the files of its drop-ins name."""
+        if not unit.endswith(".service"):
+            return
+        environment: dict[str, str] = {}
+        for drop_in in sorted((self.root / "etc/systemd/system" / f"{unit}.d").glob("*.conf")):
+            for line in drop_in.read_text().splitlines():
+                if line.startswith("EnvironmentFile="):
+                    text = self.get(line.partition("=")[2])
+                    environment.update(
+                        dict(item.partition("=")[::2] for item in text.splitlines() if item[:1] != "#")
+                    )
+        self.put(f"/sys/fs/cgroup/system.slice/{unit}/cgroup.procs", "417\n")
+        self.put("/proc/417/environ", "".join(f"{key}={value}\0" for key, value in environment.items()))
+
+
+PAIRS = {"dirty_bytes": "dirty_ratio", "dirty_background_bytes": "dirty_background_ratio"}
 
 
 class FakeMachine(Machine):
@@ -269,6 +431,17 @@ class FakeMachine(Machine):
     def __init__(self, host: FakeHost) -> None:
         super().__init__(host.root, run=host.run, live=True)
         self._host = host
+
+    def set_affinity(self, tid: int, cpus: frozenset[int]) -> None:
+        """Move a thread as the kernel would."""
+        found = list(self.path("/proc").glob(f"[0-9]*/task/{tid}/status"))
+        if not found:
+            raise OSError(errno.ESRCH, "No such process")
+        if tid in self._host.stubborn:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        for path in found:
+            name = path.read_text().splitlines()[0]
+            path.write_text(f"{name}\nCpus_allowed_list:\t{format_cpu_list(cpus)}\n")
 
     def write_value(self, path: str, value: str) -> None:
         """Write as the kernel would."""
@@ -283,6 +456,14 @@ class FakeMachine(Machine):
         if path.endswith("transparent_hugepage/enabled"):
             choices = ["always", "madvise", "never"]
             value = " ".join(f"[{item}]" if item == value else item for item in choices)
+        if path.startswith("/sys/devices/system/cpu/cpu") and parts[-1] == "online":
+            self._host.set_online(int(parts[5][3:]), value == "1")
+        name = parts[-1]
+        if name in PAIRS and value == "0":
+            raise OSError(errno.EINVAL, "Invalid argument")
+        for pair in (PAIRS, {ratio: size for size, ratio in PAIRS.items()}):
+            if path.startswith("/proc/sys/vm/") and name in pair:
+                self._host.put(f"/proc/sys/vm/{pair[name]}", "0\n")
         if path.startswith("/proc/sys/"):
             value = "\t".join(value.split())
         super().write_value(path, value)

@@ -105,8 +105,8 @@ def test_plan_shows_the_machine_and_who_lives_where(
     host = FakeHost(tmp_path, cpus=16, threads=2, nodes=2)
     code, out, _ = run(capsys, "plan", "--root", str(host.root), "--interface-node", "1")
     assert code == 0
-    assert "package 1 node 1  [4+12 I] [5+13 F] [6+14 S] [7+15 G]" in out
-    assert "package 0 node 0  [0+8 H] [1+9 H]" in out
+    assert "│   I 4+12   F 5+13   S 6+14   G 7+15 " in out
+    assert "│   · 0+8    · 1+9 " in out
     code, out, err = run(capsys, "plan", "--root", str(host.root), "--feed-cpus", "0")
     assert code == 2
     assert err.startswith("quietcore plan: ")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quietcore.errors import QuietcoreError
+from quietcore.host.hardware import shortfalls
 from quietcore.host.plan import ISOLATED, PLACED, SETS, CorePlan, Wishes, plan_cores, wishes_from
 from quietcore.host.topology import Cpu, Topology
 
@@ -40,6 +43,7 @@ WISHES = st.builds(
     Wishes,
     cores=st.dictionaries(st.sampled_from(PLACED), st.integers(1, 5)),
     housekeeping_cores=st.integers(1, 5),
+    siblings_off=st.frozensets(st.sampled_from(ISOLATED)),
 )
 
 
@@ -58,11 +62,14 @@ def check(plan: CorePlan) -> None:
             assert not cpus & used, f"{name} overlaps"
             used |= cpus
         for cpu in cpus:
-            assert plan.topology.siblings(cpu) <= cpus, f"{name} has a part of a core"
-    assert used == online
+            rest = plan.topology.siblings(cpu) - cpus
+            assert rest <= set(plan.siblings_off), f"{name} has a part of a core"
+            assert not rest or cpu == min(plan.topology.siblings(cpu))
+    assert used | set(plan.siblings_off) == online
+    assert not used & set(plan.siblings_off)
     assert (0 if 0 in online else min(online)) in plan.sets["housekeeping"]
     own = {cpu for name in ISOLATED if name not in plan.shared for cpu in plan.sets[name]}
-    assert set(plan.isolated) == own
+    assert set(plan.isolated) == own | set(plan.siblings_off)
     assert not own & set(plan.sets["housekeeping"])
 
 
@@ -83,6 +90,55 @@ def test_a_machine_with_room_gives_what_was_asked_for_without_overlap(
         assert not plan.shared
         for name, count in asked.items():
             assert len({topology.siblings(cpu) for cpu in plan.sets[name]}) == count
+
+
+@given(topologies(), WISHES)
+def test_no_core_that_is_nearer_to_the_network_card_is_left_unused(
+    topology: Topology, wishes: Wishes
+) -> None:
+    even = tuple(replace(cpu, efficient=False) for cpu in topology.cpus)
+    card = topology.interface_node
+    topology = replace(topology, cpus=even)
+    if card not in topology.nodes():
+        return
+    plan = plan_cores(topology, wishes)
+    node = {cpu.number: cpu.node for cpu in topology.cpus}
+    boot = topology.siblings(0 if topology.siblings(0) else min(cpu.number for cpu in topology.online()))
+    unused = [topology.distance(card, node[cpu]) for cpu in plan.sets["housekeeping"] if cpu not in boot]
+    placed = {name: plan.sets[name] for name in PLACED if name not in plan.shared}
+    far = {name: max(topology.distance(card, node[cpu]) for cpu in cpus) for name, cpus in placed.items()}
+    assert all(distance <= min(unused, default=99) for distance in far.values())
+    # The feed comes first of all.
+    if placed:
+        assert "feed" in placed
+        assert min(topology.distance(card, node[cpu]) for cpu in placed["feed"]) <= min(far.values())
+
+
+@given(topologies(), st.frozensets(st.sampled_from(ISOLATED)))
+def test_siblings_go_off_line_only_where_that_is_wished_for(
+    topology: Topology, alone: frozenset[str]
+) -> None:
+    plain = plan_cores(topology)
+    assert not plain.siblings_off
+    plan = plan_cores(topology, Wishes(siblings_off=alone))
+    assert plan.isolated == plain.isolated
+    gone = {cpu for name in alone if name not in plain.shared for cpu in plain.sets[name]}
+    assert set(plan.siblings_off) == gone - {min(topology.siblings(cpu)) for cpu in gone}
+
+
+def test_the_siblings_of_other_sets_stay() -> None:
+    with pytest.raises(QuietcoreError, match="core_plan_siblings_off; found irq; expected any of feed"):
+        plan_cores(machine(6, 2), Wishes(siblings_off=frozenset({"irq"})))
+
+
+def test_hardware_below_the_minimum_is_said() -> None:
+    topology = replace(machine(3), memory_kib=4 << 20, rotating_disk="sda")
+    said = [warning for warning in plan_cores(topology).warnings if warning.startswith("below the minimum")]
+    assert [word in warning for word, warning in zip(("3 physical", "8 GiB", "sda"), said, strict=True)] == [
+        True
+    ] * 3
+    assert not shortfalls(replace(machine(4), memory_kib=int(7.6 * (1 << 20))))
+    assert not shortfalls(machine(4))
 
 
 def test_the_throw_away_host() -> None:
@@ -145,7 +201,7 @@ def test_small_machines(cores: int, shared: list[str], isolated: tuple[int, ...]
     plan = plan_cores(machine(cores))
     assert list(plan.shared) == shared
     assert plan.isolated == isolated
-    assert len(plan.warnings) == len(shared) + (not isolated)
+    assert len(plan.warnings) == len(shared) + (not isolated) + (cores < 4)
 
 
 @pytest.mark.parametrize(

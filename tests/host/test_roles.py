@@ -13,7 +13,20 @@ import yaml  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
-HOST_ROLES = ["boot_params", "core_plan", "cpu_power", "host_state", "huge_pages", "irq_affinity", "sysctl"]
+HOST_ROLES = [
+    "boot_params",
+    "core_plan",
+    "cpu_power",
+    "daily_life",
+    "host_state",
+    "huge_pages",
+    "irq_affinity",
+    "isolation",
+    "network",
+    "real_time",
+    "sysctl",
+    "time_sync",
+]
 PLAYBOOKS = [ROOT / "site.yml", *sorted((ROOT / "ansible/playbooks").glob("*.yml"))]
 
 

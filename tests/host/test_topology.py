@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.host.fake_host import FakeHost
 
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.host.cpulist import format_cpu_list
 from quietcore.host.plan import plan_cores
-from quietcore.host.topology import Cpu, describe, from_json, from_lscpu, load_description, read_topology
+from quietcore.host.topology import Cpu, describe, read_topology
 
 
 def test_sockets_nodes_siblings_from_sysfs(tmp_path: Path) -> None:
@@ -21,7 +18,7 @@ def test_sockets_nodes_siblings_from_sysfs(tmp_path: Path) -> None:
     assert topology.nodes() == (0, 1)
     assert topology.distance(0, 1) == 21
     assert topology.memory_kib == 2048000
-    assert describe(topology) == "16 CPUs on 8 cores (2 thread(s) a core), 2 package(s), 2 memory node(s)"
+    assert describe(topology) == "2 sockets · 2 memory nodes · 8 cores · 16 CPUs, 2 a core · 2 GiB"
 
 
 def test_off_line_cpus_and_hybrid_cores(host: FakeHost) -> None:
@@ -61,61 +58,3 @@ def test_a_running_cpu_without_siblings_cannot_tell(host: FakeHost) -> None:
     with pytest.raises(QuietcoreError, match="cpu3/topology") as caught:
         read_topology(host.root)
     assert caught.value.code is ExitCode.UNKNOWN
-
-
-def test_saved_descriptions_give_the_same_plan(tmp_path: Path) -> None:
-    host = FakeHost(tmp_path / "root", cpus=16, threads=2, nodes=2)
-    topology = read_topology(host.root)
-    saved = tmp_path / "plan.json"
-    saved.write_text(json.dumps(plan_cores(topology).to_json()))
-    assert plan_cores(load_description(saved)).sets == plan_cores(topology).sets
-    rows: list[dict[str, Any]] = [
-        {"cpu": cpu.number, "core": cpu.core, "socket": cpu.package, "node": cpu.node, "online": True}
-        for cpu in topology.cpus
-    ]
-    table = tmp_path / "lscpu.json"
-    table.write_text(json.dumps({"cpus": rows}))
-    assert plan_cores(load_description(table)).sets == plan_cores(topology).sets
-    old = [{key: "yes" if value is True else str(value) for key, value in row.items()} for row in rows]
-    assert from_lscpu({"cpus": old}) == from_lscpu({"cpus": rows})
-    assert load_description(table, interface_node=1).interface_node == 1
-
-
-def test_lscpu_numbers_cores_per_socket() -> None:
-    rows = [
-        {"cpu": cpu, "core": cpu % 2, "socket": cpu // 2, "node": cpu // 2, "online": True}
-        for cpu in range(4)
-    ]
-    assert len(from_lscpu({"cpus": rows}).cores()) == 4
-
-
-def test_a_summary_is_enough_only_without_smt() -> None:
-    fields = {
-        "Thread(s) per core:": "1",
-        "On-line CPU(s) list:": "0-3",
-        "NUMA:": "",
-        "NUMA node0 CPU(s):": "0,1",
-    }
-    fields["NUMA node1 CPU(s):"] = "2,3"
-    value = {"lscpu": [{"field": field, "data": data} for field, data in fields.items()]}
-    assert [cpu.node for cpu in from_lscpu(value).cpus] == [0, 0, 1, 1]
-    value["lscpu"][0]["data"] = "2"
-    with pytest.raises(QuietcoreError, match=r"2 thread\(s\) per core.*lscpu -J -e"):
-        from_lscpu(value)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"cpus": []}', '{"cpus": [{}]}', '{"topology": {}}', '{"lscpu": []}']
-)
-def test_what_is_no_description_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "saved.json"
-    path.write_text(text)
-    with pytest.raises(QuietcoreError) as caught:
-        load_description(path)
-    assert str(path) in str(caught.value)
-
-
-def test_topology_round_trips(host: FakeHost) -> None:
-    topology = read_topology(host.root)
-    assert from_json(json.loads(json.dumps(topology.to_json()))) == topology
-    assert format_cpu_list(cpu.number for cpu in topology.cpus) == "0-5"

@@ -11,6 +11,9 @@ pytestmark = pytest.mark.virtual_host
 AUDIT = "/usr/local/sbin/quietcore audit"
 APPLY = "/usr/local/sbin/quietcore apply"
 DROP_IN = "/etc/default/grub.d/zz-quietcore.cfg"
+MOUNT = "/run/hugepages/quietcore"
+MOUNT_UNIT = "run-hugepages-quietcore.mount"
+RECHECK = "quietcore-interrupts"
 SYSCTL = "/etc/sysctl.d/zz-quietcore.conf"
 
 
@@ -40,6 +43,24 @@ MUTATIONS = [
         "was changed",
         "echo always > /sys/kernel/mm/transparent_hugepage/enabled",
     ),
+    Mutation("huge_pages.shm_group", "drift", "by hand", "echo 0 > /proc/sys/vm/hugetlb_shm_group"),
+    Mutation(
+        "huge_pages.mount", "drift", "over it", f"mount -t tmpfs tmpfs {MOUNT}", f"umount {MOUNT}; {APPLY}"
+    ),
+    Mutation("huge_pages.mount_state", "drift", "disabled", f"systemctl disable -q {MOUNT_UNIT}"),
+    Mutation(
+        "huge_pages.mount_unit", "drift", "edited", f"echo '# edited' >> /etc/systemd/system/{MOUNT_UNIT}"
+    ),
+    Mutation("sysctl.vm.dirty_bytes", "drift", "by hand", "echo 30 > /proc/sys/vm/dirty_ratio"),
+    Mutation(
+        "sysctl.net.ipv4.tcp_timestamps", "drift", "by hand", "echo 1 > /proc/sys/net/ipv4/tcp_timestamps"
+    ),
+    Mutation(
+        "sysctl.kernel.sched_rt_runtime_us",
+        "drift",
+        "by hand",
+        "echo 900000 > /proc/sys/kernel/sched_rt_runtime_us",
+    ),
     Mutation("huge_pages.reserved", "drift", "are missing", "echo 60 > /proc/sys/vm/nr_hugepages"),
     Mutation(
         "boot_params.workqueue", "drift", "was changed", "echo 3f > /sys/devices/virtual/workqueue/cpumask"
@@ -54,7 +75,22 @@ MUTATIONS = [
         "irq_affinity.all",
         "drift",
         "moved after they were set",
+        # The timer has just looked, so it does not mend this before the audit sees it.
+        f"systemctl start {RECHECK}.service; "
         "echo 4 > /proc/irq/$(sed -n 's/^ *\\([0-9]*\\):.*ttyS0$/\\1/p' /proc/interrupts)/smp_affinity_list",
+    ),
+    Mutation("irq_affinity.recheck", "drift", "stopped", f"systemctl stop {RECHECK}.timer"),
+    Mutation(
+        "irq_affinity.recheck_timer",
+        "drift",
+        "edited",
+        f"echo '# edited' >> /etc/systemd/system/{RECHECK}.timer",
+    ),
+    Mutation(
+        "irq_affinity.recheck_service",
+        "drift",
+        "edited",
+        f"echo '# edited' >> /etc/systemd/system/{RECHECK}.service",
     ),
     Mutation("irq_affinity.irqbalance", "drift", "started", "systemctl enable -q irqbalance 2>/dev/null"),
     Mutation("host_state.service", "drift", "disabled", "systemctl disable -q quietcore-host"),

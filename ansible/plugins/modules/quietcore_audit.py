@@ -63,7 +63,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.quietcore.errors import QuietcoreError
 from ansible.module_utils.quietcore.host.audit import audit, summary
 from ansible.module_utils.quietcore.host.cli.audit import render
-from ansible.module_utils.quietcore.host.findings import Verdict
+from ansible.module_utils.quietcore.host.findings import Verdict, is_listed
 from ansible.module_utils.quietcore.host.machine import Machine
 from ansible.module_utils.quietcore.host.module_result import failure_message
 
@@ -81,10 +81,9 @@ def main() -> None:
         findings = audit(Machine())
     except QuietcoreError as error:
         module.fail_json(msg=failure_message(error), exit_code=int(error.code))
-    expected = set(module.params["expected_unsupported"])
     pending = [item.id for item in findings if item.verdict is Verdict.PENDING]
     lacking = [item.id for item in findings if item.verdict is Verdict.UNSUPPORTED]
-    unexpected = [name for name in lacking if name not in expected]
+    unexpected = [name for name in lacking if not is_listed(name, module.params["expected_unsupported"])]
     failed = [
         item
         for item in findings

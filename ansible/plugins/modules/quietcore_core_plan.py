@@ -27,6 +27,12 @@ options:
     description: Exactly these CPUs, as a list such as C(4,20), for any of irq, feed, strategy and gateway.
     type: dict
     default: {}
+  siblings_off:
+    description: Sets that keep one CPU of each of their cores; the siblings are to be taken off line.
+    type: list
+    elements: str
+    choices: [feed, strategy, gateway]
+    default: []
 attributes:
   check_mode:
     support: full
@@ -64,8 +70,14 @@ from ansible.module_utils.quietcore.host.cli.plan import render
 from ansible.module_utils.quietcore.host.converge import promise
 from ansible.module_utils.quietcore.host.machine import PLAN, Machine
 from ansible.module_utils.quietcore.host.module_result import failure_message, outcome_result
-from ansible.module_utils.quietcore.host.plan import PLACED, plan_cores, wishes_from
-from ansible.module_utils.quietcore.host.topology import read_topology
+from ansible.module_utils.quietcore.host.plan import ISOLATED, PLACED, plan_cores, wishes_from
+from ansible.module_utils.quietcore.host.topology import Topology
+
+
+def sizes(topology: Topology) -> dict[str, object]:
+    """Return memory and nodes: they are no part of the file, because they differ a little at each boot."""
+    nodes = {str(node): kib for node, kib in enumerate(topology.node_memory_kib) if kib}
+    return {"memory_kib": topology.memory_kib, "nodes": nodes}
 
 
 def main() -> None:
@@ -76,6 +88,7 @@ def main() -> None:
             "housekeeping_cores": {"type": "int", "default": 1},
             "cores": {"type": "dict", "default": {}, "options": {name: {"type": "int"} for name in PLACED}},
             "cpus": {"type": "dict", "default": {}, "options": {name: {"type": "str"} for name in PLACED}},
+            "siblings_off": {"type": "list", "elements": "str", "choices": list(ISOLATED), "default": []},
         },
         supports_check_mode=True,
     )
@@ -83,10 +96,10 @@ def main() -> None:
     wishes = {f"{name}_{kind}": value for kind in ("cores", "cpus") for name, value in given[kind].items()}
     machine = Machine()
     try:
-        topology = read_topology("/", given["interface"])
-        plan = plan_cores(
-            topology, wishes_from({**wishes, "housekeeping_cores": given["housekeeping_cores"]})
-        )
+        topology = machine.topology_for(given["interface"])
+        wishes["housekeeping_cores"] = given["housekeeping_cores"]
+        wishes["siblings_off"] = given["siblings_off"]
+        plan = plan_cores(topology, wishes_from(wishes))
         content = json.dumps(plan.to_json(), indent=2, sort_keys=True) + "\n"
         setting = {
             "id": "core_plan.file",
@@ -99,7 +112,7 @@ def main() -> None:
     except QuietcoreError as error:
         module.fail_json(msg=failure_message(error), exit_code=int(error.code))
     result = outcome_result(outcome)
-    result["plan"] = {**plan.to_json(), "lists": plan.lists(), "memory_kib": topology.memory_kib}
+    result["plan"] = {**plan.to_json(), "lists": plan.lists(), **sizes(topology)}
     result["picture"] = render(plan).splitlines()
     if outcome.failures:
         module.fail_json(msg="; ".join(outcome.failures), **result)

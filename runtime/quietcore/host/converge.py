@@ -17,17 +17,20 @@ from . import boot_loader
 from .boot_change import after_the_menu, arm, before_the_files, menu_after_the_files
 from .boot_files import BootFiles, boot_files, words_ever_written
 from .composed import BOOT_TARGETS, SHARED, wanted_files
-from .findings import Verdict
+from .cpulist import parse_cpu_list
+from .findings import Verdict, is_listed
 from .journal import Entry, Journal
 from .kinds import Change, Context, kind_of
 from .kinds.huge_pages import compact
 from .kinds.interrupts import read_interrupts
-from .kinds.sysctl import check_exclusive
+from .kinds.sysctl import check_related
 from .machine import DESIRED_FOLDER, AbsentError, Machine, UnreadableError, exclusive
 from .outcome import Outcome as Outcome
 from .settings import Setting, desired_path, dump_settings, load_desired, parse_settings
 from .targets import read_target, same, write_target
-from .units import systemctl
+from .threads import masks
+from .units import reader_of, systemctl
+from .way_back import guard
 
 
 def complete(role: str, values: Any, machine: Machine, where: str) -> tuple[Setting, ...]:
@@ -51,30 +54,44 @@ def promise(
     `menu_later` leaves GRUB's menu, which is slow to write, to a later promise of the same run.
     Raises QuietcoreError before anything is changed where a setting can never be right.
     """
-    desired = load_desired(machine)
     settings = complete(role, values, machine, where)
+    context = _with_promise(machine, role, settings)
+    if check:
+        return _converge(context, {role: settings}, Dry(), menu_later=menu_later)
+    with exclusive(machine):
+        # What others promised may have changed while this process waited for its turn.
+        context = _with_promise(machine, role, settings)
+        return _converge(context, {role: settings}, Real(context), menu_later=menu_later)
+
+
+def _with_promise(machine: Machine, role: str, settings: tuple[Setting, ...]) -> Context:
+    """Return all that is promised, a role's new promise included. Raises QuietcoreError where it cannot be kept."""
+    desired = load_desired(machine)
     desired[role] = settings
     if not settings:
         del desired[role]
     _check_together(desired)
-    context = Context(machine, desired)
-    if check:
-        return _converge(context, {role: settings}, Dry(), menu_later=menu_later)
-    with exclusive(machine):
-        return _converge(context, {role: settings}, Real(context), menu_later=menu_later)
+    return Context(machine, desired)
 
 
-def apply_all(machine: Machine, live_only: bool = False, check: bool = False) -> Outcome:
-    """Bring about everything that was promised; `live_only` leaves files and the boot loader alone."""
+def apply_all(
+    machine: Machine, live_only: bool = False, check: bool = False, roles: Sequence[str] | None = None
+) -> Outcome:
+    """Bring about what was promised, by all roles or some; `live_only` leaves files and the boot loader alone."""
+
+    def chosen(desired: Mapping[str, tuple[Setting, ...]]) -> dict[str, tuple[Setting, ...]]:
+        return {role: settings for role, settings in desired.items() if roles is None or role in roles}
+
     desired = load_desired(machine)
     for settings in desired.values():
         for setting in settings:
             kind_of(setting).check(setting, machine)
-    context = Context(machine, desired)
     if check:
-        return _converge(context, desired, Dry(), live_only)
+        return _converge(Context(machine, desired), chosen(desired), Dry(), live_only)
     with exclusive(machine):
-        return _converge(context, desired, Real(context), live_only)
+        # A promise that was taken back while this process waited for its turn is not to be brought about again.
+        context = Context(machine, load_desired(machine))
+        return _converge(context, chosen(context.desired), Real(context), live_only)
 
 
 def revert(machine: Machine, roles: Sequence[str] | None = None, check: bool = False) -> Outcome:
@@ -82,20 +99,24 @@ def revert(machine: Machine, roles: Sequence[str] | None = None, check: bool = F
 
     Raises QuietcoreError for a role that has promised and changed nothing.
     """
-    desired = load_desired(machine)
-    journal = Journal(machine)
-    known = set(desired) | {entry.role for entry in journal.open_targets().values()} - {SHARED}
-    chosen = sorted(known) if roles is None else list(roles)
-    left = {role: settings for role, settings in desired.items() if role not in chosen}
-    context = Context(machine, left)
-    gone: dict[str, tuple[Setting, ...]] = dict.fromkeys(chosen, ())
     if check:
+        context, gone = _without(machine, roles)
         return _converge(context, gone, Dry())
     with exclusive(machine):
+        context, gone = _without(machine, roles)
         outcome = _converge(context, gone, Real(context))
-        if not left:
+        if not context.desired:
             machine.remove_empty_folders(DESIRED_FOLDER, "/etc/quietcore")
         return outcome
+
+
+def _without(machine: Machine, roles: Sequence[str] | None) -> tuple[Context, dict[str, tuple[Setting, ...]]]:
+    """Return what is still promised once these roles (None: all) promise nothing, and those roles."""
+    desired = load_desired(machine)
+    known = set(desired) | {entry.role for entry in Journal(machine).open_targets().values()} - {SHARED}
+    chosen = sorted(known) if roles is None else list(roles)
+    left = {role: settings for role, settings in desired.items() if role not in chosen}
+    return Context(machine, left), dict.fromkeys(chosen, ())
 
 
 class Dry:
@@ -121,6 +142,9 @@ class Dry:
     def reload_units(self) -> None:
         """Leave systemd as it is."""
 
+    def restart(self, unit: str) -> None:
+        """Leave the unit as it is."""
+
 
 class Real(Dry):
     """Changes the host: journal first."""
@@ -140,11 +164,22 @@ class Real(Dry):
 
     def change(self, role: str, change: Change) -> None:
         """Write a target, its previous value being on disk."""
-        if change.target.startswith("file:") or change.target not in self._journal.open_targets():
-            self._journal.append([("change", role, change.target, change.previous, change.new)])
+        opened = self._journal.open_targets()
+        if change.target.startswith("file:") or change.target not in opened:
+            # Folders are made by roles only: those of composed files are the distribution's.
+            missing = [] if role == SHARED else self._machine.missing_folders(change.target)
+            folders = [f"folder:{path}" for path in missing]
+            self._journal.append(
+                [
+                    *(("change", role, folder, None, "made") for folder in folders if folder not in opened),
+                    ("change", role, change.target, change.previous, change.new),
+                ]
+            )
+        if change.target.startswith("network:"):
+            guard(self._machine, change.target.split(":")[1], role)
         write_target(self._machine, change.target, change.new)
         if "/hugepages-" in change.target and read_target(self._machine, change.target) != change.new:
-            compact(self._machine)
+            compact(self._machine, change.target)
             write_target(self._machine, change.target, change.new)
 
     def put_back(self, change: Change) -> None:
@@ -163,10 +198,43 @@ class Real(Dry):
         """Have systemd read its files again."""
         systemctl(self._machine, "daemon-reload")
 
+    def restart(self, unit: str) -> None:
+        """Start a unit anew, if it runs."""
+        systemctl(self._machine, "try-restart", unit)
+
+
+class Aftermath:
+    """What systemd has to be told once files that it reads were changed."""
+
+    def __init__(self, hands: Dry) -> None:
+        self._hands = hands
+        self._reload = False
+        self._restart: set[str] = set()
+
+    def note(self, target: str) -> None:
+        """Remember that a target was changed."""
+        self._reload |= target.startswith("file:/etc/systemd/system/")
+        unit = reader_of(target)
+        if unit is not None:
+            self._restart.add(unit)
+
+    def reload(self) -> None:
+        """Have systemd read its files again, if any was changed."""
+        if self._reload:
+            self._hands.reload_units()
+            self._reload = False
+
+    def settle(self) -> None:
+        """Do all that is left."""
+        self.reload()
+        for unit in sorted(self._restart):
+            self._hands.restart(unit)
+        self._restart.clear()
+
 
 def _check_together(desired: Mapping[str, tuple[Setting, ...]]) -> None:
     """Refuse two roles that want different things of the same target. Raises QuietcoreError."""
-    check_exclusive(
+    check_related(
         setting for settings in desired.values() for setting in settings if setting.kind == "sysctl"
     )
     owner: dict[tuple[str, str], Setting] = {}
@@ -199,20 +267,19 @@ def _converge(
     for role, settings in roles.items():
         _desired_file(context, role, settings, hands, outcome)
     boot = None if live_only else _composed_files(context, hands, outcome, menu_later)
-    reload_needed = _restore_dropped(context, set(roles), hands, outcome)
+    aftermath = Aftermath(hands)
+    _restore_dropped(context, set(roles), hands, outcome, aftermath)
     for role, settings in roles.items():
         for setting in settings:
-            if live_only and setting.kind == "file":
+            if live_only and setting.kind in ("file", "drop_in", "network_link"):
                 continue
-            if setting.kind == "unit" and reload_needed:
-                hands.reload_units()
-                reload_needed = False
+            if setting.kind == "unit":
+                aftermath.reload()
             for change in kind_of(setting).changes(setting, context):
                 hands.change(role, change)
                 outcome.changes.append(change)
-                reload_needed |= change.target.startswith("file:/etc/systemd/system/")
-    if reload_needed:
-        hands.reload_units()
+                aftermath.note(change.target)
+    aftermath.settle()
     if boot is not None and not menu_later:
         arm(context, boot, hands, outcome)
     _see_how_it_stands(context, roles, outcome, hands.real, menu_later)
@@ -290,14 +357,12 @@ def _composed_files(context: Context, hands: Dry, outcome: Outcome, menu_later: 
     return boot
 
 
-def _restore_dropped(context: Context, roles: set[str], hands: Dry, outcome: Outcome) -> bool:
-    """Put back what these roles changed earlier and do not promise any more, the latest change first.
-
-    Returns whether systemd has to read its files again.
-    """
+def _restore_dropped(
+    context: Context, roles: set[str], hands: Dry, outcome: Outcome, aftermath: Aftermath
+) -> None:
+    """Put back what these roles changed earlier and do not promise any more, the latest change first."""
     machine = context.machine
     promised = [setting for settings in context.desired.values() for setting in settings]
-    reload_needed = False
     for target, entry in reversed(context.journal.open_targets().items()):
         if entry.role not in roles or any(kind_of(setting).owns(setting, target) for setting in promised):
             continue
@@ -315,15 +380,14 @@ def _restore_dropped(context: Context, roles: set[str], hands: Dry, outcome: Out
             continue
         if change is not None:
             outcome.changes.append(change)
-            reload_needed |= target.startswith("file:/etc/systemd/system/")
-    return reload_needed
+            aftermath.note(target)
 
 
 def _way_back(machine: Machine, entry: Entry) -> Change | None:
     """Return the change that restores a target, None where it already holds its original value. Raises
     AbsentError.
     """
-    found = read_target(machine, entry.target)
+    found = None if entry.target.startswith("threads:") else read_target(machine, entry.target)
     if entry.target.startswith("irq:"):
         _, number, name = entry.target.split(":", 2)
         if not any(str(item.number) == number and item.name == name for item in read_interrupts(machine)):
@@ -332,6 +396,16 @@ def _way_back(machine: Machine, entry: Entry) -> Change | None:
         raise AbsentError("the kernel no longer offers it")
     elif entry.target.startswith("unit:") and found is None:
         raise AbsentError("the unit is no longer installed")
+    elif entry.target.startswith("network:") and found is None:
+        raise AbsentError("that card is no longer there")
+    elif entry.target.startswith("folder:") and not machine.is_empty_folder(entry.target[len("folder:") :]):
+        return None  # somebody else keeps files there by now
+    elif entry.target.startswith("threads:"):
+        found = masks(machine, entry.previous)
+        if not found:
+            raise AbsentError("those threads have ended")
+        if all(parse_cpu_list(text) == parse_cpu_list(entry.previous[key]) for key, text in found.items()):
+            return None
     if same(entry.target, found, entry.previous):
         return None
     return Change(entry.target, found, entry.previous)
@@ -341,9 +415,13 @@ def loosen(
     settings: Iterable[Mapping[str, Any]], required: bool, expected_unsupported: Iterable[str]
 ) -> list[dict[str, Any]]:
     """Return settings that say of themselves whether lacking support is a failure."""
-    expected = set(expected_unsupported)
+    expected = list(expected_unsupported)
     return [
-        {**setting, "required": bool(setting.get("required", required)) and setting.get("id") not in expected}
+        {
+            **setting,
+            "required": bool(setting.get("required", required))
+            and not is_listed(str(setting.get("id")), expected),
+        }
         for setting in settings
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import fnmatch
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,11 @@ class Finding:
         value["verdict"] = self.verdict.value
         value["failed"] = self.failed
         return value
+
+
+def is_listed(name: str, patterns: Iterable[str]) -> bool:
+    """Tell whether a setting's id is one of those listed, each an id or a pattern such as `network.*`."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def exit_code(findings: Iterable[Finding]) -> ExitCode:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 from ..errors import ExitCode, QuietcoreError
-from .topology import Topology, read_topology
+from .topology import Topology, read_topology, with_siblings_off
 
 DESIRED_FOLDER = "/etc/quietcore/host.d"
 JOURNAL = "/var/lib/quietcore/journal.jsonl"
 PLAN = "/etc/quietcore/plan.json"
+# Seconds; a recheck of interrupts takes less than three, on an emulated host too.
+LOCK_WAIT = 30.0
 
 Runner = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 
@@ -144,6 +149,25 @@ class Machine:
                 target.rmdir()
                 sync_folder(target.parent)
 
+    def missing_folders(self, target: str) -> list[str]:
+        """Return the folders that writing this target (`file:/etc/…`) would make, the outermost first."""
+        kind, _, address = target.partition(":")
+        if kind != "file":
+            return []
+        above = [str(path) for path in Path(address).parents if path != Path("/")]
+        return [path for path in reversed(above) if not self.exists(path)]
+
+    def is_empty_folder(self, path: str) -> bool:
+        """Tell whether a folder is there and nothing is in it."""
+        target = self.path(path)
+        return target.is_dir() and not any(target.iterdir())
+
+    def set_affinity(self, tid: int, cpus: frozenset[int]) -> None:
+        """Let a thread run on these CPUs only. Raises OSError with the kernel's own reason."""
+        if self.root != Path("/"):
+            raise OSError(errno.EROFS, "a copied tree has no threads")
+        os.sched_setaffinity(tid, cpus)
+
     @property
     def can_run(self) -> bool:
         """Whether programs of the system can be asked."""
@@ -172,9 +196,28 @@ class Machine:
             return ""
 
     @cached_property
+    def kernel(self) -> tuple[int, int]:
+        """The running kernel's major and minor number. Raises AbsentError or UnreadableError."""
+        text = self.read("/proc/sys/kernel/osrelease")
+        words = text.split("-")[0].split(".")
+        if len(words) < 2 or not (words[0].isdecimal() and words[1].isdecimal()):
+            raise UnreadableError(f"/proc/sys/kernel/osrelease: {text[:40]!r} is no version")
+        return int(words[0]), int(words[1])
+
+    @cached_property
     def topology(self) -> Topology:
         """The machine's CPUs and nodes. Raises QuietcoreError where they cannot be read."""
-        return read_topology(self.root)
+        return self.topology_for("")
+
+    def topology_for(self, interface: str) -> Topology:
+        """Return CPUs and nodes with a chosen network card; siblings that the plan took off line count as
+        running.
+        """
+        try:
+            plan = json.loads(self.read(PLAN))
+        except (AbsentError, UnreadableError, ValueError):
+            plan = None
+        return with_siblings_off(read_topology(self.root, interface), plan)
 
     @cached_property
     def command_line(self) -> tuple[str, ...]:
@@ -219,7 +262,9 @@ def sync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def exclusive(machine: Machine) -> Iterator[None]:
-    """Let only one process change this host at a time. Raises QuietcoreError where another one is at it."""
+    """Let only one process change this host at a time; wait a while for another one, such as the timer's recheck
+    of interrupts. Raises QuietcoreError where it takes too long.
+    """
     import fcntl
 
     path = machine.path("/var/lib/quietcore/lock")
@@ -234,15 +279,21 @@ def exclusive(machine: Machine) -> Iterator[None]:
             remedy="run as root, with room on the disk",
         ) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise QuietcoreError(
-                "another process is changing this host",
-                where=str(path),
-                remedy="wait until it has finished",
-                code=ExitCode.UNKNOWN,
-            ) from None
+        deadline = time.monotonic() + LOCK_WAIT
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise QuietcoreError(
+                        "another process is changing this host",
+                        where=str(path),
+                        found=f"still at it after {LOCK_WAIT:g} s",
+                        remedy="wait until it has finished",
+                        code=ExitCode.UNKNOWN,
+                    ) from None
+                time.sleep(0.05)
         yield
     finally:
         os.close(descriptor)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import QuietcoreError
 from .cpulist import format_cpu_list, parse_cpu_list
+from .hardware import shortfalls
 from .topology import Topology
 
 HOUSEKEEPING = "housekeeping"
@@ -38,23 +39,30 @@ class Wishes:
     """What the inventory asks of the plan.
 
     `cores` is how many physical cores a set gets (default 1 each); `cpus` names a set's CPUs outright;
-    `housekeeping_cores` is how many cores at least stay for everything else.
+    `housekeeping_cores` is how many cores at least stay for everything else; `siblings_off` names the sets that
+    keep one CPU of each core, its siblings being taken off line.
     """
 
     cores: Mapping[str, int] = field(default_factory=dict)
     cpus: Mapping[str, frozenset[int]] = field(default_factory=dict)
     housekeeping_cores: int = 1
+    siblings_off: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class CorePlan:
-    """Which CPUs do what. `shared` names the sets that had to join housekeeping."""
+    """Which CPUs do what. `shared` names the sets that had to join housekeeping.
+
+    `siblings_off` are CPUs in no set, to be taken off line: those that share a core with a CPU of a set that wants
+    its cores alone. They are among the isolated ones, so that they are quiet too until they are off.
+    """
 
     sets: Mapping[str, tuple[int, ...]]
     isolated: tuple[int, ...]
     warnings: tuple[str, ...]
     shared: tuple[str, ...]
     topology: Topology
+    siblings_off: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of /etc/quietcore/plan.json.
@@ -62,27 +70,37 @@ class CorePlan:
         Memory is left out: its size differs a little from boot to boot, and the plan does not depend on it.
         """
         topology = self.topology.to_json()
-        del topology["memory_kib"]
+        del topology["memory_kib"], topology["node_memory_kib"]
         return {
             "version": 1,
             "sets": {name: list(self.sets[name]) for name in SETS},
             "isolated": list(self.isolated),
+            "siblings_off": list(self.siblings_off),
             "warnings": list(self.warnings),
             "topology": topology,
         }
 
     def lists(self) -> dict[str, str]:
-        """Return each set in the kernel's list form, with `isolated` and its complement `not_isolated`."""
+        """Return each set in the kernel's list form, with `isolated`, its complement `not_isolated`,
+        `siblings_off`, and `isolated_running`, those of the isolated ones that stay on line.
+        """
         isolated = set(self.isolated)
         others = [cpu.number for cpu in self.topology.cpus if cpu.number not in isolated]
         lists = {name: format_cpu_list(self.sets[name]) for name in SETS}
-        return {**lists, "isolated": format_cpu_list(isolated), "not_isolated": format_cpu_list(others)}
+        return {
+            **lists,
+            "isolated": format_cpu_list(isolated),
+            "isolated_running": format_cpu_list(isolated - set(self.siblings_off)),
+            "not_isolated": format_cpu_list(others),
+            "siblings_off": format_cpu_list(self.siblings_off),
+        }
 
 
 def plan_cores(topology: Topology, wishes: Wishes | None = None) -> CorePlan:
     """Return the plan. Raises QuietcoreError where a wish can never be met on this machine."""
     wanted = wishes or Wishes()
-    warnings: list[str] = []
+    _check_node(topology)
+    warnings = shortfalls(topology)
     cores = {core: tuple(cpu.number for cpu in cpus) for core, cpus in topology.cores().items()}
     if not cores:
         raise QuietcoreError("no running CPU to plan with", where="topology")
@@ -105,7 +123,52 @@ def plan_cores(topology: Topology, wishes: Wishes | None = None) -> CorePlan:
     isolated = tuple(sorted(cpu for name in ISOLATED if name not in shared for cpu in sets[name]))
     if not isolated:
         warnings.append("no core can be isolated on this machine: nothing here will be quiet")
-    return CorePlan({name: sets[name] for name in SETS}, isolated, tuple(warnings), tuple(shared), topology)
+    off = _siblings_off(topology, sets, shared, wanted, warnings)
+    return CorePlan(
+        {name: tuple(cpu for cpu in sets[name] if cpu not in off) for name in SETS},
+        isolated,
+        tuple(warnings),
+        tuple(shared),
+        topology,
+        tuple(sorted(off)),
+    )
+
+
+def _siblings_off(
+    topology: Topology,
+    sets: Mapping[str, tuple[int, ...]],
+    shared: list[str],
+    wishes: Wishes,
+    warnings: list[str],
+) -> set[int]:
+    """Return the CPUs to be taken off line: all but the first of each core of the sets that want that."""
+    unknown = sorted(wishes.siblings_off - set(ISOLATED))
+    if unknown:
+        raise QuietcoreError(
+            "no set whose siblings can be taken off line",
+            where="core_plan_siblings_off",
+            found=", ".join(unknown),
+            expected=f"any of {', '.join(ISOLATED)}",
+        )
+    warnings.extend(
+        f"the siblings of {name} stay on line: it shares the cores of housekeeping"
+        for name in shared
+        if name in wishes.siblings_off
+    )
+    alone = [name for name in sorted(wishes.siblings_off) if name not in shared]
+    return {cpu for name in alone for cpu in sets[name] if cpu != min(topology.siblings(cpu))}
+
+
+def _check_node(topology: Topology) -> None:
+    """Refuse a network card on a node that the machine does not have. Raises QuietcoreError."""
+    nodes = set(range(len(topology.node_memory_kib))) | {cpu.node for cpu in topology.cpus}
+    if topology.interface_node >= 0 and topology.interface_node not in nodes:
+        raise QuietcoreError(
+            "no such memory node",
+            where=f"the node of the network card {topology.interface}".rstrip(),
+            found=topology.interface_node,
+            expected=f"one of: {format_cpu_list(nodes)}",
+        )
 
 
 def _fixed_sets(
@@ -258,6 +321,11 @@ def _home_node(topology: Topology, free: list[int], warnings: list[str]) -> int:
         return topology.interface_node
     if len(nodes) == 1:
         return nodes[0]
+    if topology.interface_node >= 0:
+        card = topology.interface_node
+        home = min(nodes, key=lambda node: (topology.distance(card, node), node))
+        warnings.append(f"no CPU of the network card's node {card} runs: node {home}, the nearest, is taken")
+        return home
     node_of = {core: cpus[0].node for core, cpus in topology.cores().items()}
     home = max(nodes, key=lambda node: (sum(node_of[core] == node for core in free), -node))
     name = f"the network card ({topology.interface})" if topology.interface else "the network card"
@@ -267,7 +335,7 @@ def _home_node(topology: Topology, free: list[int], warnings: list[str]) -> int:
 
 def wishes_from(values: Mapping[str, Any]) -> Wishes:
     """Build wishes from plain values: `<set>_cores` numbers, `<set>_cpus` lists such as `3-5` (empty: no
-    wish).
+    wish), `siblings_off` names of sets.
     """
     cpus: dict[str, frozenset[int]] = {}
     for name in PLACED:
@@ -282,4 +350,5 @@ def wishes_from(values: Mapping[str, Any]) -> Wishes:
             ) from None
     cores = {name: int(values[f"{name}_cores"]) for name in PLACED if values.get(f"{name}_cores") is not None}
     housekeeping = values.get("housekeeping_cores")
-    return Wishes(cores, cpus, 1 if housekeeping is None else int(housekeeping))
+    alone = frozenset(values.get("siblings_off") or ())
+    return Wishes(cores, cpus, 1 if housekeeping is None else int(housekeeping), alone)

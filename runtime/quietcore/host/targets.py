@@ -1,5 +1,6 @@
 """What a journal entry is about, by kind of address: `value:/sys/…`, `irq:24:eth0-rx`, `file:/etc/…`,
-`unit:…`, `grubenv:saved_entry`.
+`folder:/etc/…`, `unit:…`, `threads:user:…` (masks by thread), `partition:SLICE`, `network:eth0:ring`,
+`grubenv:saved_entry`.
 
 A target is read before it is first changed, and written with a value of the same form: by apply with the
 wanted
@@ -16,13 +17,37 @@ from ..errors import ExitCode, QuietcoreError
 from .boot_environment import read_variable, write_variable
 from .cpulist import parse_cpu_list
 from .machine import AbsentError, Machine, UnreadableError
+from .network_card import read_part, write_part
+from .threads import move
 from .units import systemctl, unit_state
+
+PARTITION_UNIT = "quietcore-partition.service"
+
+
+def partition_path(name: str) -> str:
+    """Return the file that says what a slice's cpuset is (`member`, `isolated`, `isolated invalid (…)`)."""
+    return f"/sys/fs/cgroup/{name}/cpuset.cpus.partition"
 
 
 def chosen(text: str) -> str:
     """Return the choice in brackets of `always [madvise] never`, or the text itself."""
     start, end = text.find("["), text.find("]")
     return text[start + 1 : end] if 0 <= start < end else " ".join(text.split())
+
+
+# Pairs of which the kernel keeps one: writing either sets the other to 0.
+_PAIRS = (
+    ("/proc/sys/vm/dirty_bytes", "/proc/sys/vm/dirty_ratio"),
+    ("/proc/sys/vm/dirty_background_bytes", "/proc/sys/vm/dirty_background_ratio"),
+)
+
+
+def counterpart(path: str) -> str | None:
+    """Return the file that becomes 0 when this one is written, None where there is none."""
+    for pair in _PAIRS:
+        if path in pair:
+            return pair[1 - pair.index(path)]
+    return None
 
 
 def read_target(machine: Machine, target: str) -> Any:
@@ -37,9 +62,16 @@ def read_target(machine: Machine, target: str) -> Any:
             return _read_file(machine, address)
         if kind == "grubenv":
             return read_variable(machine, address)
+        if kind == "folder":
+            return "made" if machine.path(address).is_dir() else None
         if kind == "unit":
             state = unit_state(machine, address)
             return {"enabled": state.enabled, "active": state.active}
+        if kind == "partition":
+            return machine.read(partition_path(address))
+        if kind == "network":
+            interface, _, part = address.partition(":")
+            return dict(read_part(machine, interface, part).current)
     except AbsentError:
         return None
     raise QuietcoreError("unknown kind of target", where=target, code=ExitCode.UNKNOWN)
@@ -55,6 +87,9 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
     """Make the target hold a value of the form that `read_target` returned. Raises QuietcoreError."""
     kind, _, address = target.partition(":")
     try:
+        if kind == "value" and str(value) == "0" and counterpart(address) is not None:
+            # The kernel refuses 0 for some of these, and writes it itself when the other one gets its value.
+            return
         if kind == "value":
             machine.write_value(address, str(value))
         elif kind == "irq":
@@ -65,8 +100,18 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
             machine.replace_file(address, value["content"], int(value["mode"], 8))
         elif kind == "grubenv":
             write_variable(machine, address, value)
+        elif kind == "folder" and value is None:
+            machine.remove_empty_folders(address)
         elif kind == "unit":
             _write_unit(machine, address, value)
+        elif kind == "threads":
+            move(machine, value)
+        elif kind == "network":
+            interface, _, part = address.partition(":")
+            write_part(machine, interface, part, value)
+        elif kind == "partition":
+            # The unit writes the state and reads it back; stopped, it makes the slice an ordinary one again.
+            systemctl(machine, "restart" if value == "isolated" else "stop", PARTITION_UNIT)
         else:
             raise QuietcoreError("unknown kind of target", where=target, code=ExitCode.UNKNOWN)
     except OSError as error:
@@ -81,7 +126,7 @@ def refused(target: str, value: Any, error: OSError) -> QuietcoreError:
         errno.EROFS: "make the file system writable (inside a container it never is)",
         errno.ENOSPC: "make room on the disk",
     }
-    shown = value.get("mode", "") if isinstance(value, dict) else value
+    shown = value.get("mode", "") if target.startswith("file:") and isinstance(value, dict) else value
     return QuietcoreError(
         "the kernel refused a value",
         where=target.partition(":")[2],
@@ -110,6 +155,8 @@ def same(target: str, first: Any, second: Any) -> bool:
     """Tell whether two values of a target mean the same."""
     if target.startswith("irq:") and isinstance(first, str) and isinstance(second, str):
         return parse_cpu_list(first) == parse_cpu_list(second)
+    if target.startswith("network:") and isinstance(first, dict) and isinstance(second, dict):
+        return all(first.get(word) == value for word, value in second.items())
     return bool(first == second)
 
 

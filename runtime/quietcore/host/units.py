@@ -10,6 +10,15 @@ from .machine import AbsentError, Machine, UnreadableError
 _FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
 
+# Of these a control group tells that they run; a timer that waits leaves no trace in any file.
+_WITH_CGROUP = ("service", "mount", "slice", "scope", "socket", "swap")
+# Units of the distribution that read our files only when they start.
+_READS_AT_START = {
+    "file:/etc/systemd/system/irqbalance.service.d/": "irqbalance.service",
+    "file:/etc/quietcore/irqbalance.env": "irqbalance.service",
+}
+
+
 @dataclass(frozen=True)
 class UnitState:
     """A unit: started with the system or not, running or not."""
@@ -41,8 +50,12 @@ def _from_files(machine: Machine, unit: str) -> UnitState:
         raise UnreadableError(f"{unit}: /etc/systemd is not in this tree")
     if not any(machine.exists(f"{folder}/{unit}") for folder in _FOLDERS):
         raise AbsentError(f"no unit {unit}")
-    links = [*machine.path("/etc/systemd/system").glob(f"*.wants/{unit}")]
-    links += machine.path("/etc/systemd/system").glob(f"*.requires/{unit}")
+    if unit.rpartition(".")[2] not in _WITH_CGROUP:
+        raise UnreadableError(f"{unit}: whether it waits is known to systemd alone, not told by this tree")
+    # A link of a copied tree still points to where the file was on its own host: that it is there is what counts.
+    folders = [*machine.path("/etc/systemd/system").glob("*.wants")]
+    folders += machine.path("/etc/systemd/system").glob("*.requires")
+    links = [folder for folder in folders if (folder / unit).is_symlink() or (folder / unit).exists()]
     if not machine.exists("/sys/fs/cgroup/system.slice"):
         raise UnreadableError(f"{unit}: whether it runs is not told by this tree (no /sys/fs/cgroup)")
     return UnitState(enabled=bool(links), active=machine.exists(f"/sys/fs/cgroup/system.slice/{unit}"))
@@ -58,3 +71,23 @@ def systemctl(machine: Machine, *words: str) -> None:
             remedy="see `systemctl status` and `journalctl -xe`",
             code=ExitCode.FOUND,
         )
+
+
+def reader_of(target: str) -> str | None:
+    """Return the unit that has to start anew to see this target of the journal changed, None where none has."""
+    return next((unit for start, unit in _READS_AT_START.items() if target.startswith(start)), None)
+
+
+def environment_of(machine: Machine, unit: str) -> dict[str, str]:
+    """Return the environment that a running service was started with.
+
+    Raises AbsentError where it does not run, UnreadableError where nobody can tell.
+    """
+    group = f"/sys/fs/cgroup/system.slice/{unit}"
+    if not machine.exists("/sys/fs/cgroup/system.slice"):
+        raise UnreadableError(f"{unit}: whether it runs is not told by this tree (no /sys/fs/cgroup)")
+    pids = machine.read(f"{group}/cgroup.procs").split()
+    if not pids:
+        raise AbsentError(f"{unit} has no process")
+    text = machine.read_raw(f"/proc/{min(pids, key=int)}/environ")
+    return dict(item.partition("=")[::2] for item in text.split("\0") if item)

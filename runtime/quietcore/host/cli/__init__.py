@@ -1,1 +1,1 @@
-"""The host's commands: plan, apply, audit, revert. Standard library only."""
+"""The host's commands: plan, apply, audit, revert, pin. Standard library only."""

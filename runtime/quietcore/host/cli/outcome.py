@@ -47,6 +47,10 @@ def change_line(change: Change) -> str:
     if kind == "file":
         shape = "removed" if change.new is None else "created" if change.previous is None else "written"
         return f"{address}: {shape}"
+    if kind == "folder":
+        return f"{address}: removed"
+    if kind == "threads":
+        return f"{address.partition(':')[0]} threads: {len(change.new)} moved"
     return f"{address}: {_plain(change.previous)} → {_plain(change.new)}"
 
 

@@ -9,13 +9,26 @@ from ...errors import QuietcoreError
 from ..settings import Setting
 from .base import Change, Context, Kind
 from .boot_trial import BootTrialKind
+from .clocksource import ClocksourceKind
+from .drop_in import DropInKind
+from .environment import EnvironmentKind
+from .fair_server import FairServerKind
 from .file import FileKind
 from .huge_pages import HugePagesKind
+from .idle_latency import IdleLatencyKind
 from .interrupts import InterruptsKind
+from .isolation import IsolationKind
 from .kernel_parameter import KernelParameterKind
+from .limits import LimitsKind
+from .mount import MountKind
+from .network_card import NetworkCardKind, NetworkLinkKind
 from .per_cpu import PerCpuKind
+from .processes import ProcessesKind
 from .sysctl import SysctlKind
+from .threads import ThreadsKind
+from .turbo import TurboKind
 from .unit import UnitKind
+from .upkeep import AptOptionKind, NeedrestartKind, TimersKind, UnnamedKind
 from .value import ValueKind
 from .watchdog import WatchdogKind
 
@@ -26,12 +39,29 @@ KINDS: dict[str, Kind] = {
         BootTrialKind(),
         ValueKind(),
         PerCpuKind(),
+        IdleLatencyKind(),
+        TurboKind(),
         SysctlKind(),
         HugePagesKind(),
+        MountKind(),
         InterruptsKind(),
         UnitKind(),
+        EnvironmentKind(),
         FileKind(),
         WatchdogKind(),
+        LimitsKind(),
+        ProcessesKind(),
+        FairServerKind(),
+        IsolationKind(),
+        ThreadsKind(),
+        ClocksourceKind(),
+        DropInKind(),
+        NeedrestartKind(),
+        AptOptionKind(),
+        TimersKind(),
+        UnnamedKind(),
+        NetworkCardKind(),
+        NetworkLinkKind(),
     )
 }
 

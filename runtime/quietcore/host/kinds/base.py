@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -62,6 +62,7 @@ class Kind:
     """One kind of setting. Subclasses say how it is checked, judged and changed."""
 
     name: str = ""
+    applied: str = ""  # how its settings are brought about, for people
     needs_boot: bool = False
 
     def effective(self, setting: Setting) -> str:
@@ -75,8 +76,11 @@ class Kind:
         """Compare the effective value with the wanted one."""
         raise NotImplementedError
 
-    def changes(self, setting: Setting, context: Context) -> list[Change]:
-        """Return what must be written live, without writing it. Raises QuietcoreError."""
+    def changes(self, setting: Setting, context: Context) -> Iterable[Change]:
+        """Return what must be written live, without writing it. Raises QuietcoreError.
+
+        One after the other is written before the next is asked for.
+        """
         return []
 
     def owns(self, setting: Setting, target: str) -> bool:

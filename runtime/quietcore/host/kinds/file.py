@@ -16,6 +16,7 @@ class FileKind(Kind):
     """`name` is the path, `wanted` the content, `options.mode` the mode (0644)."""
 
     name = "file"
+    applied = "written beside and renamed"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -56,8 +57,11 @@ class FileKind(Kind):
         return [] if found == wanted else [Change(target, found, wanted)]
 
     def owns(self, setting: Setting, target: str) -> bool:
-        """Tell whether the target is the file."""
-        return target == f"file:{setting.name}"
+        """Tell whether the target is the file, or a folder that was made for it."""
+        kind, _, address = target.partition(":")
+        return target == f"file:{setting.name}" or (
+            kind == "folder" and setting.name.startswith(f"{address}/")
+        )
 
 
 def _wanted(setting: Setting) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...errors import QuietcoreError
 from ..cpulist import format_cpu_list, parse_cpu_list
@@ -24,6 +24,7 @@ class Interrupt:
     name: str
     cpus: frozenset[int]
     allowed: frozenset[int]
+    place: int = 0  # among those of the same card
 
 
 def read_interrupts(machine: Machine) -> list[Interrupt]:
@@ -49,22 +50,27 @@ def read_interrupts(machine: Machine) -> list[Interrupt]:
     return found
 
 
-def network_interrupts(machine: Machine) -> frozenset[int]:
-    """Return the numbers of the interrupts that belong to network cards."""
-    numbers: set[int] = set()
+def network_interrupts(machine: Machine) -> dict[int, int]:
+    """Return the interrupts of network cards by number, each with its place (from 0) among those of its card."""
+    places: dict[int, int] = {}
     for link in machine.path("/sys/class/net").glob("*/device"):
         device = link.resolve()
         for folder in (device / "msi_irqs", device.parent / "msi_irqs"):
             if folder.is_dir():
-                numbers.update(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal())
+                numbers = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal())
+                places.update({number: place for place, number in enumerate(numbers)})
                 break
-    return frozenset(numbers)
+    return places
 
 
 class InterruptsKind(Kind):
-    """`name` is `all` or `network`; `wanted` the list of CPUs on which those that can be moved may arrive."""
+    """`name` is `all` or `network`; `wanted` the list of CPUs on which those that can be moved may arrive.
+
+    With `options.spread` each has one of these CPUs of its own: a card's queues take turns.
+    """
 
     name = "interrupts"
+    applied = "written live to each that is astray, at each boot, and by a timer"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -76,6 +82,8 @@ class InterruptsKind(Kind):
             raise refuse(setting, "unknown selection of interrupts", "all or network", setting.name)
         cpus = parse_cpu_list(str(setting.wanted))
         online = {cpu.number for cpu in machine.topology.online()}
+        if not isinstance(setting.options.get("spread", False), bool):
+            raise refuse(setting, "neither spread nor not", "true or false", setting.options["spread"])
         if not cpus & online or cpus - {cpu.number for cpu in machine.topology.cpus}:
             raise refuse(setting, "unknown CPUs, or none that runs", f"CPUs out of {format_cpu_list(online)}")
 
@@ -130,7 +138,8 @@ class InterruptsKind(Kind):
                     "an interrupt cannot be moved", where=str(error), remedy="run as root"
                 ) from None
             target = f"irq:{interrupt.number}:{interrupt.name}"
-            changes.append(Change(target, format_cpu_list(interrupt.allowed), _wanted(setting)))
+            wanted = format_cpu_list(_assigned(setting, interrupt))
+            changes.append(Change(target, format_cpu_list(interrupt.allowed), wanted))
         return changes
 
     def owns(self, setting: Setting, target: str) -> bool:
@@ -140,28 +149,34 @@ class InterruptsKind(Kind):
         return target.startswith("irq:")
 
 
-def _wanted(setting: Setting) -> str:
-    return format_cpu_list(parse_cpu_list(str(setting.wanted)))
+def _assigned(setting: Setting, interrupt: Interrupt) -> frozenset[int]:
+    """Return the CPUs that an interrupt belongs on."""
+    cpus = sorted(parse_cpu_list(str(setting.wanted)))
+    if setting.options.get("spread"):
+        return frozenset({cpus[interrupt.place % len(cpus)]})
+    return frozenset(cpus)
 
 
 def _selected(setting: Setting, machine: Machine) -> list[Interrupt]:
     interrupts = read_interrupts(machine)
     if setting.name == "network":
-        numbers = network_interrupts(machine)
-        return [interrupt for interrupt in interrupts if interrupt.number in numbers]
+        places = network_interrupts(machine)
+        return [replace(item, place=places[item.number]) for item in interrupts if item.number in places]
     return interrupts
 
 
 def _elsewhere(setting: Setting, interrupts: list[Interrupt]) -> list[Interrupt]:
     """Return those that are allowed to arrive on other CPUs."""
-    wanted = parse_cpu_list(str(setting.wanted))
-    return [interrupt for interrupt in interrupts if interrupt.allowed - wanted]
+    return [item for item in interrupts if item.allowed - _assigned(setting, item)]
 
 
 def _moving(setting: Setting, interrupts: list[Interrupt]) -> list[Interrupt]:
     """Return those that still arrive elsewhere: many controllers move one only when it next comes."""
-    wanted = parse_cpu_list(str(setting.wanted))
-    return [item for item in interrupts if not item.allowed - wanted and item.cpus - wanted]
+    return [
+        item
+        for item in interrupts
+        if not item.allowed - _assigned(setting, item) and item.cpus - _assigned(setting, item)
+    ]
 
 
 def _names(interrupts: list[Interrupt]) -> str:

@@ -9,7 +9,7 @@ from ..findings import Finding, Verdict
 from ..kernel_log import BootMessages
 from ..machine import AbsentError, Machine, UnreadableError
 from ..plan import check_isolable
-from ..refusals import kernel_parameter_refusal
+from ..refusals import kernel_parameter_least, kernel_parameter_refusal
 from ..settings import Setting
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported, variable
 from .boot_trial import fallen_back
@@ -68,6 +68,7 @@ class KernelParameterKind(Kind):
     """`name` is the parameter, `wanted` its value (an empty text: the bare word)."""
 
     name = "kernel_parameter"
+    applied = "GRUB drop-in, at the next boot"
     needs_boot = True
 
     def effective(self, setting: Setting) -> str:
@@ -85,6 +86,13 @@ class KernelParameterKind(Kind):
         boot_loader.check_word(setting.name, value, variable(setting))
         if setting.name == "clocksource":
             _check_clock(setting, value, machine)
+        least = kernel_parameter_least(setting.name, value)
+        if least > (0, 0) and machine.kernel < least:
+            raise refuse(
+                setting,
+                f"this kernel ({machine.kernel[0]}.{machine.kernel[1]}) does not understand this value",
+                f"kernel {least[0]}.{least[1]} or newer, or another form of {setting.name}",
+            )
         if setting.name not in _CPU_PARAMETERS:
             return
         try:

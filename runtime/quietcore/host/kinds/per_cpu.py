@@ -13,14 +13,20 @@ _CHOICES = {
     "cpufreq/scaling_governor": "cpufreq/scaling_available_governors",
     "cpufreq/energy_performance_preference": "cpufreq/energy_performance_available_preferences",
 }
+_CAUSES = {
+    "cpufreq": "changed after it was set: another power daemon (tuned, power-profiles-daemon, cpufrequtils)?",
+    "online": "taken off line or brought back by hand, or by another program",
+}
 
 
 class PerCpuKind(Kind):
-    """`name` is the path below /sys/devices/system/cpu/cpuN/, `options.cpus` the list of CPUs it is wanted
-    on.
+    """`name` is the path below /sys/devices/system/cpu/cpuN/, `options.cpus` the list of CPUs it is wanted on.
+
+    `online` is one of them: 0 takes a CPU off line, which only a sibling of one that stays may be.
     """
 
     name = "per_cpu"
+    applied = "written live on each CPU, and at each boot"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -28,8 +34,11 @@ class PerCpuKind(Kind):
 
     def check(self, setting: Setting, machine: Machine) -> None:
         """Refuse unknown CPUs and values that a CPU's driver does not offer."""
-        known = {cpu.number for cpu in machine.topology.online()}
-        cpus = parse_cpu_list(str(setting.options.get("cpus", "")))
+        topology = machine.topology
+        known = {cpu.number for cpu in (topology.cpus if setting.name == "online" else topology.online())}
+        cpus = cpus_of(setting)
+        if setting.name == "online":
+            _check_online(setting, machine, cpus)
         if not cpus or cpus - known or ".." in setting.name:
             raise refuse(
                 setting,
@@ -40,7 +49,7 @@ class PerCpuKind(Kind):
         choices_name = _CHOICES.get(setting.name)
         for cpu in sorted(cpus) if choices_name else ():
             try:
-                choices = machine.read(_path(cpu, str(choices_name))).split()
+                choices = machine.read(cpu_path(cpu, str(choices_name))).split()
             except (AbsentError, UnreadableError):
                 continue
             if str(setting.wanted) not in choices:
@@ -50,19 +59,18 @@ class PerCpuKind(Kind):
         """Compare what each CPU shows with what is wanted."""
         found: dict[str, list[int]] = {}
         lacking: list[int] = []
-        cpus = parse_cpu_list(str(setting.options.get("cpus", "")))
+        cpus = cpus_of(setting)
         for cpu in sorted(cpus):
             try:
-                found.setdefault(context.machine.read(_path(cpu, setting.name)), []).append(cpu)
+                found.setdefault(context.machine.read(cpu_path(cpu, setting.name)), []).append(cpu)
             except AbsentError:
                 lacking.append(cpu)
             except UnreadableError as error:
                 return cannot_tell(setting, error)
         wanted = f"{setting.wanted} on {format_cpu_list(cpus)}"
         if lacking and not found:
-            what = setting.name.split("/", 1)[0]
             return unsupported(
-                setting, f"no CPU of {format_cpu_list(lacking)} has {what}/: no driver for this machine"
+                setting, f"no CPU of {format_cpu_list(lacking)} has {setting.name}: no driver offers it here"
             )
         text = ", ".join(f"{value} on {format_cpu_list(numbers)}" for value, numbers in sorted(found.items()))
         if lacking:
@@ -71,17 +79,15 @@ class PerCpuKind(Kind):
                 setting, Verdict.DRIFT, text, cause, "bring the CPUs on line, then " + APPLY, wanted
             )
         if list(found) != [str(setting.wanted)]:
-            cause = (
-                "changed after it was set: another power daemon (tuned, power-profiles-daemon, cpufrequtils)?"
-            )
+            cause = _CAUSES.get(setting.name.split("/")[0], "changed after it was set")
             return report(setting, Verdict.DRIFT, text, cause, f"stop what sets it, then {APPLY}", wanted)
         return report(setting, Verdict.OK, text, wanted=wanted)
 
     def changes(self, setting: Setting, context: Context) -> list[Change]:
         """Return a write for each CPU that shows something else."""
         changes: list[Change] = []
-        for cpu in sorted(parse_cpu_list(str(setting.options.get("cpus", "")))):
-            path = _path(cpu, setting.name)
+        for cpu in sorted(cpus_of(setting)):
+            path = cpu_path(cpu, setting.name)
             try:
                 found = context.machine.read(path)
             except AbsentError:
@@ -96,9 +102,33 @@ class PerCpuKind(Kind):
 
     def owns(self, setting: Setting, target: str) -> bool:
         """Tell whether the target is one of the CPUs' files."""
-        cpus = parse_cpu_list(str(setting.options.get("cpus", "")))
-        return target in {f"value:{_path(cpu, setting.name)}" for cpu in cpus}
+        cpus = cpus_of(setting)
+        return target in {f"value:{cpu_path(cpu, setting.name)}" for cpu in cpus}
 
 
-def _path(cpu: int, name: str) -> str:
+def _check_online(setting: Setting, machine: Machine, cpus: frozenset[int]) -> None:
+    """Refuse states that are none, and a core that would have no CPU left."""
+    if str(setting.wanted) not in ("0", "1"):
+        raise refuse(setting, "not a state of a CPU", "0 (off line) or 1")
+    if str(setting.wanted) == "1":
+        return
+    cores = [{cpu.number for cpu in core} for core in machine.topology.cores().values()]
+    whole = [core for core in cores if core <= cpus]
+    if whole or 0 in cpus:
+        found = format_cpu_list(whole[0] if whole else {0})
+        raise refuse(
+            setting,
+            f"a core would be left without a CPU, or the system without CPU 0: {found}",
+            "siblings of CPUs that stay on line",
+            format_cpu_list(cpus),
+        )
+
+
+def cpus_of(setting: Setting) -> frozenset[int]:
+    """Return the CPUs that a setting is about."""
+    return parse_cpu_list(str(setting.options.get("cpus", "")))
+
+
+def cpu_path(cpu: int, name: str) -> str:
+    """Return a CPU's file."""
     return f"/sys/devices/system/cpu/cpu{cpu}/{name}"

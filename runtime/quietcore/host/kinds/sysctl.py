@@ -8,6 +8,7 @@ from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..refusals import EXCLUSIVE_SYSCTL, sysctl_refusal
 from ..settings import Setting
+from ..targets import counterpart
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported
 
 DROP_IN = "/etc/sysctl.d/zz-quietcore.conf"
@@ -38,6 +39,7 @@ class SysctlKind(Kind):
     """`name` is the key, `wanted` its value."""
 
     name = "sysctl"
+    applied = "written live, and by a file in /etc/sysctl.d"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -107,15 +109,25 @@ class SysctlKind(Kind):
         except (AbsentError, UnreadableError):
             return []
         wanted = _wanted(setting)
-        return [] if found == wanted else [Change(f"value:{path}", found, wanted)]
+        if found == wanted:
+            return []
+        # The kernel sets the other one of such a pair to 0: what it held has to be known for the way back.
+        other = counterpart(path)
+        try:
+            before = "0" if other is None else context.machine.read(other)
+        except (AbsentError, UnreadableError):
+            before = "0"
+        lost = [Change(f"value:{other}", before, "0")] if before != "0" else []
+        return [*lost, Change(f"value:{path}", found, wanted)]
 
     def owns(self, setting: Setting, target: str) -> bool:
-        """Tell whether the target is the key's file."""
-        return target == f"value:{sysctl_path(setting.name)}"
+        """Tell whether the target is the key's file, or that of the key which this one sets to 0."""
+        path = sysctl_path(setting.name)
+        return target in (f"value:{path}", f"value:{counterpart(path)}")
 
 
-def check_exclusive(settings: Iterable[Setting]) -> None:
-    """Refuse keys that exclude each other. Raises QuietcoreError."""
+def check_related(settings: Iterable[Setting]) -> None:
+    """Refuse keys that exclude each other, or that make no sense together. Raises QuietcoreError."""
     by_key = {setting.name: setting for setting in settings}
     for first, second in EXCLUSIVE_SYSCTL:
         if first in by_key and second in by_key:
@@ -125,6 +137,16 @@ def check_exclusive(settings: Iterable[Setting]) -> None:
                 "one of the two",
                 f"{first}, {second}",
             )
+    runtime = by_key.get("kernel.sched_rt_runtime_us")
+    period = by_key.get("kernel.sched_rt_period_us")
+    whole = _wanted(period) if period else "1000000"
+    if runtime and _wanted(runtime).isdecimal() and whole.isdecimal() and int(_wanted(runtime)) >= int(whole):
+        raise refuse(
+            runtime,
+            "real-time tasks would get the whole period, and kernel threads of the CPU nothing",
+            f"less than kernel.sched_rt_period_us ({whole})",
+            f"{runtime.name}: {runtime.wanted}",
+        )
 
 
 def _wanted(setting: Setting) -> str:

@@ -20,6 +20,7 @@ class UnitKind(Kind):
     """`name` is the unit, `wanted` is off (a unit that does not exist is off), on, or enabled."""
 
     name = "unit"
+    applied = "systemctl"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

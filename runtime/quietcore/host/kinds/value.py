@@ -19,6 +19,7 @@ class ValueKind(Kind):
     """
 
     name = "value"
+    applied = "written live, and at each boot"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

@@ -1,0 +1,175 @@
+"""A network card's rings, channels, coalescing, offloads and receive-side scaling, by ethtool.
+
+A part is a dictionary of ethtool's own words (`rx`, `combined`, `adaptive-rx`, `gro`); what the driver does not
+offer or keeps fixed is not in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import ExitCode, QuietcoreError
+from .machine import AbsentError, Machine, UnreadableError
+
+PARTS = ("ring", "channels", "coalesce", "offload", "rss")
+_SHOW = {"ring": "-g", "channels": "-l", "coalesce": "-c", "offload": "-k", "rss": "-x"}
+_SET = {"ring": "-G", "channels": "-L", "coalesce": "-C", "offload": "-K", "rss": "-X"}
+# ethtool's lines by the words that set them.
+_LINES = {
+    "ring": {"RX": "rx", "TX": "tx"},
+    "channels": {"Combined": "combined", "RX": "rx", "TX": "tx"},
+    "coalesce": {"rx-usecs": "rx-usecs", "tx-usecs": "tx-usecs"},
+    "offload": {
+        "generic-receive-offload": "gro",
+        "large-receive-offload": "lro",
+        "tcp-segmentation-offload": "tso",
+        "generic-segmentation-offload": "gso",
+        "receive-hashing": "rxhash",
+    },
+}
+WORDS = {
+    "ring": ("rx", "tx"),
+    "channels": ("combined", "rx", "tx"),
+    "coalesce": ("adaptive-rx", "adaptive-tx", "rx-usecs", "tx-usecs"),
+    "offload": tuple(_LINES["offload"].values()),
+    "rss": ("equal",),
+}
+_VIRTUAL = {
+    "virtio_net": "virtio",
+    "hv_netvsc": "Hyper-V",
+    "vif": "Xen",
+    "xen_netfront": "Xen",
+    "vmxnet3": "VMware",
+}
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part shows now, and the most that the card offers, by word."""
+
+    current: Mapping[str, str]
+    most: Mapping[str, int]
+
+
+def check_name(name: str) -> bool:
+    """Tell whether this can be an interface's name, so that it cannot be taken for an option or a path."""
+    return bool(_NAME.fullmatch(name)) and not name.startswith(("-", "."))
+
+
+def read_part(machine: Machine, interface: str, part: str) -> Part:
+    """Return a part. Raises AbsentError where this card lacks it, UnreadableError where nobody can tell."""
+    check_card(machine, interface)
+    result = machine.run("ethtool", _SHOW[part], interface)
+    if result.returncode == 127:
+        raise UnreadableError("ethtool is not installed")
+    if result.returncode != 0:
+        said = " ".join(result.stderr.split()) or f"exit status {result.returncode}"
+        if "not supported" in said:
+            raise AbsentError(f"ethtool {_SHOW[part]} {interface}: {said}")
+        raise UnreadableError(f"ethtool {_SHOW[part]} {interface}: {said}")
+    found = _rss(result.stdout) if part == "rss" else _lines(result.stdout, part)
+    if not found.current:
+        raise AbsentError(f"the driver of {interface} lets nobody set this (ethtool {_SHOW[part]})")
+    return found
+
+
+def check_card(machine: Machine, interface: str) -> None:
+    """Raise AbsentError where an interface is no network card of this machine's own."""
+    folder = machine.path(f"/sys/class/net/{interface}")
+    if not folder.exists():
+        raise AbsentError(f"there is no interface {interface}")
+    driver = folder / "device" / "driver"
+    if not driver.exists():
+        raise AbsentError(f"{interface} is no network card: no driver stands behind it")
+    name = driver.resolve().name
+    if name in _VIRTUAL:
+        raise AbsentError(
+            f"{interface} is a {_VIRTUAL[name]} interface ({name}): the machine beneath owns the card"
+        )
+
+
+def bounded(part: Part, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return what is wanted of a part as far as the card offers it."""
+    result: dict[str, str] = {}
+    for word, value in wanted.items():
+        if word not in part.current:
+            continue
+        most = part.most.get(word)
+        result[word] = str(min(int(value), most)) if most is not None else value
+    return result
+
+
+def write_part(machine: Machine, interface: str, part: str, values: Mapping[str, str]) -> None:
+    """Set what differs of a part. Raises AbsentError, UnreadableError, QuietcoreError with ethtool's own words."""
+    current = read_part(machine, interface, part).current
+    differing = {word: value for word, value in values.items() if current.get(word) != value}
+    words = [word for pair in sorted(differing.items()) for word in pair]
+    if not words:
+        return
+    if part == "rss":  # 0: a table of the driver's own
+        words = ["default"] if differing["equal"] == "0" else words
+    result = machine.run("ethtool", _SET[part], interface, *words)
+    if result.returncode != 0:
+        raise QuietcoreError(
+            f"ethtool {_SET[part]} {interface} {' '.join(words)} failed",
+            found=" ".join(result.stderr.split()) or f"exit status {result.returncode}",
+            remedy="choose values that this card takes",
+            code=ExitCode.FOUND,
+        )
+
+
+def permanent_address(machine: Machine, interface: str) -> str:
+    """Return the address that the card was made with. Raises UnreadableError."""
+    result = machine.run("ethtool", "-P", interface)
+    match = re.search(r"((?:[0-9a-f]{2}:){5}[0-9a-f]{2})\s*$", result.stdout)
+    if result.returncode != 0 or match is None:
+        raise UnreadableError(f"ethtool -P {interface}: {' '.join(result.stderr.split()) or 'no address'}")
+    return match[1]
+
+
+def _lines(text: str, part: str) -> Part:
+    names = _LINES[part]
+    most: dict[str, int] = {}
+    current: dict[str, str] = {}
+    preset = False
+    for line in text.splitlines():
+        if line.startswith("Pre-set maximums"):
+            preset = True
+        elif line.startswith("Current hardware settings"):
+            preset = False
+        key, colon, value = line.strip().partition(":")
+        value = value.strip()
+        if key == "Adaptive RX":  # Adaptive RX: off  TX: off
+            words = value.replace("TX:", " ").split()
+            current.update(
+                (word, state)
+                for word, state in zip(("adaptive-rx", "adaptive-tx"), words, strict=False)
+                if state in ("on", "off")
+            )
+        if not colon or key not in names or value in ("n/a", "") or "[fixed]" in value:
+            continue
+        if preset:
+            most[names[key]] = int(value)
+        else:
+            current[names[key]] = value.split()[0]
+    if part in ("ring", "channels"):  # what has no maximum cannot be set
+        current = {word: value for word, value in current.items() if most.get(word, 0) > 0}
+    return Part(current, most)
+
+
+def _rss(text: str) -> Part:
+    """Read the indirection table: `equal N` where it goes round N queues, 0 where it does something else."""
+    entries: list[int] = []
+    rings = re.search(r"with (\d+) RX ring", text)
+    for line in text.splitlines():
+        match = re.match(r"\s*\d+:((?:\s+\d+)+)\s*$", line)
+        if match is not None:
+            entries += map(int, match[1].split())
+    if not entries or rings is None:
+        return Part({}, {})
+    count = max(entries) + 1
+    round_robin = entries == [index % count for index in range(len(entries))]
+    return Part({"equal": str(count) if round_robin else "0"}, {"equal": int(rings[1])})

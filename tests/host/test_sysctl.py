@@ -1,0 +1,91 @@
+"""Sysctl keys of which the kernel keeps one of two, and values that make no sense together."""
+
+from __future__ import annotations
+
+import pytest
+from tests.host.fake_host import FakeHost
+from tests.host.promises import setting
+
+from quietcore.errors import QuietcoreError
+from quietcore.host.audit import audit
+from quietcore.host.converge import promise, revert
+
+BYTES = setting("s.bytes", "sysctl", "vm.dirty_bytes", "268435456")
+BACKGROUND = setting("s.background", "sysctl", "vm.dirty_background_bytes", "67108864")
+
+
+@pytest.fixture
+def dirty(host: FakeHost) -> FakeHost:
+    for name, value in (("ratio", 20), ("bytes", 0), ("background_ratio", 10), ("background_bytes", 0)):
+        host.put(f"/proc/sys/vm/dirty_{name}", f"{value}\n")
+    for name, value in (("period", 1000000), ("runtime", 950000)):
+        host.put(f"/proc/sys/kernel/sched_rt_{name}_us", f"{value}\n")
+    return host
+
+
+def limits(host: FakeHost) -> dict[str, str]:
+    return {
+        name: host.get(f"/proc/sys/vm/dirty_{name}")
+        for name in ("ratio", "bytes", "background_ratio", "background_bytes")
+    }
+
+
+def test_limits_in_bytes_come_back_as_ratios(dirty: FakeHost) -> None:
+    before = limits(dirty)
+    assert not promise(dirty.machine(), "sysctl", [BYTES, BACKGROUND]).failures
+    assert limits(dirty) == {
+        "ratio": "0",
+        "bytes": "268435456",
+        "background_ratio": "0",
+        "background_bytes": "67108864",
+    }
+    assert not promise(dirty.machine(), "sysctl", [BYTES, BACKGROUND]).changed
+    assert not revert(dirty.machine()).failures
+    assert limits(dirty) == before
+    assert not revert(dirty.machine()).changed
+
+
+def test_a_ratio_in_place_of_bytes_comes_back_too(dirty: FakeHost) -> None:
+    dirty.machine().write_value("/proc/sys/vm/dirty_bytes", "1048576")
+    before = limits(dirty)
+    promise(dirty.machine(), "sysctl", [setting("s", "sysctl", "vm.dirty_ratio", "5")])
+    assert (limits(dirty)["ratio"], limits(dirty)["bytes"]) == ("5", "0")
+    revert(dirty.machine())
+    assert limits(dirty) == before
+
+
+def test_a_ratio_set_by_hand_is_found_and_mended(dirty: FakeHost) -> None:
+    promise(dirty.machine(), "sysctl", [BYTES])
+    dirty.machine().write_value("/proc/sys/vm/dirty_ratio", "30")
+    (finding,) = audit(dirty.machine())
+    assert (finding.failed, finding.found) == (True, "0")
+    assert not promise(dirty.machine(), "sysctl", [BYTES]).failures
+    assert limits(dirty)["ratio"] == "0"
+    revert(dirty.machine())
+    assert limits(dirty)["ratio"] == "20"
+
+
+def test_another_role_that_wants_the_other_one_is_refused(dirty: FakeHost) -> None:
+    promise(dirty.machine(), "sysctl", [BYTES])
+    with pytest.raises(QuietcoreError, match=r"vm.dirty_bytes and vm.dirty_ratio exclude each other"):
+        promise(dirty.machine(), "other", [setting("o", "sysctl", "vm.dirty_ratio", "5")])
+
+
+@pytest.mark.parametrize(
+    ("runtime", "period", "message"),
+    [
+        ("1000000", None, r"whole period.*found kernel.sched_rt_runtime_us: 1000000; .*less than"),
+        ("500000", "500000", r"whole period.*\(500000\)"),
+        ("-1", None, "starve kernel threads"),
+        ("950000", "0", "no period of 0"),
+    ],
+)
+def test_real_time_throttling_is_not_taken_away(
+    dirty: FakeHost, runtime: str, period: str | None, message: str
+) -> None:
+    settings = [setting("r", "sysctl", "kernel.sched_rt_runtime_us", runtime)]
+    if period is not None:
+        settings.append(setting("p", "sysctl", "kernel.sched_rt_period_us", period))
+    with pytest.raises(QuietcoreError, match=message):
+        promise(dirty.machine(), "sysctl", settings)
+    assert dirty.get("/proc/sys/kernel/sched_rt_runtime_us") == "950000"
