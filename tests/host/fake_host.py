@@ -42,8 +42,8 @@ class FakeHost:
         self.watchdog = "0"
         self.sshd_says: str | None = None  # why sshd does not answer
         self.boot_lies_on = {"fs": "ext2", "abstraction": ""}
-        self.programs: dict[str, Program] = {}  # further ones, by name
         self.kernel = "6.1.0-28-amd64"
+        self.programs: dict[str, Program] = {}  # further ones, by name
         self.unknown_parameters: set[str] = set()
         self.boots = 0
         self._disk()
@@ -391,8 +391,8 @@ class FakeHost:
             return subprocess.CompletedProcess(words, 0, text, "")
         if words[1] == "reboot":
             self.boot()
-        if words[1] in ("daemon-reload", "reboot", "try-restart"):
-            if state is not None and state["active"]:
+        if words[1] in ("daemon-reload", "try-restart", "reboot"):
+            if words[1] != "reboot" and state is not None and state["active"]:
                 self.restarted(unit)
             return subprocess.CompletedProcess(words, 0, "", "")
         if state is None:

@@ -47,6 +47,9 @@ COMMANDS: dict[str, Command] = {
         "quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session", UNIX
     ),
     "run": Command("quietcore.cli.run", "the runtime: read ticks, compute signals, send orders"),
+    "kill": Command("quietcore.cli.kill", "switch trading off, cancel everything, stay off until cleared"),
+    "clear": Command("quietcore.cli.clear", "clear the kill switch"),
+    "guard": Command("quietcore.cli.guard", "cancel everything when the runtime's heartbeat stops"),
     "status": Command("quietcore.cli.status", "show the pipeline of this host, once or live"),
     "tally": Command(
         "quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"
@@ -54,6 +57,10 @@ COMMANDS: dict[str, Command] = {
     "local": Command(
         "quietcore.cli.local", "simulator, feed handler and runtime on this machine, nothing changed on it"
     ),
+    "scout": Command(
+        "quietcore.cli.scout", "measure which of a venue's endpoints answers fastest from here", UNIX
+    ),
+    "new": Command("quietcore.cli.new", "begin a strategy of your own, or check one", UNIX),
     # the throw-away host and the release
     "vhost": Command("quietcore.vhost.cli", "make, boot, enter and remove the throw-away virtual host"),
     "release": Command("quietcore.release.cli", "pack feed handler and runtime for a target host"),

@@ -17,8 +17,9 @@ _SCHEDULER = _KERNEL + "admin-guide/sysctl/kernel.html"
 _TCP = _KERNEL + "networking/ip-sysctl.html"
 _PAGES = _KERNEL + "admin-guide/mm/hugetlbpage.html"
 _CPUFREQ = _KERNEL + "admin-guide/pm/cpufreq.html"
+_SYSTEMD = "https://www.freedesktop.org/software/systemd/man/latest/"
+_UNIT = _SYSTEMD + "systemd.unit.html"
 _CGROUPS = _KERNEL + "admin-guide/cgroup-v2.html"
-_UNIT = "https://www.freedesktop.org/software/systemd/man/latest/systemd.unit.html"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ FACTS: tuple[Fact, ...] = (
     Fact("mount", "*", "any", _PAGES),
     Fact("interrupts", "*", "4.13 (effective affinity)", _KERNEL + "core-api/irq/irq-affinity.html"),
     Fact("environment", "irqbalance.service", "irqbalance 1.8", "irqbalance(1)"),
+    Fact("watchdog", "*", "any", _SYSTEMD + "systemd-system.conf.html"),
+    Fact("boot_trial", "*", "GRUB 2", "grub-reboot(8)"),
     Fact("unit", "*", "systemd", _UNIT),
     Fact("isolation", "boot", "any", _PARAMETERS),
     Fact("isolation", "partition", "6.1", _CGROUPS),

@@ -140,10 +140,13 @@ def sysctl_refusal(key: str, value: str) -> tuple[str, str] | None:
 
 def kernel_parameter_refusal(name: str, value: str) -> tuple[str, str] | None:
     """Return (reason, what would be valid) where this parameter or value is refused."""
+    found = _first(KERNEL_PARAMETERS, name, value)
+    if found is not None:
+        return found
     choices = KERNEL_PARAMETER_CHOICES.get(name)
     if choices is not None and value not in choices:
         return "the kernel takes no such value, and would boot with its default", " or ".join(choices)
-    return _first(KERNEL_PARAMETERS, name, value)
+    return None
 
 
 def _first(refusals: tuple[Refusal, ...], name: str, value: str) -> tuple[str, str] | None:

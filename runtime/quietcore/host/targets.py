@@ -1,6 +1,6 @@
 """What a journal entry is about, by kind of address: `value:/sys/…`, `irq:24:eth0-rx`, `file:/etc/…`,
-`folder:/etc/…`, `unit:…`, `threads:user:…` (masks by thread), `partition:SLICE`, `network:eth0:ring`,
-`grubenv:saved_entry`.
+`folder:/etc/…`, `unit:…`, `threads:user:…` (masks by thread), `partition:SLICE`, `grubenv:saved_entry`,
+`network:eth0:ring`.
 
 A target is read before it is first changed, and written with a value of the same form: by apply with the
 wanted
@@ -60,10 +60,10 @@ def read_target(machine: Machine, target: str) -> Any:
             return machine.read(f"/proc/irq/{address.partition(':')[0]}/smp_affinity_list")
         if kind == "file":
             return _read_file(machine, address)
-        if kind == "grubenv":
-            return read_variable(machine, address)
         if kind == "folder":
             return "made" if machine.path(address).is_dir() else None
+        if kind == "grubenv":
+            return read_variable(machine, address)
         if kind == "unit":
             state = unit_state(machine, address)
             return {"enabled": state.enabled, "active": state.active}
@@ -98,10 +98,10 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
             machine.remove_file(address)
         elif kind == "file":
             machine.replace_file(address, value["content"], int(value["mode"], 8))
-        elif kind == "grubenv":
-            write_variable(machine, address, value)
         elif kind == "folder" and value is None:
             machine.remove_empty_folders(address)
+        elif kind == "grubenv":
+            write_variable(machine, address, value)
         elif kind == "unit":
             _write_unit(machine, address, value)
         elif kind == "threads":
@@ -126,12 +126,15 @@ def refused(target: str, value: Any, error: OSError) -> QuietcoreError:
         errno.EROFS: "make the file system writable (inside a container it never is)",
         errno.ENOSPC: "make room on the disk",
     }
+    remedy = remedies.get(error.errno or 0, "choose a value that this kernel accepts")
+    if target.endswith("/no_turbo") and error.errno == errno.EPERM:
+        remedy = "allow turbo in the firmware, or leave it as it is (cpu_power_turbo: keep)"
     shown = value.get("mode", "") if target.startswith("file:") and isinstance(value, dict) else value
     return QuietcoreError(
         "the kernel refused a value",
         where=target.partition(":")[2],
         found=f"{os.strerror(error.errno or 0)} for {shown!r}",
-        remedy=remedies.get(error.errno or 0, "choose a value that this kernel accepts"),
+        remedy=remedy,
         code=ExitCode.FOUND,
     )
 

@@ -20,6 +20,7 @@ class BootTrialKind(Kind):
     """
 
     name = "boot_trial"
+    applied = "two frozen entries by a script in /etc/grub.d; the new one is booted once first"
     needs_boot = True
 
     def effective(self, setting: Setting) -> str:

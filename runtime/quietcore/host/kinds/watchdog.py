@@ -21,6 +21,7 @@ class WatchdogKind(Kind):
     """`name` is `RuntimeWatchdogSec`, `wanted` seconds."""
 
     name = "watchdog"
+    applied = "drop-in of systemd's configuration"
     needs_boot = True
 
     def effective(self, setting: Setting) -> str:
