@@ -11,7 +11,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test lint format test-native test-python test-host clean
+.PHONY: help setup build native demo demo-down local test matrix bench lint format test-native test-python test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test: ## every check and test, the virtual host included
 	@$(SETUP) python build host test
 	@tests/run
 
+matrix: ## every role's scenario on Debian 12 and 13: hours when emulated
+	@$(SETUP) python build host test
+	@tests/matrix
+
 lint: ## ruff, mypy, clang-format, yamllint, ansible-lint
 	@$(SETUP) python
 	@tests/run lint
@@ -60,6 +64,11 @@ test-python: ## pytest, without the virtual host
 test-host: ## molecule test: the whole site on a virtual host
 	@$(SETUP) python build host test
 	@tests/run build host
+
+bench: ## measure against baselines, limits and other projects in one run: build/bench/results.json
+	@$(SETUP) python build
+	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench
+	@$(PYTHON) native/bench/run.py $(BENCH)
 
 clean: ## remove what was built; the virtual environment and images stay
 	@rm -rf build/bin build/native build/log build/release

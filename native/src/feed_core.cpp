@@ -14,8 +14,10 @@ constexpr std::size_t kMaxHeld = 16384;
 
 } // namespace
 
-FeedCore::SymbolBook::SymbolBook(std::uint32_t window, std::uint32_t ladder_depth)
-    : book(window, window == 0 ? kDeepReserve : std::size_t{window} * 2) {
+FeedCore::Follower::Follower(std::uint32_t window)
+    : book(window, window == 0 ? kDeepReserve : std::size_t{window} * 2) {}
+
+FeedCore::SymbolBook::SymbolBook(std::uint32_t its_window, std::uint32_t ladder_depth) : window(its_window) {
   bids.reserve(ladder_depth);
   asks.reserve(ladder_depth);
 }
@@ -31,6 +33,7 @@ FeedCore::FeedCore(const Venue &venue, std::vector<Instrument> instruments, Opti
     if (ring_ != nullptr && ring_->next() != 0)
       books_.back().announced_tick = ring_->next() - 1; // RESTART, as the writer has it in the table
   }
+  open_leg(0);
   pending_.reserve(4 * std::size_t{ladder_depth_} + 1100); // all changes of a ladder, or 1,024 trades
   scratch_bids_.reserve(4096);
   scratch_asks_.reserve(4096);
@@ -72,7 +75,7 @@ void FeedCore::on_depth(const DepthMessage &message) {
       find("(none given)", receipt_);
     return;
   }
-  if (message.window != books_[symbol].book.window()) {
+  if (message.window != books_[symbol].window) {
     ++counts_.ignored;
     return;
   }
@@ -80,7 +83,8 @@ void FeedCore::on_depth(const DepthMessage &message) {
 }
 
 void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt) {
-  SymbolBook &book = books_[symbol];
+  Follower &book = follower(symbol, receipt);
+  ++book.heard;
   switch (rule_.judge(message, book.sync)) {
   case Verdict::Apply:
     apply(symbol, message, receipt, false);
@@ -88,15 +92,20 @@ void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Rec
   case Verdict::Reset:
     ++statistics_.snapshots;
     if (apply(symbol, message, receipt, true))
-      take_held(symbol);
+      take_held(symbol, receipt);
     break;
   case Verdict::Drop:
     ++(message.snapshot ? statistics_.snapshots : statistics_.depth_dropped);
+    if (message.snapshot && book.sync.bridged && book.sync.state == shm::State::STALE) {
+      // In doubt because nothing came; the venue says that there was nothing.
+      book.sync.state = shm::State::LIVE;
+      publish_again(symbol, receipt.leg);
+    }
     break;
   case Verdict::Hold:
     hold(book, message, receipt);
     set_state(symbol, shm::State::RESYNC, receipt);
-    ask_snapshot(symbol);
+    ask_snapshot(symbol, receipt.leg);
     break;
   case Verdict::Stale:
     hold(book, message, receipt);
@@ -104,10 +113,13 @@ void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Rec
     break;
   case Verdict::Keep:
     ++statistics_.snapshots;
-    book.ahead.emplace(message, receipt);
+    if (book.sync.state == shm::State::STALE)
+      lose(symbol, receipt); // in doubt, and rightly: updates went by that never came
+    else
+      book.ahead.emplace(message, receipt);
     break;
   case Verdict::Gap:
-    if (take_ahead(symbol, message)) {
+    if (take_ahead(symbol, message, receipt)) {
       take(symbol, message, receipt);
       break;
     }
@@ -124,8 +136,8 @@ void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Rec
   }
 }
 
-void FeedCore::take_held(std::uint32_t symbol) {
-  SymbolBook &book = books_[symbol];
+void FeedCore::take_held(std::uint32_t symbol, const Receipt &receipt) {
+  Follower &book = follower(symbol, receipt);
   while (!book.held.empty()) {
     const HeldDepth &held = book.held.front();
     const Verdict verdict = rule_.judge(held.message, book.sync);
@@ -144,8 +156,8 @@ void FeedCore::take_held(std::uint32_t symbol) {
   }
 }
 
-bool FeedCore::take_ahead(std::uint32_t symbol, const DepthMessage &message) {
-  SymbolBook &book = books_[symbol];
+bool FeedCore::take_ahead(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt) {
+  Follower &book = follower(symbol, receipt);
   if (!book.ahead)
     return false;
   const HeldDepth snapshot = std::move(*book.ahead);
@@ -163,7 +175,7 @@ FeedCore::HeldDepth::HeldDepth(const DepthMessage &from, const Receipt &with) : 
   message.asks = std::span(levels).subspan(from.bids.size());
 }
 
-void FeedCore::hold(SymbolBook &book, const DepthMessage &message, const Receipt &receipt) {
+void FeedCore::hold(Follower &book, const DepthMessage &message, const Receipt &receipt) {
   ++counts_.held;
   if (book.held.size() == kMaxHeld)
     book.held.pop_front();
@@ -172,7 +184,7 @@ void FeedCore::hold(SymbolBook &book, const DepthMessage &message, const Receipt
 
 bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt,
                      bool snapshot) {
-  SymbolBook &book = books_[symbol];
+  Follower &book = follower(symbol, receipt);
   const Instrument &instrument = instruments_[symbol];
   if (!to_levels(message.bids, instrument, scratch_bids_, receipt) ||
       !to_levels(message.asks, instrument, scratch_asks_, receipt)) {
@@ -185,6 +197,9 @@ bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Re
   counts_.overflow += change.overflow;
   BookSync &sync = book.sync;
   sync.last_id = message.last_id;
+  book.sequence = message.sequence;
+  book.venue_ns = message.venue_ns;
+  book.engine_ns = message.engine_ns;
   if (!snapshot) {
     ++statistics_.depth_applied;
   } else {
@@ -198,7 +213,10 @@ bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Re
     ++statistics_.crossed;
     sync.state = shm::State::RESYNC;
   }
-  publish_book(symbol, message, receipt, change, snapshot);
+  if (leg_count_ == 1 || is_first(symbol, book, receipt.leg))
+    publish_book(symbol, book, receipt, change, snapshot);
+  else
+    ++statistics_.duplicates;
   if (crossed) {
     diagnostics_.report(Trouble::Crossed,
                         {.what = "crossed book of " + instrument.name,
@@ -211,60 +229,18 @@ bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Re
 }
 
 void FeedCore::lose(std::uint32_t symbol, const Receipt &receipt) {
-  SymbolBook &book = books_[symbol];
+  Follower &book = follower(symbol, receipt);
   book.sync.has_snapshot = false;
   book.sync.bridged = false;
   book.ahead.reset();
   ++statistics_.resyncs;
   set_state(symbol, shm::State::RESYNC, receipt);
-  ask_snapshot(symbol);
+  ask_snapshot(symbol, receipt.leg);
 }
 
-void FeedCore::ask_snapshot(std::uint32_t symbol) {
+void FeedCore::ask_snapshot(std::uint32_t symbol, std::uint32_t leg) {
   if (snapshot_needed_)
-    snapshot_needed_(symbol);
-}
-
-void FeedCore::connection_lost(std::uint32_t symbol) {
-  SymbolBook &book = books_[symbol];
-  book.held.clear();
-  book.ahead.reset();
-  book.sync.has_snapshot = false;
-  book.sync.bridged = false;
-  if (book.sync.state == shm::State::EMPTY)
-    return;
-  Receipt receipt;
-  receipt.receive_ns = realtime_ns();
-  set_state(symbol, shm::State::STALE, receipt);
-}
-
-void FeedCore::all_connections_lost() {
-  for (std::uint32_t symbol = 0; symbol < books_.size(); ++symbol)
-    connection_lost(symbol);
-}
-
-void FeedCore::set_state(std::uint32_t symbol, shm::State state, const Receipt &receipt) {
-  SymbolBook &book = books_[symbol];
-  const shm::State before = std::exchange(book.sync.state, state);
-  if (before == state)
-    return;
-  // Only the end of LIVE is announced: the other states differ in nothing that a reader may do.
-  const bool announce = before == shm::State::LIVE;
-  if (announce && ring_ != nullptr)
-    book.announced_tick = ring_->next();
-  if (ring_ != nullptr)
-    ring_->write_state(symbol, state, book.announced_tick);
-  if (!announce)
-    return;
-  stamp_publish(receipt.receive_ns);
-  Tick tick = tick_like(symbol, receipt, receipt.receive_ns);
-  tick.kind = shm::Kind::BOOK;
-  tick.a = static_cast<std::int64_t>(book.sync.last_id);
-  tick.b = static_cast<std::int64_t>(book.sequence);
-  tick.c = static_cast<std::int64_t>(book.book.bids().size() << 32U | book.book.asks().size());
-  tick.d = static_cast<std::int64_t>(state);
-  ++ticks_.book;
-  emit(tick, 0);
+    snapshot_needed_(symbol, leg);
 }
 
 void FeedCore::on_control(const ControlMessage &message) {

@@ -63,14 +63,15 @@ void FeedCore::emit_pending(std::size_t after) {
   pending_.clear();
 }
 
-void FeedCore::add_ladder_ticks(SymbolBook &book, const Tick &like, std::uint64_t update_id) {
+void FeedCore::add_ladder_ticks(SymbolBook &book, const OrderBook &from, const Tick &like,
+                                std::uint64_t update_id) {
   const auto add = [&](auto side, std::vector<shm::Level> &published, std::uint16_t flags) {
     constexpr Side kSide = decltype(side)::value;
     std::size_t count = 0;
     if constexpr (kSide == Side::Bid)
-      count = book.book.bids().top(ladder_);
+      count = from.bids().top(ladder_);
     else
-      count = book.book.asks().top(ladder_);
+      count = from.asks().top(ladder_);
     const std::span<const shm::Level> after(ladder_.data(), count);
     ladder_diff<kSide>(published, after, ladder_depth_, [&](std::int64_t price, std::int64_t size) {
       Tick &tick = pending_.emplace_back(like);
@@ -87,19 +88,25 @@ void FeedCore::add_ladder_ticks(SymbolBook &book, const Tick &like, std::uint64_
   add(std::integral_constant<Side, Side::Ask>{}, book.asks, bit(shm::Flag::SELL));
 }
 
-void FeedCore::publish_book(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt,
+void FeedCore::publish_book(std::uint32_t symbol, const Follower &follower, const Receipt &receipt,
                             const BookChange &change, bool snapshot) {
   SymbolBook &book = books_[symbol];
+  const std::uint64_t update_id = follower.sync.last_id;
+  // What another leg's book differs in is not only what this message changed.
+  const bool whole = book.leg != receipt.leg || leg_count_ > 1;
+  book.leg = receipt.leg;
+  book.state = follower.sync.state;
   ++book.messages;
-  book.sequence = message.sequence;
+  book.last_id = update_id;
+  book.sequence = follower.sequence;
   stamp_publish(receipt.receive_ns);
-  Tick like = tick_like(symbol, receipt, message.venue_ns);
+  Tick like = tick_like(symbol, receipt, follower.venue_ns);
   if (snapshot)
     like.flags = with(like.flags, shm::Flag::SNAPSHOT);
   pending_.clear();
-  if (change.best_rank < ladder_depth_)
-    add_ladder_ticks(book, like, message.last_id);
-  if (const Quote quote = book.book.quote(); quote != book.quote) {
+  if (whole || change.best_rank < ladder_depth_)
+    add_ladder_ticks(book, follower.book, like, update_id);
+  if (const Quote quote = follower.book.quote(); quote != book.quote) {
     book.quote = quote;
     Tick &tick = pending_.emplace_back(like);
     tick.kind = shm::Kind::BBO;
@@ -111,38 +118,42 @@ void FeedCore::publish_book(std::uint32_t symbol, const DepthMessage &message, c
   }
   emit_pending(1);
 
-  const auto bid_levels = static_cast<std::uint32_t>(book.book.bids().size());
-  const auto ask_levels = static_cast<std::uint32_t>(book.book.asks().size());
+  const auto bid_levels = static_cast<std::uint32_t>(follower.book.bids().size());
+  const auto ask_levels = static_cast<std::uint32_t>(follower.book.asks().size());
   if (ring_ != nullptr) {
     book.announced_tick = ring_->next();
     ring_->write_book(symbol,
-                      {book.sync.state, book.announced_tick, message.last_id, message.sequence,
-                       receipt.receive_ns, message.venue_ns, message.engine_ns, bid_levels, ask_levels,
-                       book.messages},
+                      {book.state, book.announced_tick, update_id, follower.sequence, receipt.receive_ns,
+                       follower.venue_ns, follower.engine_ns, bid_levels, ask_levels, book.messages},
                       book.bids, book.asks);
   }
   Tick tick = like;
   tick.kind = shm::Kind::BOOK;
-  tick.a = static_cast<std::int64_t>(message.last_id);
-  tick.b = static_cast<std::int64_t>(message.sequence);
+  tick.a = static_cast<std::int64_t>(update_id);
+  tick.b = static_cast<std::int64_t>(follower.sequence);
   tick.c = static_cast<std::int64_t>(std::uint64_t{bid_levels} << 32U | ask_levels);
-  tick.d = static_cast<std::int64_t>(book.sync.state);
+  tick.d = static_cast<std::int64_t>(book.state);
   ++ticks_.book;
   emit(tick, 0);
   if (observer_ != nullptr)
-    observer_->on_applied(
-        {symbol, book.sync.state, snapshot, message.last_id, book.book, book.bids, book.asks});
+    observer_->on_applied({symbol, book.state, snapshot, update_id, follower.book, book.bids, book.asks});
 }
 
 void FeedCore::on_trades(const TradesMessage &message) {
   const std::uint32_t symbol = find(message.symbol, receipt_);
   if (symbol == SymbolIndex::kNone)
     return;
+  RecentKeys &seen = books_[symbol].trades;
   const Instrument &instrument = instruments_[symbol];
   stamp_publish(receipt_.receive_ns);
   const Tick like = tick_like(symbol, receipt_, message.venue_ns);
   pending_.clear();
   for (const RawTrade &trade : message.trades) {
+    if (const std::uint64_t key = trade.id != 0 ? trade.id : trade.key;
+        key != 0 && seen.prepared() && !seen.add(key)) {
+      ++statistics_.duplicates;
+      continue;
+    }
     ++statistics_.trades;
     std::int64_t price = 0;
     std::int64_t size = 0;
@@ -165,7 +176,12 @@ void FeedCore::on_ticker(const TickerMessage &message) {
   const std::uint32_t symbol = find(message.symbol, receipt_);
   if (symbol == SymbolIndex::kNone)
     return;
+  if (leg_count_ > 1 && message.update_id != 0 && message.update_id <= books_[symbol].ticker_id) {
+    ++statistics_.duplicates;
+    return;
+  }
   ++statistics_.tickers;
+  books_[symbol].ticker_id = message.update_id;
   if (!message.has_quote)
     return;
   const Instrument &instrument = instruments_[symbol];

@@ -23,7 +23,7 @@ protected:
       : venue_(make_venue(venue)), segment_(4096, kDepth, {kInstrument}), ring_(segment_.view()),
         core_(*venue_, {kInstrument}, {kDepth, {window}}, diagnostics_, &ring_),
         parser_(venue_->make_parser()), reader_(segment_.view()) {
-    core_.on_snapshot_needed([this](std::uint32_t) { ++asked_; });
+    core_.on_snapshot_needed([this](std::uint32_t, std::uint32_t) { ++asked_; });
   }
 
   ~CoreFixture() override { std::fclose(log_); }

@@ -30,10 +30,11 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """[strategy]: spans of the two averages, in quotes."""
+    """[strategy]: one that ships, by name, or the file at ``path``; parameters as it declares them."""
 
-    fast: int = 20
-    slow: int = 80
+    name: str = "crossing"
+    path: str = ""
+    parameters: dict[str, int | float] = {}
 
 
 class RiskConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -44,6 +45,17 @@ class RiskConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     max_open_orders: int = 4
     max_order_rate: int = 10
     price_band: float = 0.01
+    max_order_size: str = ""  # empty: no limit but the position's
+    max_notional: str = ""  # of one order, in the quote coin
+    max_loss: str = ""  # since the start, in the quote coin; then orders may only reduce the position
+    max_book_age: float = 0.0  # seconds since the book's last message, 0: any
+
+
+class GuardConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """[guard]: seconds without a heartbeat until everything is cancelled; the venue's own switch, 0: not armed."""
+
+    timeout: float = 2.0
+    disconnect_cancel: int = 0
 
 
 class RuntimeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -57,6 +69,8 @@ class RuntimeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     symbol: str = ""
     wait: str = "nap"
     plan: str = "/etc/quietcore/plan.json"
+    guard: GuardConfig = GuardConfig()
+    kill_file: str = "/var/lib/quietcore/runtime/kill"
     strategy_cpu: str | int = "plan"
     gateway_cpu: str | int = "plan"
 
@@ -94,6 +108,7 @@ def explain(path: Path, message: str) -> QuietcoreError:
             "venue": VenueConfig,
             "strategy": StrategyConfig,
             "risk": RiskConfig,
+            "guard": GuardConfig,
         }
         kind = kinds[table]
         return QuietcoreError(
@@ -135,8 +150,6 @@ def check(path: Path, config: RuntimeConfig) -> None:
         host = url.partition("://")[2]
         fits = url.startswith(allowed) and bool(host.rstrip("/")) and "/" not in host.rstrip("/")
         demand(fits, f"venue.{key}", url, f"{' or '.join(allowed)} and a host, without a path")
-    fast, slow = config.strategy.fast, config.strategy.slow
-    demand(1 <= fast < slow <= 1_000_000, "strategy.fast", fast, f"1 to strategy.slow ({slow}) less 1")
     risk = config.risk
     for key in ("order_size", "max_position"):
         value = getattr(risk, key)
@@ -145,6 +158,16 @@ def check(path: Path, config: RuntimeConfig) -> None:
     demand(fits, "risk.order_size", risk.order_size, f"at most risk.max_position ({risk.max_position})")
     demand(1 <= risk.max_open_orders <= 1000, "risk.max_open_orders", risk.max_open_orders, "1 to 1000")
     demand(1 <= risk.max_order_rate <= 1000, "risk.max_order_rate", risk.max_order_rate, "1 to 1000 a second")
+    for key in ("max_order_size", "max_notional", "max_loss"):
+        value = getattr(risk, key)
+        demand(not value or is_positive(value), f"risk.{key}", value, "a positive decimal number, or empty")
+    age = risk.max_book_age
+    demand(math.isfinite(age) and 0 <= age <= 3600, "risk.max_book_age", age, "0 to 3600 seconds")
+    guard = config.guard
+    demand(0.2 <= guard.timeout <= 3600, "guard.timeout", guard.timeout, "0.2 to 3600 seconds")
+    window = guard.disconnect_cancel
+    demand(window == 0 or 3 <= window <= 300, "guard.disconnect_cancel", window, "0, or 3 to 300 seconds")
+    demand(bool(config.kill_file), "kill_file", config.kill_file, "a path")
     band = risk.price_band
     demand(math.isfinite(band) and 0 < band < 1, "risk.price_band", band, "above 0 and below 1")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from quietcore.host.boot_confirm import confirm
 from quietcore.host.cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list
 from quietcore.host.machine import Machine
 from quietcore.host.targets import PARTITION_UNIT
@@ -37,8 +39,11 @@ class FakeHost:
         self.immovable: set[int] = set()
         self.stubborn: set[int] = set()  # threads that the kernel refuses to move
         self.grub_fails = False
-        self.programs: dict[str, Program] = {}  # further ones, by name
+        self.watchdog = "0"
+        self.sshd_says: str | None = None  # why sshd does not answer
+        self.boot_lies_on = {"fs": "ext2", "abstraction": ""}
         self.kernel = "6.1.0-28-amd64"
+        self.programs: dict[str, Program] = {}  # further ones, by name
         self.unknown_parameters: set[str] = set()
         self.boots = 0
         self._disk()
@@ -66,34 +71,75 @@ class FakeHost:
     def _disk(self) -> None:
         self.put("/etc/default/grub", GRUB_DEFAULT)
         self.put("/etc/default/grub.d/50-cloudimg-settings.cfg", CLOUD_DROP_IN)
-        self.put("/usr/sbin/update-grub", "")
+        self.put("/usr/sbin/grub-mkconfig", "")
+        self.put("/usr/sbin/grub-probe", "")
+        self.put("/usr/bin/grub-editenv", "")
+        self.put("/boot/vmlinuz", "")
+        self.put("/boot/initrd.img", "")
+        self._put_environment({})
         self.put("/etc/systemd/system/.keep", "")
         self.put("/usr/lib/systemd/system/irqbalance.service", "")
         self.put("/usr/lib/sysctl.d/50-default.conf", "vm.swappiness = 60\n")
         self.update_grub()
 
-    def update_grub(self) -> None:
+    def update_grub(self, path: str = "/boot/grub/grub.cfg") -> None:
         script = (
             ". ./etc/default/grub; for f in ./etc/default/grub.d/*.cfg; do . $f; done;"
-            ' echo "$GRUB_CMDLINE_LINUX|$GRUB_CMDLINE_LINUX_DEFAULT"'
+            ' echo "$GRUB_CMDLINE_LINUX|$GRUB_CMDLINE_LINUX_DEFAULT|$GRUB_DEFAULT"'
         )
-        line = subprocess.run(
-            ["sh", "-euc", script], cwd=self.root, capture_output=True, text=True, check=True
-        ).stdout
-        always, normal = line.strip().split("|")
+        line = self._sh(script)
+        always, normal, default = line.strip().split("|")
         image = "/boot/vmlinuz root=UUID=1 ro"
         self.put(
-            "/boot/grub/grub.cfg",
-            f"menuentry 'Debian' {{\n\tlinux\t{image} {always} {normal}\n}}\n"
-            f"menuentry 'recovery' {{\n\tlinux\t{image} single {always}\n}}\n",
+            path,
+            'if [ "${next_entry}" ] ; then\n   set default="${next_entry}"\nelse\n'
+            f'   set default="{"${saved_entry}" if default == "saved" else default}"\nfi\n'
+            f"menuentry 'Debian' --class debian $menuentry_id_option 'simple' {{\n"
+            f"\tlinux\t{image} {always} {normal}\n\tinitrd\t/boot/initrd.img\n}}\n"
+            f"menuentry 'recovery' {{\n\tlinux\t{image} single {always}\n}}\n" + self._own_entries(),
         )
+
+    def _own_entries(self) -> str:
+        path = self.root / "etc/grub.d/42_quietcore"
+        if not path.is_file():
+            return ""
+        assert path.stat().st_mode & 0o111, "grub-mkconfig runs only what is executable"
+        return self._sh(path.read_text().replace('-e "/boot', '-e "./boot'))
+
+    def _sh(self, script: str) -> str:
+        return subprocess.run(
+            ["sh", "-euc", script], cwd=self.root, capture_output=True, text=True, check=True
+        ).stdout
+
+    def environment(self) -> dict[str, str]:
+        """What GRUB's environment block says: an empty variable says nothing."""
+        return {name: value for name, value in self._variables().items() if value}
+
+    def _variables(self) -> dict[str, str]:
+        lines = (line for line in self.get("/boot/grub/grubenv").splitlines() if not line.startswith("#"))
+        return dict(line.split("=", 1) for line in lines)
+
+    def _put_environment(self, values: dict[str, str]) -> None:
+        text = "".join(f"{name}={value}\n" for name, value in values.items())
+        self.put("/boot/grub/grubenv", "# GRUB Environment Block\n" + text)
+
+    def choose(self) -> str:
+        """Return the command line that GRUB boots: the one-shot, which it forgets, else the default."""
+        values = self.environment()
+        entry = values.get("next_entry", "")
+        if entry:
+            self._put_environment({**values, "next_entry": ""})
+        menu = self.get("/boot/grub/grub.cfg")
+        default = re.findall(r'set default="(.*)"', menu)[-1]
+        entry = entry or (values.get("saved_entry", "") if default == "${saved_entry}" else default)
+        found = re.findall(r"menuentry '(.*?)'.*?(?: '(.*?)')? \{\n(?:\t.*\n)*?\tlinux\t(.*)\n", menu)
+        lines = {key: line for title, name, line in found for key in (title, name) if key}
+        return str(lines.get(entry, found[int(entry) if entry.isdecimal() else 0][2]))
 
     def boot(self, command_line: str | None = None) -> None:
         self.boots += 1
-        menu = next(
-            line for line in self.get("/boot/grub/grub.cfg").splitlines() if line.startswith("\tlinux")
-        )
-        words = (command_line or menu.split("\t")[2]).split()
+        shutil.rmtree(self.root / "run", ignore_errors=True)
+        words = (command_line or self.choose()).split()
         given = {word.partition("=")[0]: word.partition("=")[2] for word in words}
         self.put("/proc/cmdline", " ".join(["BOOT_IMAGE=/boot/vmlinuz", *words[1:]]) + "\n")
         self.put("/proc/sys/kernel/random/boot_id", f"boot-{self.boots}\n")
@@ -137,6 +183,12 @@ class FakeHost:
             state["active"] = state["enabled"]
             if unit == PARTITION_UNIT and state["active"]:
                 self.partition()
+        if "quietcore.trial=" in self.get("/proc/cmdline"):
+            self.judge_boot()
+
+    def judge_boot(self) -> None:
+        """What the confirming unit does at boot; a boot that is not healthy is left at once."""
+        confirm(self.machine(), lambda: float("inf"), lambda seconds: None, lambda machine: self.sshd_says)
 
     def process(
         self,
@@ -289,20 +341,36 @@ class FakeHost:
         self.put(f"{folder}/cpuset.cpus.effective", cpus + "\n")
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Answer like systemctl, update-grub and journalctl."""
+        """Answer like systemctl, GRUB's programs and journalctl."""
         words = tuple(command)
         self.calls.append(words)
         name = words[0].rpartition("/")[2]
-        if name == "update-grub":
+        if name == "grub-mkconfig":
             if self.grub_fails:
                 return subprocess.CompletedProcess(words, 1, "", "/etc/default/grub: Syntax error")
-            self.update_grub()
+            self.update_grub("/" + str(Path(words[2]).relative_to(self.root)))
             return subprocess.CompletedProcess(words, 0, "", "")
         if name in self.programs:
             return self.programs[name](words)
         if name == "systemctl":
             return self._systemctl(words)
+        if name == "grub-probe":
+            said = self.boot_lies_on.get(words[1].partition("=")[2], "")
+            return subprocess.CompletedProcess(words, 0, said + "\n", "")
+        if name == "grub-editenv":
+            return self._grub_editenv(words)
         return subprocess.CompletedProcess(words, 1, "", f"{name}: no answer")
+
+    def _grub_editenv(self, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+        assert Path(words[1]) == self.root / "boot/grub/grubenv"
+        values = self._variables()
+        for word in words[3:]:
+            name, _, value = word.partition("=")
+            values.pop(name, None)
+            if words[2] == "set":
+                values[name] = value
+        self._put_environment(values)
+        return subprocess.CompletedProcess(words, 0, "", "")
 
     def _systemctl(self, words: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         unit = words[-1]
@@ -310,6 +378,8 @@ class FakeHost:
         state = self.units.setdefault(unit, {"enabled": False, "active": False}) if exists else None
         if words[1] == "show" and "*" in unit:
             return subprocess.CompletedProcess(words, 0, "", "")
+        if words[1:] == ("show", "--property=RuntimeWatchdogUSec"):
+            return subprocess.CompletedProcess(words, 0, f"RuntimeWatchdogUSec={self.watchdog}\n", "")
         if words[1] == "show":
             if state is None:
                 text = "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n"
@@ -319,8 +389,10 @@ class FakeHost:
                     f"UnitFileState={'enabled' if state['enabled'] else 'disabled'}\n"
                 )
             return subprocess.CompletedProcess(words, 0, text, "")
-        if words[1] in ("daemon-reload", "try-restart"):
-            if state is not None and state["active"]:
+        if words[1] == "reboot":
+            self.boot()
+        if words[1] in ("daemon-reload", "try-restart", "reboot"):
+            if words[1] != "reboot" and state is not None and state["active"]:
                 self.restarted(unit)
             return subprocess.CompletedProcess(words, 0, "", "")
         if state is None:

@@ -17,6 +17,7 @@ BOOT = [
     setting("boot.rcu_nocbs", "kernel_parameter", "rcu_nocbs", "3-5"),
     setting("boot.irqaffinity", "kernel_parameter", "irqaffinity", "0-2"),
     setting("boot.skew_tick", "kernel_parameter", "skew_tick", 1),
+    setting("boot.fallback", "boot_trial", "grub", "one-shot", options={"minutes": 5, "units": []}),
     setting(
         "boot.workqueue",
         "value",

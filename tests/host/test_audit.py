@@ -291,6 +291,7 @@ def test_boot_parameters_wait_for_the_reboot_and_only_for_one(host: FakeHost) ->
     assert not outcome.failures
     pending = {finding.id for finding in audit(host.machine()) if finding.verdict is Verdict.PENDING}
     assert pending == {
+        "boot.fallback",
         "boot.isolcpus",
         "boot.nohz_full",
         "boot.rcu_nocbs",

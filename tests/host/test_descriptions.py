@@ -109,6 +109,21 @@ def test_the_command_that_saves_a_listing_describes_this_machine(tmp_path: Path)
     assert saved.node_memory_kib == here.node_memory_kib
 
 
+def test_lscpu_of_a_hybrid_processor_gives_the_plan_of_its_listing(tmp_path: Path) -> None:
+    listing = load_description(FOLDER / "hybrid-8p-16e.sysfs")
+    rows = [
+        {"cpu": cpu.number, "core": cpu.core, "socket": 0, "node": 0, "online": True} for cpu in listing.cpus
+    ]
+    path = tmp_path / "lscpu.json"
+    path.write_text(json.dumps({"cpus": rows}))
+    assert load_description(path).cpus == listing.cpus
+    assert plan_cores(load_description(path)).sets == plan_cores(listing).sets
+    # A sibling that is off line makes no efficiency core of the other one.
+    rows = [{**row, "online": row["cpu"] != 1} for row in rows if row["cpu"] < 16]
+    path.write_text(json.dumps({"cpus": rows}))
+    assert not any(cpu.efficient for cpu in load_description(path).cpus)
+
+
 def test_a_card_of_a_listing_is_chosen_or_refused() -> None:
     path = FOLDER / "two-sockets-split.sysfs"
     assert load_description(path, "lo").interface_node == -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ def render(folder: Path, roles: list[str], **variables: Any) -> Render:
     """Return each role's settings as its task hands them to the module. Raises AssertionError with Ansible's words."""
     plays: list[dict[str, Any]] = []
     for role in roles:
+        # A lookup finds a role's templates below its playbook's folder.
+        templates = ROOT / "roles" / role / "templates"
+        if templates.is_dir():
+            shutil.copytree(templates, folder / "templates", dirs_exist_ok=True)
         files = [str(ROOT / "roles" / role / part / "main.yml") for part in ("defaults", "vars")]
         copy = {"content": f"{{{{ __{role}_settings | to_json }}}}", "dest": str(folder / f"{role}.json")}
         plays.append(
@@ -69,6 +74,7 @@ def debian(host: FakeHost) -> FakeHost:
     """The fake host with what a Debian server has and these roles look at."""
     host.put("/etc/pam.d/sshd", "session required pam_limits.so\n")
     host.put("/etc/sysctl.d/README.sysctl", "")
+    host.put("/etc/grub.d/README", "")
     host.put("/etc/security/limits.d/README", "")
     host.put("/etc/systemd/network/.keep", "")
     FakeCard(host)

@@ -46,6 +46,9 @@ class FakeVenue:
         self.cancelled: list[dict[str, Any]] = []
         self.queries = 0
         self.orders: dict[str, dict[str, Any]] = {}
+        self.executions: list[dict[str, Any]] = []
+        self.position = Decimal(0)
+        self.cancel_alls = 0
         self.bad_signatures = 0
         self.headers: list[dict[str, str]] = []
         self.instrument: dict[str, Any] = INSTRUMENT
@@ -99,6 +102,9 @@ class FakeVenue:
                 web.post("/v5/order/create", self._create),
                 web.post("/v5/order/cancel", self._cancel),
                 web.get("/v5/order/realtime", self._realtime),
+                web.get("/v5/execution/list", self._execution_list),
+                web.get("/v5/position/list", self._position_list),
+                web.post("/v5/order/cancel-all", self._cancel_everything),
                 web.get("/v5/private", self._private),
             ]
         )
@@ -199,6 +205,7 @@ class FakeVenue:
         elif what == "order topic only":
             order = self.orders[link]
             order["orderStatus"], order["cumExecQty"] = "Filled", quantity
+            self.position += Decimal(quantity) * (1 if order["side"] == "Buy" else -1)
             await self.tell_order(link)
         elif what == "post-only cancel":
             order = self.orders[link]
@@ -232,7 +239,11 @@ class FakeVenue:
             "execPrice": order["price"],
             "execQty": quantity,
             "execType": "Trade",
+            "side": order["side"],
         }
+        if not again:
+            self.executions.append({**execution, "orderLinkId": link})
+            self.position += Decimal(quantity) * (1 if order["side"] == "Buy" else -1)
         await self._tell({"topic": "execution", "creationTime": 0, "data": [execution]})
         if order_topic and not anonymous:
             await self.tell_order(link)
@@ -256,9 +267,35 @@ class FakeVenue:
     async def _realtime(self, request: web.Request) -> web.Response:
         if refusal := self._refusal(request, request.query_string):
             return refusal
+        if "orderLinkId" not in request.query:
+            found = [one for one in self.orders.values() if one["orderStatus"] in ("New", "PartiallyFilled")]
+            return self._answer({"list": found, "nextPageCursor": ""})
         self.queries += 1
         order = self.orders.get(request.query["orderLinkId"])
         return self._answer({"list": [order] if order else [], "nextPageCursor": ""})
+
+    async def _cancel_everything(self, request: web.Request) -> web.Response:
+        payload = await request.text()
+        if refusal := self._refusal(request, payload):
+            return refusal
+        self.cancel_alls += 1
+        for link, order in self.orders.items():
+            if order["orderStatus"] in ("New", "PartiallyFilled"):
+                order["orderStatus"] = "Cancelled"
+                await self.tell_order(link)
+        return self._answer({"list": [], "success": "1"})
+
+    async def _execution_list(self, request: web.Request) -> web.Response:
+        if refusal := self._refusal(request, request.query_string):
+            return refusal
+        return self._answer({"list": self.executions[::-1], "nextPageCursor": ""})
+
+    async def _position_list(self, request: web.Request) -> web.Response:
+        if refusal := self._refusal(request, request.query_string):
+            return refusal
+        side = "Buy" if self.position > 0 else "Sell" if self.position < 0 else ""
+        position = {"symbol": "BTCUSDT", "side": side, "size": str(abs(self.position)), "avgPrice": "1000.5"}
+        return self._answer({"list": [position], "nextPageCursor": ""})
 
     # the private stream
 

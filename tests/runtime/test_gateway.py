@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from tests.runtime.fake_venue import KEY, SECRET, FakeVenue
 from quietcore.bridge.scale import Step
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution.gateway import Gateway
-from quietcore.execution.orders import OrderLedger, State
+from quietcore.execution.order_states import State
+from quietcore.execution.orders import OrderLedger
 from quietcore.strategy.account import READY, Account
 from quietcore.strategy.intents import BUY, CANCEL, PLACE, SELL, WORDS, IntentRing, push
 from quietcore.venues.bybit import linear
@@ -298,3 +300,82 @@ def test_venue_that_is_not_there() -> None:
     with pytest.raises(QuietcoreError, match=r"venue does not answer.*127\.0\.0\.1:9.*remedy") as raised:
         uvloop.run(main())
     assert raised.value.code is ExitCode.UNKNOWN
+
+
+def resting(fake: FakeVenue, link: str, side: str = "Buy") -> None:
+    """Let the venue have an open order already."""
+    fake.orders[link] = {
+        **{"orderId": f"old-{link}", "orderLinkId": link, "symbol": "BTCUSDT", "side": side},
+        **{"price": "1000.0", "qty": "0.010", "orderStatus": "New", "cumExecQty": "0"},
+    }
+
+
+def test_starts_from_what_the_account_holds_and_cancels_what_an_earlier_run_left() -> None:
+    with FakeVenue(["rest"]) as fake:
+        fake.position = Decimal("-0.030")
+        resting(fake, "q0123456789abcdef-7")
+        resting(fake, "by-hand")
+
+        async def main() -> Desk:
+            desk = Desk(fake, spin=False)
+            await desk.open()
+            assert desk.account.position == -30
+            assert desk.account.cash == 30 * 10_005
+            assert fake.orders["q0123456789abcdef-7"]["orderStatus"] == "Cancelled", "before the first order"
+            assert fake.orders["by-hand"]["orderStatus"] == "New"
+            desk.emit()
+            await desk.until(lambda: len(fake.created) == 1)
+            await desk.gateway.close(1.0)
+            return desk
+
+        desk = uvloop.run(main())
+    assert desk.ledger.counts.reconciliations >= 2, "again after the cancel"
+    assert "1 orders of an earlier run" in desk.warnings[0]
+
+
+def test_trades_of_others_move_the_position_and_a_lost_stream_loses_nothing() -> None:
+    async def story(desk: Desk, fake: FakeVenue) -> None:
+        desk.emit()
+        await desk.settled()
+        fake.call(lambda: resting(fake, "by-hand", "Sell"))
+        fake.call(lambda: fake.execute("by-hand", "0.004", order_topic=False))
+        await desk.until(lambda: desk.account.position == 6)
+        fake.call(lambda: fake.drop_streams())
+        await desk.until(lambda: not desk.ready)
+        fake.call(lambda: fake.execute("by-hand", "0.006", order_topic=False))
+        await desk.until(lambda: desk.ready)
+        assert desk.account.position == 0
+        assert desk.ledger.counts.corrections == 0, "the executions explained it"
+
+    play(story)
+
+
+def test_unexplained_position_is_corrected_and_told() -> None:
+    async def story(desk: Desk, fake: FakeVenue) -> None:
+        fake.position = Decimal("0.002")  # a transfer, a liquidation
+        fake.call(lambda: fake.drop_streams())
+        await desk.until(lambda: not desk.ready)
+        await desk.until(lambda: desk.ready)
+        assert (desk.account.position, desk.ledger.counts.corrections) == (2, 1)
+
+    desk, _ = play(story)
+    assert any("differed from the venue's by 0.002 BTCUSDT" in line for line in desk.warnings)
+
+
+def test_kill_cancels_everything_and_holds_until_cleared() -> None:
+    async def story(desk: Desk, fake: FakeVenue) -> None:
+        desk.emit()
+        await desk.until(lambda: "run-0" in desk.ledger.orders and desk.order().acknowledged)
+        fake.call(lambda: resting(fake, "by-hand"))
+        desk.gateway.kill()
+        assert (await desk.settled()).state is State.CANCELLED
+        await desk.until(lambda: fake.orders["by-hand"]["orderStatus"] == "Cancelled")
+        desk.emit()
+        assert (await desk.settled(1)).reason == "withheld"
+        desk.gateway.clear()
+        desk.emit()
+        await desk.until(lambda: len(fake.created) == 2)
+
+    desk, fake = play(story, default="rest")
+    assert fake.cancel_alls >= 1
+    assert desk.ledger.counts.withheld == 1

@@ -10,7 +10,8 @@ import pytest
 
 from quietcore.bridge.scale import Step
 from quietcore.errors import QuietcoreError
-from quietcore.execution.orders import Order, OrderLedger, State
+from quietcore.execution.order_states import State
+from quietcore.execution.orders import Order, OrderLedger
 from quietcore.strategy.account import Account
 from quietcore.strategy.intents import BUY, PLACE, SELL, Intent
 from quietcore.venues.interface import Fate, Fill, OrderUpdate

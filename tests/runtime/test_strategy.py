@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,15 @@ import pytest
 from tests.runtime.conftest import MakeWriter
 
 from quietcore.bridge import layout
-from quietcore.bridge.atomics import pause
+from quietcore.bridge.atomics import load_acquire, pause, store_release
 from quietcore.bridge.compiled import compiled
 from quietcore.bridge.follower import new_books
 from quietcore.bridge.segment import Segment, attach
 from quietcore.strategy import risk
-from quietcore.strategy.account import Account
+from quietcore.strategy.account import ONLY_REDUCE, Account
+from quietcore.strategy.arena import NO_SLOT, OrderArena, open_slot, say_over
 from quietcore.strategy.crossing import crossing, on_tick
-from quietcore.strategy.intents import BUY, PLACE, SELL, WORDS, IntentRing, push
+from quietcore.strategy.intents import BUY, PLACE, SELL, WORDS, IntentRing, aligned, push
 from quietcore.strategy.interface import WISH_WORDS
 
 
@@ -162,10 +164,15 @@ class Desk:
         self.alive = True
         self.account = Account()
         self.account.ready(True)
-        self.emitted = np.zeros(risk.EMITTED_WORDS, dtype=np.int64)
-        self.limits = np.zeros(1, dtype=risk.LIMITS)
-        self.limits[0] = (10, 3, 100, 0.01)
-        self.rate = risk.new_rate(100)
+        self.arena = OrderArena(16)
+        self.limits = risk.limits(max_position=10, max_open_orders=3, max_order_rate=100, price_band=0.01)
+        self.risk = risk.Risk(
+            self.account.address,
+            np.zeros(risk.EMITTED_WORDS, dtype=np.int64),
+            risk.new_rate(100),
+            self.limits,
+            self.arena.slots,
+        )
         self.scratch = np.zeros(200, dtype=np.int64)
         self.epoch = segment.epoch
 
@@ -177,18 +184,16 @@ class Desk:
             0,
             self.epoch,
             self.scratch,
-            self.account.address,
-            self.emitted,
-            self.rate,
-            self.limits,
+            self.risk,
             side,
             price,
             size,
+            time.monotonic_ns(),
         )
 
-    def emit(self, side: int = BUY, size: int = 1) -> None:
-        assert self.check(side, size=size) == risk.ALLOWED
-        risk.count_order(self.emitted, self.rate, side, size)
+    def emit(self, side: int = BUY, size: int = 1, price: int = 10_005) -> int:
+        assert self.check(side, price, size) == risk.ALLOWED
+        return int(risk.count_order(self.risk, side, price, size, time.monotonic_ns()))
 
 
 @pytest.fixture
@@ -270,7 +275,7 @@ def test_position_counts_what_is_outstanding(desk: Desk) -> None:
     desk.limits[0]["max_open_orders"] = 1000
     assert desk.check(size=10) == risk.ALLOWED
     assert desk.check(size=11) == risk.POSITION
-    desk.emit(size=6)
+    desk.emit(size=6, price=10_004)
     assert desk.check(size=5) == risk.POSITION
     assert desk.check(size=4) == risk.ALLOWED
     assert desk.check(SELL, size=10) == risk.ALLOWED, "an open buy makes no room to sell"
@@ -298,11 +303,11 @@ def test_open_orders(desk: Desk) -> None:
 def test_order_rate_in_any_second(desk: Desk) -> None:
     desk.limits[0]["max_open_orders"] = 1000
     desk.limits[0]["max_position"] = 1000
-    desk.rate = risk.new_rate(5)
+    desk.risk = desk.risk._replace(rate=risk.new_rate(5))
     for _ in range(5):
         desk.emit()
     assert desk.check() == risk.RATE
-    desk.rate[0] -= 1_000_000_000  # the oldest is a second ago
+    desk.risk.rate[0] -= 1_000_000_000  # the oldest is a second ago
     assert desk.check() == risk.ALLOWED
     desk.emit()
     assert desk.check() == risk.RATE
@@ -310,3 +315,146 @@ def test_order_rate_in_any_second(desk: Desk) -> None:
 
 def test_every_reason_has_a_name() -> None:
     assert sorted(risk.REASON_NAMES) == list(range(1, risk.REASONS))
+
+
+# the further limits ----------------------------------------------------------------------------------------------
+
+
+def test_kill_switch(desk: Desk) -> None:
+    desk.account.killed(True)
+    assert desk.check() == desk.check(SELL) == risk.KILL
+    desk.account.killed(False)
+    assert desk.check() == risk.ALLOWED
+
+
+def test_size_and_value_of_one_order(desk: Desk) -> None:
+    desk.limits[0]["max_order_size"] = 4
+    assert (desk.check(size=4), desk.check(size=5)) == (risk.ALLOWED, risk.SIZE)
+    desk.limits[0]["max_notional"] = 3 * 10_005
+    assert (desk.check(size=3), desk.check(size=4)) == (risk.ALLOWED, risk.NOTIONAL)
+    assert desk.check(price=10_006, size=3) == risk.NOTIONAL
+    desk.limits[0]["max_order_size"] = risk.NO_LIMIT
+    assert desk.check(size=1 << 61) == risk.NOTIONAL, "price × size does not fit 64 bits"
+
+
+def test_book_age(desk: Desk, writer: Any) -> None:
+    desk.limits[0]["max_book_age"] = 10_000_000_000
+    assert desk.check() == risk.OLD_BOOK, "the test's book carries no time of today"
+    head = writer.bytes[writer.table_offset :][: layout.BOOK.itemsize].view(layout.BOOK)[0]
+    head["receive_ns"] = time.time_ns()
+    assert desk.check() == risk.ALLOWED
+    head["receive_ns"] = time.time_ns() - 10_100_000_000
+    assert desk.check() == risk.OLD_BOOK
+
+
+def test_no_order_crosses_an_own_one(desk: Desk) -> None:
+    slot = desk.emit(BUY, price=10_004)
+    assert [desk.check(SELL, price) for price in (10_003, 10_004)] == [risk.SELF_CROSSING] * 2
+    assert desk.check(SELL, 10_005) == risk.ALLOWED
+    assert desk.check(BUY, 10_003) == risk.ALLOWED
+    desk.arena.over(slot)
+    assert desk.check(SELL, 10_003) == risk.ALLOWED, "it is over"
+    sold = desk.emit(SELL, price=10_008)
+    assert [desk.check(BUY, price) for price in (10_007, 10_008)] == [risk.ALLOWED, risk.SELF_CROSSING]
+    desk.arena.over(sold)
+    assert desk.check(BUY, 10_008) == risk.ALLOWED
+    assert desk.arena.open == 0
+
+
+def test_loss_limit_lets_only_reduce(desk: Desk) -> None:
+    # mid 10,005; bought 4 at 10,030: 100 are lost
+    desk.account.filled(BUY, 4, outstanding=False, cash=-4 * 10_030)
+    desk.limits[0]["max_loss"] = 100
+    assert desk.check() == risk.ALLOWED
+    desk.limits[0]["max_loss"] = 99
+    assert desk.check() == risk.LOSS
+    assert desk.check(SELL, size=4) == risk.ALLOWED
+    assert desk.check(SELL, size=5) == risk.LOSS, "more than there is to close"
+    desk.account.paid(1)  # a price that is known better now
+    assert desk.check() == risk.ALLOWED
+
+
+def test_degraded(desk: Desk) -> None:
+    desk.account.degraded(ONLY_REDUCE)
+    assert desk.check() == desk.check(SELL) == risk.DEGRADE
+    desk.account.filled(BUY, 2, outstanding=False)
+    assert [desk.check(SELL, size=size) for size in (2, 3)] == [risk.ALLOWED, risk.DEGRADE]
+    desk.account.degraded(250)
+    assert [risk.allowed_size(desk.risk, size) for size in (8, 3)] == [2, 0]
+    desk.account.degraded(0)
+    assert risk.allowed_size(desk.risk, 8) == 8
+
+
+def test_no_slot_left(desk: Desk) -> None:
+    desk.limits[0]["max_open_orders"] = 1000
+    desk.limits[0]["max_position"] = 1000
+    for _ in range(16):
+        desk.emit()
+    assert desk.check() == risk.SLOTS
+    assert open_slot(desk.arena.slots, BUY, 1, 1) == NO_SLOT
+    desk.arena.over(3)
+    assert desk.check() == risk.ALLOWED
+    assert desk.emit() == 3
+
+
+@compiled
+def trade_steadily(bound: risk.Risk, address: int, rounds: int, signs: int) -> None:
+    """When told, check, count and end ``rounds`` orders; tell how many were allowed; end when told."""
+    store_release(signs, 1)
+    while load_acquire(signs + 8) == 0:
+        pause()
+    allowed = 0
+    for i in range(rounds):
+        now = i * 1_000_000_000
+        if risk.check_order(bound, BUY, 10_005, 1, 20_010, now) == risk.ALLOWED:
+            slot = risk.count_order(bound, BUY, 10_005, 1, now)
+            bound.emitted[risk.EMITTED_BUY] -= 1
+            bound.emitted[risk.EMITTED] -= 1
+            say_over(address, slot)
+            allowed += 1
+    store_release(signs + 16, allowed)
+    while load_acquire(signs + 24) == 0:
+        pause()
+
+
+@compiled
+def allocate(rounds: int) -> float:
+    """Allocate, for the counter's own test."""
+    total = 0.0
+    for i in range(rounds):
+        total += np.ones(i + 1).sum()
+    return total
+
+
+def test_steady_trading_allocates_nothing(desk: Desk) -> None:
+    arena = OrderArena(10_000)
+    bound = desk.risk._replace(arena=arena.slots)
+    signs = aligned(16)
+    signs[1] = signs[3] = 1
+    trade_steadily(bound, arena.address, 1, signs.ctypes.data)  # compiled
+    signs[:4] = 0
+    rounds = 100_000
+    thread = threading.Thread(
+        target=trade_steadily, args=(bound, arena.address, rounds, signs.ctypes.data), daemon=True
+    )
+    thread.start()
+
+    def wait_for(word: int) -> None:
+        end = time.monotonic() + 20
+        while signs[word] == 0:
+            assert time.monotonic() < end
+            time.sleep(0.001)
+
+    wait_for(0)
+    arena.seal()
+    signs[1] = 1
+    wait_for(2)
+    assert (signs[2], arena.allocations()) == (rounds, 0)
+    signs[3] = 1
+    thread.join()
+    allocate(1)
+    arena.seal()
+    allocate(7)
+    assert arena.allocations() == 7, "the counter counts"
+    with pytest.raises(ValueError, match="1 to 1,000,000"):
+        OrderArena(0)

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import uvloop
 
-from quietcore.sim.accounts import Credentials
+from quietcore.sim.authentication import Credentials
 from quietcore.sim.pacing import Pacer
 from quietcore.sim.server import Address, Running, running
 from quietcore.sim.source import Source, recorded
@@ -42,7 +42,8 @@ async def simulator(
     """Run a simulator flat out unless `pacer` says otherwise; yield it and a session that speaks to it."""
     if isinstance(source, Path):
         source = recorded(source, None)
-    venue = Venue(source, pacer or Pacer(), Credentials(KEY, SECRET), **options)
+    credentials = options.pop("credentials", Credentials(KEY, SECRET))
+    venue = Venue(source, pacer or Pacer(), credentials, **options)
     async with (
         running(venue, Address("127.0.0.1", 0), tls) as simulation,
         aiohttp.ClientSession(simulation.http) as session,

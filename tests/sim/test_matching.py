@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.sim.harness import signature
 
-from quietcore.sim.accounts import Authenticator, Credentials
+from quietcore.sim.authentication import Authenticator, Credentials
 from quietcore.sim.book import Book
 from quietcore.sim.instruments import Instrument
-from quietcore.sim.matching import MAKER_FEE, TAKER_FEE, Exchange, Reject, Report
+from quietcore.sim.liquidity import Liquidity
+from quietcore.sim.matching import MAKER_FEE, TAKER_FEE, Exchange, Report
 from quietcore.sim.orders import Fill, Order, Position, Side, Status
+from quietcore.sim.refusal import Reject
 
 NOW = 1_700_000_000_000
 
@@ -25,7 +27,8 @@ class Market:
     def __init__(self) -> None:
         self.book: Book | None = Book("XUSDT")
         instruments = {"XUSDT": Instrument("XUSDT", 1, 2)}
-        self.exchange = Exchange(instruments, lambda symbol: self.book, lambda: NOW, prefix=7)
+        self.liquidity = Liquidity(lambda symbol: self.book)
+        self.exchange = Exchange(instruments, self.liquidity, lambda: NOW, prefix=7)
         asks = [("100.1", "1.5"), ("100.2", "2"), ("101", "9")]
         self.show([("99.9", "1"), ("99.8", "2"), ("99.5", "10")], asks)
 
@@ -306,3 +309,99 @@ class TestAuthenticator:
 
     def test_secret_is_not_shown(self) -> None:
         assert "sim-secret" not in repr(Credentials("sim-key", "sim-secret"))
+
+
+# the queue -----------------------------------------------------------------------------------------------------
+
+
+def trade(market: Market, price: str, size: str, taker: Side = Side.SELL) -> list[tuple[str, str]]:
+    report = market.exchange.on_trade("XUSDT", Decimal(price), Decimal(size), taker)
+    return fills(report) if report is not None else []
+
+
+def test_resting_order_waits_for_what_stands_before_it(market: Market) -> None:
+    order, _ = market.order("Buy", "2", "99.9", "PostOnly")
+    assert order.ahead == 1  # what the level showed when it came
+    assert trade(market, "99.9", "0.4") == []
+    assert trade(market, "99.9", "1") == [("99.9", "0.4")]  # 0.6 of it were before us
+    assert (order.status, order.filled) == (Status.PARTIALLY_FILLED, Decimal("0.4"))
+    assert trade(market, "99.9", "9", Side.BUY) == []  # a buyer takes asks, not us
+    assert trade(market, "100", "9") == []  # that traded at a better bid than ours
+    assert trade(market, "99.9", "9") == [("99.9", "1.6")]
+    assert order.status is Status.FILLED
+
+
+def test_shrinking_level_shortens_the_queue_and_a_trade_through_sweeps_it(market: Market) -> None:
+    order, _ = market.order("Buy", "1", "99.8")
+    other, _ = market.order("Buy", "1", "99.5")
+    market.show([("99.9", "1"), ("99.8", "0.5"), ("99.5", "10")], [("100.1", "1.5")])
+    market.exchange.on_book("XUSDT")
+    assert (order.ahead, other.ahead) == (Decimal("0.5"), Decimal(10))
+    assert trade(market, "99.5", "1.3") == [("99.8", "1")]  # what is left stops at the queue of 99.5
+    assert (other.filled, other.ahead) == (Decimal(0), Decimal("9.7"))
+
+
+def test_own_orders_at_one_price_fill_in_their_order(market: Market) -> None:
+    first, _ = market.order("Sell", "1", "100.1", "PostOnly")
+    second, _ = market.order("Sell", "1", "100.1", "PostOnly")
+    first.ahead = second.ahead = Decimal(0)
+    assert trade(market, "100.1", "1.5", Side.BUY) == [("100.1", "1"), ("100.1", "0.5")]
+    assert (first.status, second.status) == (Status.FILLED, Status.PARTIALLY_FILLED)
+
+
+def test_amendments(market: Market) -> None:
+    exchange = market.exchange
+    order, _ = market.order("Buy", "2", "99.9", "PostOnly", orderLinkId="mine")
+    order.ahead = Decimal("0.1")
+    wanted = {"category": "linear", "symbol": "XUSDT", "orderLinkId": "mine"}
+    exchange.amended(exchange.amend({**wanted, "qty": "1.5"}))
+    assert (order.quantity, order.ahead) == (Decimal("1.5"), Decimal("0.1"))  # less keeps its place
+    exchange.amended(exchange.amend({**wanted, "qty": "1.8"}))
+    assert (order.quantity, order.ahead) == (Decimal("1.8"), Decimal(1))  # more goes to the end
+    exchange.amended(exchange.amend({**wanted, "price": "99.8"}))
+    assert (order.price, order.ahead) == (Decimal("99.8"), Decimal(2))
+    refusals = [({"price": "99.8"}, 10001), ({"qty": "0.001"}, 10001), ({"qty": "0.01"}, 110094)]
+    for change, code in refusals:
+        with pytest.raises(Reject) as caught:
+            exchange.amend({**wanted, **change})
+        assert caught.value.code == code
+    exchange.amended(exchange.amend({**wanted, "price": "100.1"}))
+    assert (order.status, order.reject_reason) == (Status.CANCELLED, "EC_PostOnlyWillTakeLiquidity")
+    with pytest.raises(Reject) as gone:
+        exchange.amend({**wanted, "price": "99"})
+    assert gone.value.code == 110001
+
+
+def test_what_one_account_took_is_gone_for_the_other() -> None:
+    market = Market()
+    other = Exchange(market.exchange.instruments, market.liquidity, lambda: NOW, prefix=8)
+    assert fills(market.order("Buy", "1", "100.1")[1]) == [("100.1", "1")]
+    request = {"category": "linear", "symbol": "XUSDT", "side": "Buy", "qty": "1", "orderType": "Limit"}
+    order = other.create({**request, "price": "100.1"})
+    assert fills(other.activate(order)) == [("100.1", "0.5")]
+
+
+# the same as a property: whatever trades and books come, no order gets more than it asked for
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(990, 1010), st.integers(1, 300)), min_size=1, max_size=60)
+)
+def test_queue_never_overfills(events: list[tuple[bool, int, int]]) -> None:
+    market = Market()
+    orders = [market.order("Buy", "2", "99.9", "PostOnly")[0], market.order("Sell", "2", "100.1")[0]]
+    for is_trade, tenths, hundredths in events:
+        price, size = str(Decimal(tenths) / 10), str(Decimal(hundredths) / 100)
+        if is_trade:
+            trade(market, price, size, Side.SELL if hundredths % 2 else Side.BUY)
+        elif tenths < 1000:
+            market.show([(price, size)], [("100.1", "1")])
+        else:
+            market.show([("99.8", "1")], [(price, size)])
+        market.exchange.on_book("XUSDT")
+        for order in orders:
+            assert 0 <= order.filled <= order.quantity
+            assert order.ahead >= 0
+            assert order.open is (order.filled < order.quantity)
+    total = sum(order.filled * order.side.sign for order in orders)
+    assert market.exchange.wallet.position("XUSDT").size == total

@@ -123,6 +123,8 @@ def main() -> None:
     except QuietcoreError as error:
         module.fail_json(msg=failure_message(error), exit_code=int(error.code))
     result = outcome_result(outcome)
+    for note in outcome.notes:
+        module.warn(note)
     if outcome.failures:
         module.fail_json(msg="; ".join(outcome.failures), **result)
     module.exit_json(**result)

@@ -3,10 +3,12 @@
 #include "quietcore/diagnostics.hpp"
 #include "quietcore/market_message.hpp"
 #include "quietcore/order_book.hpp"
+#include "quietcore/recent_keys.hpp"
 #include "quietcore/ring_writer.hpp"
 #include "quietcore/symbol_index.hpp"
 #include "quietcore/venue.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -26,6 +28,7 @@ struct Receipt {
   bool replayed = false; ///< venue times are then never comparable
   Origin origin{};
   std::uint32_t symbol_hint = SymbolIndex::kNone; ///< for messages that do not name their symbol
+  std::uint32_t leg = 0; ///< which of several connections to the same streams brought it
 };
 
 /// Ticks by kind, as published.
@@ -73,7 +76,22 @@ public:
   virtual void on_ticker_quote(const TickerQuote &quote) = 0;
 };
 
+/// Most sets of connections at once: two that are compared, and one that replaces another.
+inline constexpr std::uint32_t kMaxLegs = 3;
+
+/// Where one leg's book of a symbol stands.
+struct LegBook {
+  shm::State state = shm::State::EMPTY;
+  std::uint64_t last_id = 0;
+  std::uint64_t snapshot_id = 0;
+  std::uint64_t heard = 0; ///< book messages of any kind that came for it
+};
+
 /// From parsed messages to books, ladders and ticks; knows no venue, only its rules. One thread.
+///
+/// The same streams may come over several legs, each a set of connections. Each leg has books of its own, held
+/// right by the venue's rule, so that it does not matter how the venue cuts its updates into messages; whichever
+/// leg has the newest book is published, and a gap on one of them is nothing that a reader sees.
 class FeedCore final : public MessageSink {
 public:
   struct Options {
@@ -81,8 +99,8 @@ public:
     std::vector<std::uint32_t> windows{}; ///< by symbol: the venue's window, 0: none
   };
 
-  /// Called where a symbol's book needs a new snapshot. May be called again before one comes.
-  using SnapshotNeeded = std::function<void(std::uint32_t symbol)>;
+  /// Called where a leg's book of a symbol needs a new snapshot. May be called again before one comes.
+  using SnapshotNeeded = std::function<void(std::uint32_t symbol, std::uint32_t leg)>;
   using OnControl = std::function<void(const ControlMessage &)>;
 
   /// ring: nullptr only counts what would be published.
@@ -97,9 +115,19 @@ public:
   /// parser said; refused messages are counted and reported.
   ParseResult receive(Parser &parser, std::string_view bytes, const Receipt &receipt);
 
-  /// The stream of a symbol broke: a LIVE book becomes STALE, and what waited for a snapshot is let go.
-  void connection_lost(std::uint32_t symbol);
+  /// Makes room for a leg's books. Leg 0 is always there. Not for the hot path.
+  void open_leg(std::uint32_t leg);
+  /// Forgets a leg; what another has is published in its stead.
+  void close_leg(std::uint32_t leg);
+
+  /// A leg's stream of a symbol broke: a LIVE book becomes STALE unless another leg has it, and what waited for a
+  /// snapshot is let go.
+  void connection_lost(std::uint32_t symbol, std::uint32_t leg = 0);
   void all_connections_lost();
+  /// Nothing came for a book for too long: not LIVE until something does, or a snapshot confirms it.
+  void doubt(std::uint32_t symbol, std::uint32_t leg);
+  /// Publishes another leg's book where the published one is of a leg that has lost it.
+  void prefer_live(std::uint32_t symbol);
 
   /// Stores only the cursor.
   void publish_cursor() noexcept {
@@ -114,7 +142,9 @@ public:
   [[nodiscard]] const CoreCounts &counts() const noexcept { return counts_; }
   [[nodiscard]] const std::vector<Instrument> &instruments() const noexcept { return instruments_; }
   [[nodiscard]] const SymbolIndex &index() const noexcept { return index_; }
-  [[nodiscard]] shm::State state(std::uint32_t symbol) const noexcept { return books_[symbol].sync.state; }
+  [[nodiscard]] shm::State state(std::uint32_t symbol) const noexcept { return books_[symbol].state; }
+  [[nodiscard]] LegBook leg_book(std::uint32_t symbol, std::uint32_t leg) const noexcept;
+  [[nodiscard]] bool has_leg(std::uint32_t leg) const noexcept { return !legs_[leg].empty(); }
 
   void on_depth(const DepthMessage &message) override;
   void on_trades(const TradesMessage &message) override;
@@ -129,38 +159,64 @@ private:
     Receipt receipt;
   };
 
-  struct SymbolBook {
-    SymbolBook(std::uint32_t window, std::uint32_t ladder_depth);
+  /// A leg's book of a symbol.
+  struct Follower {
+    explicit Follower(std::uint32_t window);
     OrderBook book;
     BookSync sync{};
+    std::uint64_t sequence = 0; ///< the venue's, of the last message applied
+    std::int64_t venue_ns = 0;
+    std::int64_t engine_ns = 0;
+    std::uint64_t heard = 0;
+    std::deque<HeldDepth> held{};
+    std::optional<HeldDepth> ahead{}; ///< a snapshot newer than the live book
+  };
+
+  /// A symbol's book as published.
+  struct SymbolBook {
+    SymbolBook(std::uint32_t window, std::uint32_t ladder_depth);
+    std::uint32_t window; ///< levels a side that the venue keeps, 0: no window
+    std::uint32_t leg = 0;   ///< whose book it is
+    shm::State state = shm::State::EMPTY;
     Quote quote{};                ///< last one published from the book
     std::vector<shm::Level> bids; ///< ladder as published
     std::vector<shm::Level> asks;
     std::uint64_t announced_tick = 0; ///< BOOK tick of the table's content
     std::uint64_t messages = 0;
+    std::uint64_t last_id = 0;
     std::uint64_t sequence = 0;
-    std::deque<HeldDepth> held{};
-    std::optional<HeldDepth> ahead{}; ///< a snapshot newer than the live book
+    std::uint64_t ticker_id = 0; ///< of the last quote of the venue's own
+    RecentKeys trades{};         ///< used while there are several legs
   };
 
+  [[nodiscard]] Follower &follower(std::uint32_t symbol, const Receipt &receipt) noexcept {
+    return legs_[receipt.leg][symbol];
+  }
   void take(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt);
-  void take_held(std::uint32_t symbol);
+  void take_held(std::uint32_t symbol, const Receipt &receipt);
   /// A delta does not follow: goes on from a snapshot kept for this, where it covers what is missing.
-  bool take_ahead(std::uint32_t symbol, const DepthMessage &message);
+  bool take_ahead(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt);
   bool apply(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt, bool snapshot);
-  void hold(SymbolBook &book, const DepthMessage &message, const Receipt &receipt);
-  /// The book is no longer right: RESYNC until a new snapshot.
+  void hold(Follower &follower, const DepthMessage &message, const Receipt &receipt);
+  /// The leg's book is no longer right: RESYNC until a new snapshot.
   void lose(std::uint32_t symbol, const Receipt &receipt);
+  /// Whether this leg's book, just changed, is newer than what is published.
+  [[nodiscard]] bool is_first(std::uint32_t symbol, const Follower &follower, std::uint32_t leg) const noexcept;
+  /// A leg that has the book LIVE, or kMaxLegs.
+  [[nodiscard]] std::uint32_t live_leg(std::uint32_t symbol) const noexcept;
+  /// The state of a leg's book; what is published follows where no other leg has it LIVE.
   void set_state(std::uint32_t symbol, shm::State state, const Receipt &receipt);
-  void ask_snapshot(std::uint32_t symbol);
+  /// Publishes a leg's book as it stands.
+  void publish_again(std::uint32_t symbol, std::uint32_t leg);
+  void ask_snapshot(std::uint32_t symbol, std::uint32_t leg);
 
   bool to_levels(std::span<const RawLevel> raw, const Instrument &instrument, std::vector<shm::Level> &out,
                  const Receipt &receipt);
   bool to_lots(Decimal value, Scale scale, const char *what, const Instrument &instrument,
                const Receipt &receipt, std::int64_t &out);
 
-  void add_ladder_ticks(SymbolBook &book, const Tick &like, std::uint64_t update_id);
-  void publish_book(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt,
+  void add_ladder_ticks(SymbolBook &book, const OrderBook &from, const Tick &like, std::uint64_t update_id);
+  void publish_book(std::uint32_t symbol, const Follower &follower, const Receipt &receipt,
                     const BookChange &change, bool snapshot);
   [[nodiscard]] Tick tick_like(std::uint32_t symbol, const Receipt &receipt,
                                std::int64_t venue_ns) const noexcept;
@@ -182,6 +238,8 @@ private:
   OnControl control_{};
 
   std::vector<SymbolBook> books_;
+  std::array<std::vector<Follower>, kMaxLegs> legs_; ///< by symbol; empty: no such leg
+  std::uint32_t leg_count_ = 1;
   Receipt receipt_{}; ///< of the message being parsed
   std::vector<Tick> pending_;
   std::vector<shm::Level> scratch_bids_;

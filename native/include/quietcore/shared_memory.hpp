@@ -6,9 +6,9 @@
 
 namespace quietcore::shm {
 
-inline constexpr std::uint32_t kVersion = 1;
+inline constexpr std::uint32_t kVersion = 2;
 inline constexpr std::uint64_t kMagic = 0x31303045524f4351ULL;
-inline constexpr std::uint64_t kSchemaHash = 0xdf85c9b6a810d3feULL;
+inline constexpr std::uint64_t kSchemaHash = 0xeb70da158e837445ULL;
 
 /// What a tick is; decides how payload words a to d are read.
 enum class Kind : std::uint8_t {
@@ -232,7 +232,15 @@ struct Statistics {
   std::uint64_t page_faults_major;
   std::uint64_t cpu; ///< CPU the receiving thread is pinned to, plus one; 0: not pinned
   std::uint64_t locked_kib; ///< VmLck; 0: memory is not locked
-  std::uint64_t reserved[13];
+  std::uint64_t duplicates; ///< book messages, trades and quotes that another connection had brought first
+  std::uint64_t silences; ///< books doubted because nothing came for them while their connection lived
+  std::uint64_t refused_topics; ///< subscriptions that the venue refused
+  std::uint64_t switches; ///< endpoints changed while running
+  std::uint64_t recorded; ///< messages handed to the recorder
+  std::uint64_t record_dropped; ///< messages that found the recorder's buffer full
+  std::uint64_t packets_lost; ///< multicast packets that never came
+  std::uint64_t kernel_drops; ///< multicast packets that the kernel had no room for
+  std::uint64_t reserved[5];
 };
 static_assert(sizeof(Statistics) == 256);
 static_assert(offsetof(Statistics, messages) == 0);
@@ -254,6 +262,14 @@ static_assert(offsetof(Statistics, page_faults_minor) == 120);
 static_assert(offsetof(Statistics, page_faults_major) == 128);
 static_assert(offsetof(Statistics, cpu) == 136);
 static_assert(offsetof(Statistics, locked_kib) == 144);
-static_assert(offsetof(Statistics, reserved) == 152);
+static_assert(offsetof(Statistics, duplicates) == 152);
+static_assert(offsetof(Statistics, silences) == 160);
+static_assert(offsetof(Statistics, refused_topics) == 168);
+static_assert(offsetof(Statistics, switches) == 176);
+static_assert(offsetof(Statistics, recorded) == 184);
+static_assert(offsetof(Statistics, record_dropped) == 192);
+static_assert(offsetof(Statistics, packets_lost) == 200);
+static_assert(offsetof(Statistics, kernel_drops) == 208);
+static_assert(offsetof(Statistics, reserved) == 216);
 
 } // namespace quietcore::shm

@@ -38,7 +38,7 @@ public:
         notify_(notify), parser_(venue.make_parser()), tend_timer_(loop_) {
     for (std::size_t i = 0; i < core.instruments().size(); ++i)
       symbols_.emplace_back(random_());
-    core_.on_snapshot_needed([this](std::uint32_t symbol) { snapshot_needed(symbol); });
+    core_.on_snapshot_needed([this](std::uint32_t symbol, std::uint32_t) { snapshot_needed(symbol); });
     core_.on_control_message([this](const ControlMessage &message) {
       if (speaking_ != nullptr)
         speaking_->on_control(message);

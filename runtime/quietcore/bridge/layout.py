@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAGIC: Final = 0x31303045524f4351
-SCHEMA_HASH: Final = 0xdf85c9b6a810d3fe
+SCHEMA_HASH: Final = 0xeb70da158e837445
 
 # Kind: What a tick is; decides how payload words a to d are read.
 KIND_BBO: Final = 1  # best bid and offer: a bid price, b bid size, c ask price, d ask size (0 size: that side is empty)
@@ -167,7 +167,15 @@ STATISTICS: Final = np.dtype(
         ("page_faults_major", "<u8"),  # 128
         ("cpu", "<u8"),  # 136: CPU the receiving thread is pinned to, plus one; 0: not pinned
         ("locked_kib", "<u8"),  # 144: VmLck; 0: memory is not locked
-        ("reserved", "<u8", (13,)),  # 152
+        ("duplicates", "<u8"),  # 152: book messages, trades and quotes that another connection had brought first
+        ("silences", "<u8"),  # 160: books doubted because nothing came for them while their connection lived
+        ("refused_topics", "<u8"),  # 168: subscriptions that the venue refused
+        ("switches", "<u8"),  # 176: endpoints changed while running
+        ("recorded", "<u8"),  # 184: messages handed to the recorder
+        ("record_dropped", "<u8"),  # 192: messages that found the recorder's buffer full
+        ("packets_lost", "<u8"),  # 200: multicast packets that never came
+        ("kernel_drops", "<u8"),  # 208: multicast packets that the kernel had no room for
+        ("reserved", "<u8", (5,)),  # 216
     ]
 )
 assert STATISTICS.itemsize == 256

@@ -37,13 +37,19 @@ COMMANDS: dict[str, Command] = {
     "audit": Command(
         "quietcore.host.cli.audit", "compare the host's effective state with what the roles promised"
     ),
+    "gate": Command("quietcore.host.cli.gate", "the audit as units meet it before they start"),
     "revert": Command("quietcore.host.cli.revert", "put back what was there before the first change"),
     "pin": Command("quietcore.host.cli.pin", "let processes run on certain CPUs only, and read them back"),
+    "boot": Command("quietcore.host.cli.boot", "the trial of new boot parameters: show, wait, retry"),
+    "switch": Command("quietcore.host.cli.switch", "switch to another release, or back to the previous one"),
     # the pipeline
     "sim": Command(
         "quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session", UNIX
     ),
     "run": Command("quietcore.cli.run", "the runtime: read ticks, compute signals, send orders"),
+    "kill": Command("quietcore.cli.kill", "switch trading off, cancel everything, stay off until cleared"),
+    "clear": Command("quietcore.cli.clear", "clear the kill switch"),
+    "guard": Command("quietcore.cli.guard", "cancel everything when the runtime's heartbeat stops"),
     "status": Command("quietcore.cli.status", "show the pipeline of this host, once or live"),
     "tally": Command(
         "quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"
@@ -51,6 +57,10 @@ COMMANDS: dict[str, Command] = {
     "local": Command(
         "quietcore.cli.local", "simulator, feed handler and runtime on this machine, nothing changed on it"
     ),
+    "scout": Command(
+        "quietcore.cli.scout", "measure which of a venue's endpoints answers fastest from here", UNIX
+    ),
+    "new": Command("quietcore.cli.new", "begin a strategy of your own, or check one", UNIX),
     # the throw-away host and the release
     "vhost": Command("quietcore.vhost.cli", "make, boot, enter and remove the throw-away virtual host"),
     "release": Command("quietcore.release.cli", "pack feed handler and runtime for a target host"),

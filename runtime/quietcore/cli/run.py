@@ -1,5 +1,7 @@
 """The runtime: read ticks, compute signals, send orders, until SIGTERM or Ctrl-C; then a report.
 
+SIGHUP makes it take the strategy's parameters, and nothing else, from the configuration as it then is.
+
 Key and secret come from systemd credentials ($CREDENTIALS_DIRECTORY/api_key, api_secret), elsewhere from the
 files that QUIETCORE_API_KEY_FILE and QUIETCORE_API_SECRET_FILE name.
 """
@@ -35,6 +37,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = config.load(arguments.config)
     if arguments.check:
+        from quietcore.strategy import choice
+
+        wish = settings.strategy
+        choice.merged(
+            choice.find(wish.name, wish.path).parameters,
+            wish.parameters,
+            f"{arguments.config}: strategy.parameters",
+        )
         print(f"{arguments.config}: valid")
         return ExitCode.OK
     if sys.platform != "linux":

@@ -1,16 +1,22 @@
-"""The gateway: takes intents, sends orders, hears of their fate or asks for it, cancels at the end."""
+"""The gateway: takes intents, sends orders, hears of their fate or asks for it, cancels at the end.
+
+It sends nothing before its ledger agrees with the venue, after every connection of the private stream. An order is
+sent once: what became of a request that was not answered is asked for until somebody knows.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution.orders import Order, OrderLedger
 from quietcore.execution.process import Warn
+from quietcore.execution.reconciliation import Reconciler, is_ours
 from quietcore.observe.histogram import Histogram
 from quietcore.strategy.account import Account
 from quietcore.strategy.intents import PLACE, Intent, IntentRing
@@ -31,6 +37,11 @@ LIFETIME_MARGIN_SECONDS = 1.0
 TURN = 64  # intents taken before others get the loop
 
 
+def wall_ms() -> int:
+    """Return UTC in ms."""
+    return time.time_ns() // 1_000_000
+
+
 class Gateway:
     """Runs on the main thread's loop. ``open``, ``run`` until stopped, ``close``."""
 
@@ -43,6 +54,7 @@ class Gateway:
         *,
         spin: bool,
         warn: Warn,
+        now_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self.venue = venue
         self.ledger = ledger
@@ -55,6 +67,10 @@ class Gateway:
         self._stream: asyncio.Task[None] | None = None
         self._stream_up = asyncio.Event()
         self._refused = asyncio.Event()
+        self._agreed = asyncio.Event()
+        self._reconciler = Reconciler(venue, ledger, warn, now_ms)
+        self._sweeping: asyncio.Task[None] | None = None
+        self._foreign_cancels: set[str] = set()
         self._trading = False
         self._stopping = False
         self._last_refusal = ""
@@ -67,13 +83,21 @@ class Gateway:
     # life
 
     async def open(self, seconds: float) -> None:
-        """Connect the private stream and begin to take intents; raise where it is not up in time."""
+        """Connect the private stream, agree with the venue, and begin to take intents; raise where not in time."""
         self._stream = asyncio.create_task(self._listen())
-        waits = [asyncio.create_task(event.wait()) for event in (self._stream_up, self._refused)]
+        waits = [asyncio.create_task(event.wait()) for event in (self._agreed, self._refused)]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
-        if not self._stream_up.is_set():
+        if self._stream_up.is_set() and not self._agreed.is_set():
+            raise QuietcoreError(
+                "the venue does not tell position, executions and open orders",
+                where=self.venue.name,
+                found=f"nothing certain within {seconds:g} s",
+                remedy="check venue.rest and what the key may read",
+                code=ExitCode.UNKNOWN,
+            )
+        if not self._agreed.is_set():
             raise QuietcoreError(
                 "private stream does not come up",
                 where=self.venue.name,
@@ -88,7 +112,7 @@ class Gateway:
             loop.add_reader(self._event, self._woken)
 
     def trade(self) -> None:
-        """Allow orders from now on, whenever the private stream is up."""
+        """Allow orders from now on, whenever the private stream is up and the ledger agrees with the venue."""
         self._trading = True
         self._say_ready()
 
@@ -111,9 +135,8 @@ class Gateway:
                     # Fates arrive by the stream; looking again is cheaper than missing one.
                     await asyncio.sleep(0.005)
         for order in self.ledger.open():
-            self._warn(
-                f"order {order.client_id} is {order.state.value}: look at the venue before the next start"
-            )
+            standing = "unknown" if order.unknown else order.state.value
+            self._warn(f"order {order.client_id} is {standing}: look at the venue before the next start")
         tasks = [*self._tasks] if self._stream is None else [*self._tasks, self._stream]
         for task in tasks:
             task.cancel()
@@ -146,7 +169,7 @@ class Gateway:
     def _take(self, intent: Intent) -> None:
         if intent.kind == PLACE:
             order = self.ledger.create(intent)
-            if self._stopping or not self._stream_up.is_set():
+            if self._stopping or self._account.is_killed or not self._agreed.is_set():
                 self.ledger.withheld(order)
             else:
                 self.ledger.sent(order)
@@ -185,7 +208,7 @@ class Gateway:
         await self._settle(order)
 
     async def _cancel(self, order: Order) -> None:
-        order.cancel_wanted = True
+        self.ledger.cancelling(order)
         delay = ASK_FIRST_SECONDS
         while not order.state.final:
             try:
@@ -222,6 +245,7 @@ class Gateway:
         deadline = loop.time() + self.venue.request_lifetime + LIFETIME_MARGIN_SECONDS
         delay = ASK_FIRST_SECONDS
         while order.unknown:
+            asked = loop.time()
             try:
                 update = await self.venue.query(self.ledger.symbol, order.client_id)
             except UncertainError:
@@ -230,9 +254,38 @@ class Gateway:
                 if update is not None:
                     self.ledger.apply(update)
                     return
-                if loop.time() >= deadline:
+                if asked >= deadline and order.unknown:
                     self.ledger.rejected(order, "never arrived")
                     return
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, ASK_MOST_SECONDS)
+
+    # the kill switch
+
+    def kill(self) -> None:
+        """Send nothing from now on, and cancel everything that is open in the symbol, until all of it is gone."""
+        self._account.killed(True)
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.create_task(self._sweep())
+            self._tasks.add(self._sweeping)
+            self._sweeping.add_done_callback(self._ended)
+
+    def clear(self) -> None:
+        """Allow orders again."""
+        self._account.killed(False)
+
+    async def _sweep(self) -> None:
+        delay = ASK_FIRST_SECONDS
+        while True:
+            for order in self.ledger.open():
+                if not order.cancel_wanted:
+                    self._start(self._cancel(order))
+            try:
+                await self.venue.cancel_all(self.ledger.symbol)
+                if not await self.venue.open_orders(self.ledger.symbol) and not self.ledger.open():
+                    return
+            except (RefusedError, UncertainError):
+                pass
             await asyncio.sleep(delay)
             delay = min(2 * delay, ASK_MOST_SECONDS)
 
@@ -243,12 +296,17 @@ class Gateway:
             if isinstance(event, Fill):
                 self.ledger.fill(event)
             elif isinstance(event, OrderUpdate):
-                self.ledger.apply(event)
+                if self.ledger.apply(event) is None:
+                    self._meet(event)
             elif isinstance(event, StreamUp):
                 self._stream_up.set()
-                # What happened while the stream was down is not in it.
+                # What happened while the stream was down is not in it; what comes next waits until that is known.
+                open_orders = await self._agree()
+                listed = {update.client_id for update in open_orders}
                 for order in self.ledger.open():
-                    self._start(self._look(order))
+                    if order.client_id not in listed:
+                        self._start(self._look(order))
+                self._agreed.set()
                 self._say_ready()
             elif isinstance(event, StreamDown):
                 self._last_refusal = event.reason
@@ -257,6 +315,7 @@ class Gateway:
                 if self._stream_up.is_set():
                     self.stream_losses += 1
                     self._stream_up.clear()
+                    self._agreed.clear()
                     self._say_ready()
                     if not self._stopping:
                         self._warn(f"private stream lost ({event.reason}): no orders until it is back")
@@ -267,5 +326,44 @@ class Gateway:
             await asyncio.sleep(delay)
             delay = min(2 * delay, ASK_MOST_SECONDS)
 
+    async def _agree(self) -> list[OrderUpdate]:
+        """Bring ledger and venue to agreement, with nothing open that earlier runs left; return what is open."""
+        while True:
+            open_orders = await self._reconciler.run()
+            left = [
+                update.client_id
+                for update in open_orders
+                if update.client_id not in self.ledger.orders and is_ours(update.client_id)
+            ]
+            if not left:
+                return open_orders
+            self._warn(f"{len(left)} orders of an earlier run are open: they are being cancelled")
+            await asyncio.gather(*(self._cancel_foreign(client_id) for client_id in left))
+
+    def _meet(self, update: OrderUpdate) -> None:
+        """Cancel an order that an earlier run left, or that reached the venue after its run had died."""
+        client_id = update.client_id
+        if update.fate.final or not is_ours(client_id) or client_id in self._foreign_cancels:
+            return
+        self._foreign_cancels.add(client_id)
+        self._warn(f"order {client_id} of an earlier run is open: it is being cancelled")
+        self._start(self._cancel_foreign(client_id))
+
+    async def _cancel_foreign(self, client_id: str) -> None:
+        delay = ASK_FIRST_SECONDS
+        while True:
+            with contextlib.suppress(RefusedError, UncertainError):
+                await self.venue.cancel(self.ledger.symbol, client_id)
+            try:
+                update = await self.venue.query(self.ledger.symbol, client_id)
+            except UncertainError:
+                pass
+            else:
+                if update is None or update.fate.final:
+                    self._foreign_cancels.discard(client_id)
+                    return
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, ASK_MOST_SECONDS)
+
     def _say_ready(self) -> None:
-        self._account.ready(self._trading and self._stream_up.is_set() and not self._stopping)
+        self._account.ready(self._trading and self._agreed.is_set() and not self._stopping)

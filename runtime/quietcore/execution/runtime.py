@@ -18,22 +18,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from quietcore.bridge.compiled import CompileCounter
 from quietcore.bridge.scale import Step
 from quietcore.bridge.segment import Segment, attach
-from quietcore.config import RuntimeConfig
+from quietcore.config import RuntimeConfig, load
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution import process
 from quietcore.execution.gateway import Gateway
+from quietcore.execution.heartbeat import Heartbeat
+from quietcore.execution.kill_switch import KillSwitch
 from quietcore.execution.orders import OrderLedger
 from quietcore.observe import status as status_file
 from quietcore.observe.histogram import Histogram
+from quietcore.strategy import choice
 from quietcore.strategy.account import Account
-from quietcore.strategy.crossing import crossing
+from quietcore.strategy.arena import OrderArena
 from quietcore.strategy.intents import IntentRing
-from quietcore.strategy.risk import LIMITS
+from quietcore.strategy.interface import Context, Strategy
+from quietcore.strategy.risk import NO_LIMIT, limits
 from quietcore.strategy.thread import StrategyThread
 from quietcore.strategy.workspace import Workspace
 from quietcore.venues.interface import Credentials, Endpoints, Instrument
@@ -41,7 +43,9 @@ from quietcore.venues.registry import order_venue
 
 FEED_TIMEOUT_SECONDS = 30.0
 STREAM_TIMEOUT_SECONDS = 15.0
-STATUS_SECONDS = 1.0
+STATUS_SECONDS = status_file.PERIOD_SECONDS
+BEAT_SECONDS = 0.1
+REST_MOST_SECONDS = 30.0
 PICTURE_POLL_SECONDS = 0.001
 PICTURE_TIMEOUT_SECONDS = 0.5
 JOIN_SECONDS = 0.5
@@ -76,8 +80,13 @@ class Runtime:
         self._stop = asyncio.Event()
         self._faults: dict[int, tuple[int, int]] = {}
         self._locked_kib = 0
+        self.switch = KillSwitch(Path(config.kill_file))
+        self.heart: Heartbeat | None = None
+        self._beating: asyncio.Task[None] | None = None
         self._compiled: CompileCounter | None = None
         self._started = time.time()
+        self._swaps = 0
+        self._swap: asyncio.Task[None] | None = None
 
     def warn(self, line: str) -> None:
         """Keep a warning for the status, and print it."""
@@ -91,8 +100,10 @@ class Runtime:
         self._prepare(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGUSR1, self._kill_by_signal)
         try:
             if await self._until_stopped(self._connect()):
+                loop.add_signal_handler(signal.SIGHUP, self._reload)
                 self._take_off()
                 await self._watch()
         finally:
@@ -122,34 +133,65 @@ class Runtime:
         self.tick = Step(symbol.tick_mantissa, symbol.tick_exponent)
         self.lot = Step(symbol.lot_mantissa, symbol.lot_exponent)
         spin = config.wait == "spin"
-        limits = np.zeros(1, dtype=LIMITS)
-        limits[0] = (self._lots("max_position"), risk.max_open_orders, risk.max_order_rate, risk.price_band)
-        self.account, intents = Account(), IntentRing()
-        self.ledger = OrderLedger(run_id(), symbol.name, self.tick, self.lot, self.account)
+        bound = limits(
+            max_position=self._lots("max_position"),
+            max_open_orders=risk.max_open_orders,
+            max_order_rate=risk.max_order_rate,
+            price_band=risk.price_band,
+            max_order_size=self._bound(risk.max_order_size, self.lot.value),
+            max_notional=self._bound(risk.max_notional, self.tick.value * self.lot.value),
+            max_loss=self._bound(risk.max_loss, self.tick.value * self.lot.value),
+            max_book_age=int(risk.max_book_age * 1e9),
+        )
+        self.account, intents, arena = Account(), IntentRing(), OrderArena()
+        self.ledger = OrderLedger(run_id(), symbol.name, self.tick, self.lot, self.account, arena)
         self.gateway = Gateway(venue, self.ledger, intents, self.account, spin=spin, warn=self.warn)
-        self.strategy = crossing(config.strategy.fast, config.strategy.slow, self._lots("order_size"))
+        self._definition = choice.find(config.strategy.name, config.strategy.path)
+        self.strategy = self._make_strategy(config)
         self.thread = StrategyThread(
             segment,
             symbol,
             self.strategy,
-            limits,
+            bound,
             self.account,
             intents,
             event=self.gateway.event,
             cpu=strategy_cpu,
             spin=spin,
+            arena=arena,
             warn=self.warn,
             ended=lambda: self._wake(loop),
         )
         self.thread.compile()
         warm_up(intents)
 
+    def _make_strategy(self, config: RuntimeConfig) -> Strategy:
+        context = Context(self.symbol.name, self.tick, self.lot, self._lots("order_size"))
+        where = f"{self._where}: strategy.parameters"
+        return self._definition.make(config.strategy.parameters, context, where)
+
     async def _connect(self) -> None:
         """Reach the venue, compare its rules with the feed's and with ours, bring the private stream up."""
         venue = self.gateway.venue
         await venue.open()
         self._check_steps(await venue.instrument(self.symbol.name))
+        await self._let_the_dead_rest()
         await self.gateway.open(STREAM_TIMEOUT_SECONDS)
+
+    async def _let_the_dead_rest(self) -> None:
+        """Wait until no request of an earlier run, which died, can arrive any more."""
+        if self._status_path is None:
+            return
+        try:
+            last = status_file.read(self._status_path)
+        except QuietcoreError:
+            return
+        wait = (
+            last["written"] + status_file.PERIOD_SECONDS + self.gateway.venue.request_lifetime - time.time()
+        )
+        if not last["final"] and 0 < wait < REST_MOST_SECONDS:
+            self.warn(f"the last run died: waiting {wait:.1f} s until nothing of it can arrive")
+            await asyncio.sleep(wait)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do ``work``; False where the runtime was stopped before it was done."""
@@ -165,6 +207,9 @@ class Runtime:
 
     def _take_off(self) -> None:
         """Start the loop, lock memory, say READY, allow orders."""
+        if self._status_path is not None:
+            self.heart = Heartbeat(self._status_path.parent / "heartbeat")
+        self._beating = asyncio.create_task(self._keep_alive())
         self.thread.start()
         gc.collect()
         gc.freeze()
@@ -176,6 +221,11 @@ class Runtime:
         process.notify(
             f"READY=1\nSTATUS=trading {self.symbol.name} of feed {config.feed}, mode {config.mode}"
         )
+
+    @staticmethod
+    def _bound(text: str, unit: Decimal) -> int:
+        """Return a limit in whole units, rounded to the safe side."""
+        return int(Decimal(text) / unit) if text else NO_LIMIT
 
     def _lots(self, key: str) -> int:
         try:
@@ -211,10 +261,56 @@ class Runtime:
 
     # running
 
+    def _kill_by_signal(self) -> None:
+        try:
+            self.switch.engage("signal SIGUSR1")
+        except QuietcoreError as error:
+            self.warn(str(error))
+        self._switch_off(self.switch.reason() or "signal SIGUSR1")
+
+    def _switch_off(self, reason: str) -> None:
+        if not self.account.is_killed:
+            self.warn(f"kill switch is on ({reason}): no orders; `quietcore clear` allows them again")
+            self.gateway.kill()
+
+    async def _keep_alive(self) -> None:
+        """Beat for the guard, and look at the kill switch."""
+        while True:
+            if self.heart is not None:
+                self.heart.beat()
+            reason = self.switch.reason()
+            if reason is not None:
+                self._switch_off(reason)
+            elif self.account.is_killed:
+                self.warn("kill switch is cleared: orders again")
+                self.gateway.clear()
+            await asyncio.sleep(BEAT_SECONDS)
+
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called in the strategy's thread when it has ended by itself."""
         if not self.thread.stopping:
             loop.call_soon_threadsafe(self._stop.set)
+
+    def _reload(self) -> None:
+        """Called at SIGHUP: take the strategy's parameters, and nothing else, from the configuration as it is now."""
+        self._swap = asyncio.create_task(self._take_parameters())
+
+    async def _take_parameters(self) -> None:
+        try:
+            strategy = self._make_strategy(load(self._where))
+            self.thread.offer(strategy)
+        except QuietcoreError as error:
+            self.warn(f"parameters stay as they were: {error}")
+            return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PICTURE_TIMEOUT_SECONDS
+        while self.thread.offer_pending:
+            if loop.time() > end:
+                self.warn("the strategy loop does not take the new parameters")
+                return
+            await asyncio.sleep(PICTURE_POLL_SECONDS)
+        self.strategy = strategy
+        self._swaps += 1
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -259,6 +355,10 @@ class Runtime:
         if not joined:
             self.warn("strategy thread does not stop: its last figures are missing")
         await self.gateway.close(CLOSE_SECONDS)
+        if self._beating is not None:
+            self._beating.cancel()
+        if self.heart is not None and not self.ledger.open():
+            self.heart.end()  # else the guard takes over
         status = self._status(self.thread.workspace, final=True)
         status["threads"] = threads
         if self._compiled is not None:
@@ -290,12 +390,20 @@ class Runtime:
             mode=self.config.mode,
             symbol=self.symbol.name,
             position=self.ledger.lot.text(self.account.position),
-            strategy={"name": self.strategy.name, **self.strategy.figures(picture.state)},
+            strategy={
+                "name": self.strategy.name,
+                **self.strategy.figures(picture.state),
+                "parameters": {
+                    name: self.strategy.params[0][name].item() for name in self.strategy.params.dtype.names
+                },
+                "parameter_swaps": self._swaps,
+            },
             feed_state={
                 "heartbeat_age_ns": segment.heartbeat_age_ns(),
                 "closed": segment.closed,
                 "attachments": self.thread.attachments,
             },
+            killed=self.switch.reason() if self.account.is_killed else "",
             stream_losses=self.gateway.stream_losses,
             wait=self.config.wait,
             pid=os.getpid(),

@@ -10,41 +10,27 @@ in the journal, on disk, before it is changed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ExitCode, QuietcoreError
 from . import boot_loader
-from .composed import SHARED, menu_lags, still_running, wanted_files, words_in
+from .boot_change import after_the_menu, arm, before_the_files, menu_after_the_files
+from .boot_files import BootFiles, boot_files, words_ever_written
+from .composed import BOOT_TARGETS, SHARED, wanted_files
 from .cpulist import parse_cpu_list
-from .findings import Finding, Verdict, is_listed
+from .findings import Verdict, is_listed
 from .journal import Entry, Journal
 from .kinds import Change, Context, kind_of
 from .kinds.huge_pages import compact
 from .kinds.interrupts import read_interrupts
 from .kinds.sysctl import check_related
 from .machine import DESIRED_FOLDER, AbsentError, Machine, UnreadableError, exclusive
+from .outcome import Outcome as Outcome
 from .settings import Setting, desired_path, dump_settings, load_desired, parse_settings
 from .targets import read_target, same, write_target
 from .threads import masks
 from .units import reader_of, systemctl
 from .way_back import guard
-
-
-@dataclass
-class Outcome:
-    """What a run changed (or would change), how the settings stand now, and what is left to say."""
-
-    changes: list[Change] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    reboot_required: bool = False
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was (or would be) changed."""
-        return bool(self.changes)
 
 
 def complete(role: str, values: Any, machine: Machine, where: str) -> tuple[Setting, ...]:
@@ -150,7 +136,7 @@ class Dry:
     def close(self, entry: Entry) -> None:
         """Leave the journal as it is."""
 
-    def menu(self) -> None:
+    def menu(self, words: Sequence[str], gone: Sequence[str]) -> None:
         """Leave GRUB's menu as it is."""
 
     def reload_units(self) -> None:
@@ -204,9 +190,9 @@ class Real(Dry):
         """Note in the journal that a target holds its original value again."""
         self._journal.append([("restored", entry.role, entry.target, None, entry.previous)])
 
-    def menu(self) -> None:
-        """Write GRUB's menu anew."""
-        boot_loader.regenerate_menu(self._machine)
+    def menu(self, words: Sequence[str], gone: Sequence[str]) -> None:
+        """Write GRUB's menu anew, with these parameters and without those."""
+        boot_loader.regenerate_menu(self._machine, words, gone)
 
     def reload_units(self) -> None:
         """Have systemd read its files again."""
@@ -280,8 +266,7 @@ def _converge(
     outcome = Outcome()
     for role, settings in roles.items():
         _desired_file(context, role, settings, hands, outcome)
-    if not live_only:
-        _composed_files(context, hands, outcome, menu_later)
+    boot = None if live_only else _composed_files(context, hands, outcome, menu_later)
     aftermath = Aftermath(hands)
     _restore_dropped(context, set(roles), hands, outcome, aftermath)
     for role, settings in roles.items():
@@ -295,6 +280,8 @@ def _converge(
                 outcome.changes.append(change)
                 aftermath.note(change.target)
     aftermath.settle()
+    if boot is not None and not menu_later:
+        arm(context, boot, hands, outcome)
     _see_how_it_stands(context, roles, outcome, hands.real, menu_later)
     return outcome
 
@@ -307,6 +294,10 @@ def _see_how_it_stands(
         for setting in settings:
             finding = kind_of(setting).judge(setting, context)
             outcome.findings.append(finding)
+            if setting.kind == "boot_trial" and finding.verdict is Verdict.UNSUPPORTED:
+                outcome.notes.append(
+                    f"no boot on trial: {finding.cause}; the new parameters are the default at once"
+                )
             if setting.needs_boot and (menu_later or not real):
                 # Check mode configures nothing and a later menu is not there yet: what is due shows as missing.
                 outcome.reboot_required |= finding.verdict not in (Verdict.OK, Verdict.UNSUPPORTED)
@@ -331,55 +322,39 @@ def _desired_file(
         outcome.changes.append(Change(target, found, new))
 
 
-def _composed_files(context: Context, hands: Dry, outcome: Outcome, menu_later: bool) -> None:
-    for path, content in wanted_files(context).items():
+def _composed_files(context: Context, hands: Dry, outcome: Outcome, menu_later: bool) -> BootFiles:
+    """Write the files that several roles share, and GRUB's menu where it lags behind them."""
+    boot = boot_files(context)
+    gone = [word for word in words_ever_written(context) if word not in boot.words]
+    opened = context.journal.open_targets()
+    before_the_files(context, boot, hands, outcome, menu_later)
+    written: list[Change] = []
+    closing: list[Entry] = []
+    for path, wanted in wanted_files(context, boot).items():
         target = f"file:{path}"
-        found = read_target(context.machine, target)
-        opened = context.journal.open_targets().get(target)
-        if content is not None:
-            new: Any = {"content": content, "mode": "0644"}
-        else:  # nothing promised any more: what was there before us; where it is not ours, what is there
-            new = found if opened is None else opened.previous
+        found, entry = read_target(context.machine, target), opened.get(target)
+        new = wanted
+        if (
+            wanted is None
+        ):  # nothing promised any more: what was there before us; where it is not ours, what is there
+            new = found if entry is None else entry.previous
+            closing += [entry] if entry is not None else []
         change = Change(target, found, new)
-        if found != new:
-            if content is None:
-                hands.put_back(change)
-            else:
-                hands.change(SHARED, change)
-            outcome.changes.append(change)
-        if path == boot_loader.DROP_IN:
-            _boot_menu(context, hands, outcome, change, menu_later)
-        if content is None and opened is not None:
-            hands.close(opened)
-
-
-def _boot_menu(context: Context, hands: Dry, outcome: Outcome, change: Change, later: bool) -> None:
-    """Write the menu where it lags behind the drop-in; where that fails, the drop-in goes back too."""
-    words = words_in(change.new and str(change.new["content"]))
-    gone = [word for word in _words_ever_written(context.journal, change) if word not in words]
-    if not later and menu_lags(context, words, gone):
-        try:
-            hands.menu()
-        except QuietcoreError:
-            write_target(context.machine, change.target, change.previous)
-            raise
-        outcome.changes.append(Change(f"file:{boot_loader.MENU}", "as generated before", "generated anew"))
-    waiting = still_running(context, gone)
-    if waiting:
-        outcome.reboot_required = True
-        outcome.notes.append(f"until the next boot the kernel still runs with {' '.join(waiting)}")
-
-
-def _words_ever_written(journal: Journal, change: Change) -> list[str]:
-    """Return the parameters that our drop-in has had at any time, the present ones included."""
-    contents = [entry.new for entry in journal.entries() if entry.target == change.target] + [change.previous]
-    words = [
-        word
-        for content in contents
-        if isinstance(content, dict)
-        for word in words_in(str(content["content"]))
-    ]
-    return list(dict.fromkeys(words))
+        if found == new:
+            continue
+        if wanted is None:
+            hands.put_back(change)
+        else:
+            hands.change(SHARED, change)
+        outcome.changes.append(change)
+        written.append(change)
+    if not menu_later:
+        files = [change for change in written if change.target in BOOT_TARGETS]
+        menu_after_the_files(context, boot, files, gone, hands, outcome)
+    after_the_menu(context, boot, gone, hands, outcome)
+    for entry in closing:
+        hands.close(entry)
+    return boot
 
 
 def _restore_dropped(

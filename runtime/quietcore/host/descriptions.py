@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,19 @@ def _from_table(rows: list[Any], where: str) -> Topology:
             raise QuietcoreError(
                 "a row of lscpu without cpu or core", where=where, found=row, remedy=_TABLE
             ) from None
-    return _checked(Topology(tuple(cpus)), where)
+    return _checked(Topology(_without_smt_efficient(cpus)), where)
+
+
+def _without_smt_efficient(cpus: list[Cpu]) -> tuple[Cpu, ...]:
+    """Return the CPUs, those alone on their core marked as efficiency cores where others have siblings.
+
+    lscpu does not tell them; on hybrid processors they are the ones without SMT. Where a CPU is off line, one alone
+    may have a sibling there, so nothing is concluded.
+    """
+    threads = Counter(cpu.core for cpu in cpus)
+    if not all(cpu.online for cpu in cpus) or len(set(threads.values())) < 2:
+        return tuple(cpus)
+    return tuple(replace(cpu, efficient=threads[cpu.core] == 1) for cpu in cpus)
 
 
 def _index(value: Any) -> int:

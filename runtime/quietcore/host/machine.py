@@ -53,7 +53,7 @@ def run_program(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 class Machine:
     """One host. Paths are absolute as on the host itself; `root` is put before them.
 
-    Programs of the system (`systemctl`, `update-grub`) are run only on the live host, or through `run` where
+    Programs of the system (`systemctl`, `grub-mkconfig`) are run only on the live host, or through `run` where
     one
     is given. `live` says whether a kernel stands behind the files and answers a write.
     """
@@ -117,6 +117,19 @@ class Machine:
             with contextlib.suppress(FileNotFoundError):
                 Path(name).unlink()
             raise
+        sync_folder(target.parent)
+
+    def rename_file(self, path: str, to: str) -> None:
+        """Force a file to disk and give it another one's place and mode. Raises OSError."""
+        source, target = self.path(path), self.path(to)
+        if target.exists():
+            source.chmod(target.stat().st_mode & 0o7777)
+        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        source.replace(target)
         sync_folder(target.parent)
 
     def remove_file(self, path: str) -> None:

@@ -116,6 +116,11 @@ KERNEL_PARAMETERS: tuple[Refusal, ...] = (
     ),
 )
 
+KERNEL_PARAMETER_CHOICES: dict[str, tuple[str, ...]] = {
+    "mitigations": ("auto", "auto,nosmt", "off"),
+    "transparent_hugepage": ("always", "madvise", "never"),
+}
+
 # (parameter, form of its value, least kernel): an older one would take it for something else.
 KERNEL_PARAMETER_LEAST: tuple[tuple[str, str, tuple[int, int]], ...] = (("hugepages", r".*:.*", (5, 16)),)
 
@@ -135,7 +140,13 @@ def sysctl_refusal(key: str, value: str) -> tuple[str, str] | None:
 
 def kernel_parameter_refusal(name: str, value: str) -> tuple[str, str] | None:
     """Return (reason, what would be valid) where this parameter or value is refused."""
-    return _first(KERNEL_PARAMETERS, name, value)
+    found = _first(KERNEL_PARAMETERS, name, value)
+    if found is not None:
+        return found
+    choices = KERNEL_PARAMETER_CHOICES.get(name)
+    if choices is not None and value not in choices:
+        return "the kernel takes no such value, and would boot with its default", " or ".join(choices)
+    return None
 
 
 def _first(refusals: tuple[Refusal, ...], name: str, value: str) -> tuple[str, str] | None:

@@ -1,5 +1,6 @@
 """What a journal entry is about, by kind of address: `value:/sys/…`, `irq:24:eth0-rx`, `file:/etc/…`,
-`folder:/etc/…`, `unit:…`, `threads:user:…` (masks by thread), `partition:SLICE`, `network:eth0:ring`.
+`folder:/etc/…`, `unit:…`, `threads:user:…` (masks by thread), `partition:SLICE`, `grubenv:saved_entry`,
+`network:eth0:ring`.
 
 A target is read before it is first changed, and written with a value of the same form: by apply with the
 wanted
@@ -13,6 +14,7 @@ import os
 from typing import Any
 
 from ..errors import ExitCode, QuietcoreError
+from .boot_environment import read_variable, write_variable
 from .cpulist import parse_cpu_list
 from .machine import AbsentError, Machine, UnreadableError
 from .network_card import read_part, write_part
@@ -60,6 +62,8 @@ def read_target(machine: Machine, target: str) -> Any:
             return _read_file(machine, address)
         if kind == "folder":
             return "made" if machine.path(address).is_dir() else None
+        if kind == "grubenv":
+            return read_variable(machine, address)
         if kind == "unit":
             state = unit_state(machine, address)
             return {"enabled": state.enabled, "active": state.active}
@@ -96,6 +100,8 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
             machine.replace_file(address, value["content"], int(value["mode"], 8))
         elif kind == "folder" and value is None:
             machine.remove_empty_folders(address)
+        elif kind == "grubenv":
+            write_variable(machine, address, value)
         elif kind == "unit":
             _write_unit(machine, address, value)
         elif kind == "threads":

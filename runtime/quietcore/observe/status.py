@@ -25,6 +25,7 @@ from quietcore.strategy.workspace import (
 )
 
 VERSION = 1
+PERIOD_SECONDS = 1.0  # between two writings
 DEFAULT_FOLDER = Path("/run/quietcore")
 FILE_NAME = "runtime.json"
 LEVELS = 20

@@ -1,78 +1,154 @@
-"""Who may trade: the key, REST signatures and WebSocket authentication, as Bybit v5 asks for them.
-
-Source: bybit-exchange.github.io/docs/v5/guide (authentication) and /docs/v5/ws/connect.
-"""
+"""The accounts that may trade: each with its key, orders, limits and private clients."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from quietcore.sim.matching import Reject
+import msgspec
 
-DEFAULT_WINDOW_MS = 5000
-AHEAD_MS = 1000
+from quietcore.sim.authentication import Authenticator, Credentials
+from quietcore.sim.faults import Fault, Faults
+from quietcore.sim.hub import Hub
+from quietcore.sim.instruments import Instrument
+from quietcore.sim.liquidity import Liquidity
+from quietcore.sim.matching import Exchange, Report
+from quietcore.sim.order_entry import OrderEntry
+from quietcore.sim.private_messages import messages
+from quietcore.sim.rate_limits import UNLIMITED, RateLimits, Rates
+from quietcore.sim.refusal import Reject
 
-
-@dataclass(frozen=True)
-class Credentials:
-    """The account's API key and secret; the secret is never shown."""
-
-    key: str
-    secret: str
-
-    def __repr__(self) -> str:
-        return f"Credentials(key={self.key!r})"
-
-    def sign(self, text: str) -> str:
-        """HMAC-SHA256 of `text`, lower-case hex."""
-        return hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+LEAST_WINDOW, MOST_WINDOW = 3, 300  # seconds of a disconnect-cancel
 
 
-class Authenticator:
-    """Checks requests against the account's credentials and the venue's clock (`now_ms`)."""
+class Account:
+    """One account: its exchange of orders, its order entry, and the clients of its private topics."""
 
-    def __init__(self, credentials: Credentials, now_ms: Callable[[], int]) -> None:
-        self._credentials = credentials
-        self._now_ms = now_ms
+    def __init__(
+        self,
+        credentials: Credentials,
+        instruments: Mapping[str, Instrument],
+        liquidity: Liquidity,
+        faults: Faults,
+        now_ms: Callable[[], int],
+        *,
+        rates: Rates = UNLIMITED,
+        institutional: bool = False,
+        stall_limit: float = 30.0,
+        prefix: int | None = None,
+    ) -> None:
+        self.key = credentials.key
+        self.authenticator = Authenticator(credentials, now_ms)
+        self.hub = Hub(stall_limit=stall_limit)
+        self.institutional = institutional
+        self.disconnect_window = 0  # seconds, 0: not armed
+        self._faults, self._now_ms = faults, now_ms
+        self.exchange = Exchange(
+            instruments,
+            liquidity,
+            now_ms,
+            prefix=prefix,
+            refuses_post_only=lambda: faults.strikes(Fault.POST_ONLY, self.key),
+        )
+        self.limits = RateLimits(rates, now_ms)
+        self.entry = OrderEntry(self.key, self.exchange, self.limits, faults, self.tell)
+        self._outgoing: asyncio.Queue[tuple[str, list[dict[str, Any]]]] = asyncio.Queue()
+        self._cancelling: asyncio.TimerHandle | None = None
 
-    def check_rest(self, headers: Mapping[str, str], payload: str) -> None:
-        """Check a REST request (`payload`: query string or body); raise Reject 10003, 10002 or 10004."""
-        key = headers.get("X-BAPI-API-KEY", "")
-        if not hmac.compare_digest(key.encode(), self._credentials.key.encode()):
+    # what happened ------------------------------------------------------------------------------------------
+    def tell(self, report: Report) -> None:
+        """Send what happened to the private topics, in the order of the calls."""
+        for topic, rows in messages(report, self._now_ms()):
+            self._outgoing.put_nowait((topic, rows))
+            if topic == "execution" and self._faults.strikes(Fault.DUPLICATE_FILL, self.key):
+                self._outgoing.put_nowait((topic, rows))
+
+    async def run(self) -> None:
+        """Deliver private messages until cancelled."""
+        while True:
+            topic, rows = await self._outgoing.get()
+            message = {"id": uuid.uuid4().hex, "topic": topic, "creationTime": self._now_ms(), "data": rows}
+            await self.hub.publish(topic, msgspec.json.encode(message))
+
+    @property
+    def told(self) -> bool:
+        """Whether everything that happened has been handed to the private clients."""
+        return self._outgoing.empty()
+
+    # disconnect-cancel --------------------------------------------------------------------------------------
+    def arm_disconnect(self, window: object) -> None:
+        """Cancel everything when the last private connection has been gone for `window` seconds; raise Reject."""
+        if not self.institutional:
+            raise Reject(10005, "Permission denied: disconnect-cancel-all is for institutional accounts")
+        if not isinstance(window, int) or not LEAST_WINDOW <= window <= MOST_WINDOW:
+            raise Reject(10001, f"params error: timeWindow must be {LEAST_WINDOW} to {MOST_WINDOW}")
+        self.disconnect_window = window
+
+    def connected(self) -> None:
+        """Take note of a private connection."""
+        if self._cancelling is not None:
+            self._cancelling.cancel()
+            self._cancelling = None
+
+    def disconnected(self) -> None:
+        """Take note that a private connection has gone."""
+        if self.disconnect_window and not self.hub.clients:
+            loop = asyncio.get_running_loop()
+            self._cancelling = loop.call_later(self.disconnect_window, self._cancel_everything)
+
+    def _cancel_everything(self) -> None:
+        for order in self.exchange.cancel_all():
+            self.tell(self.exchange.cancelled(order))
+
+    def close(self) -> None:
+        """Forget a cancel that is due."""
+        self.connected()
+
+    def drop_streams(self) -> None:
+        """Break every private connection."""
+        for client in list(self.hub.clients):
+            client.abort()
+
+
+class Accounts:
+    """All accounts, by key; the first is the one that `state` tells of by default."""
+
+    def __init__(self, accounts: list[Account], faults: Faults) -> None:
+        self._by_key = {account.key: account for account in accounts}
+        self._faults = faults
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._by_key.values())
+
+    @property
+    def first(self) -> Account:
+        """The account that was named first."""
+        return next(iter(self))
+
+    def find(self, key: object) -> Account:
+        """Return the account of an API key; raise Reject 10003."""
+        account = self._by_key.get(key) if isinstance(key, str) else None
+        if account is None or self._faults.strikes(Fault.WRONG_KEY, account.key):
             raise Reject(10003, "API key is invalid.")
-        stamp, window = headers.get("X-BAPI-TIMESTAMP", ""), headers.get("X-BAPI-RECV-WINDOW", "")
-        try:
-            sent_ms = int(stamp)
-            window_ms = int(window) if window else DEFAULT_WINDOW_MS
-        except ValueError:
-            raise Reject(10001, "params error: timestamp or recv_window invalid") from None
-        now = self._now_ms()
-        if not now - window_ms <= sent_ms < now + AHEAD_MS:
-            raise Reject(
-                10002,
-                "invalid request, please check your server timestamp or recv_window param. "
-                f"req_timestamp[{sent_ms}],server_timestamp[{now}],recv_window[{window_ms}]",
-            )
-        expected = self._credentials.sign(f"{stamp}{key}{window}{payload}")
-        if not hmac.compare_digest(headers.get("X-BAPI-SIGN", "").encode(), expected.encode()):
-            raise Reject(10004, "error sign! please check your signature generation algorithm.")
+        return account
 
-    def check_socket(self, arguments: object) -> None:
-        """Check the `args` of an `auth` (key, expiry in ms, signature); raise Reject 10003 or 10004."""
-        if not isinstance(arguments, list) or len(arguments) != 3:
-            raise Reject(10001, "Params Error")
-        key, expires, signature = arguments
-        if key != self._credentials.key:
-            raise Reject(10003, "API key is invalid.")
-        expected = self._credentials.sign(f"GET/realtime{expires}")
-        if not isinstance(signature, str) or not hmac.compare_digest(signature.encode(), expected.encode()):
-            raise Reject(10004, "error sign! please check your signature generation algorithm.")
-        try:
-            expired = int(expires) <= self._now_ms()
-        except (TypeError, ValueError):
-            raise Reject(10001, "Params Error") from None
-        if expired:
-            raise Reject(10004, "Request expired")
+    def check_rest(self, headers: Mapping[str, str], payload: str) -> Account:
+        """Return the account that signed a REST request; raise Reject 10002, 10003 or 10004."""
+        account = self.find(headers.get("X-BAPI-API-KEY", ""))
+        account.authenticator.check_rest(headers, payload)
+        self.check_clock(account)
+        return account
+
+    def check_socket(self, arguments: object) -> Account:
+        """Return the account of an `auth`; raise Reject."""
+        key = arguments[0] if isinstance(arguments, list) and arguments else ""
+        account = self.find(key)
+        account.authenticator.check_socket(arguments)
+        return account
+
+    def check_clock(self, account: Account) -> None:
+        """Refuse with 10002 where that fault is armed."""
+        if self._faults.strikes(Fault.CLOCK_SKEW, account.key):
+            raise Reject(10002, "invalid request, please check your server timestamp or recv_window param.")

@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from quietcore.sim.accounts import Account
 from quietcore.sim.hub import Client
-from quietcore.sim.matching import Reject
+from quietcore.sim.refusal import Reject
 from quietcore.sim.sockets import serve
 from quietcore.sim.venue import VENUE
 
@@ -107,16 +108,17 @@ async def private(request: web.Request) -> web.WebSocketResponse:
     """Serve `/v5/private`: auth first, then order, execution and position."""
     venue = request.app[VENUE]
     connection = uuid.uuid4().hex
-    authenticated = False
+    account: Account | None = None
 
     async def authenticate(client: Client, message: dict[str, Any]) -> None:
-        nonlocal authenticated
+        nonlocal account
         try:
-            venue.authenticator.check_socket(message.get("args"))
+            account = venue.accounts.check_socket(message.get("args"))
         except Reject as reject:
             await client.send(answer("auth", connection, message, error=f"error:{reject.code} {reject}"))
             return
-        authenticated = True
+        account.hub.clients.add(client)
+        account.connected()
         await client.send(answer("auth", connection, message))
 
     async def handle(client: Client, message: dict[str, Any]) -> None:
@@ -129,7 +131,7 @@ async def private(request: web.Request) -> web.WebSocketResponse:
             await authenticate(client, message)
         elif operation not in ("subscribe", "unsubscribe"):
             await client.send(answer(str(operation), connection, message, error="error:unknown op"))
-        elif not authenticated:
+        elif account is None:
             await client.send(answer(operation, connection, message, error="error:request is not authorized"))
         elif topics is None or not set(topics) <= PRIVATE_TOPICS:
             wrong = next((topic for topic in topics or [] if topic not in PRIVATE_TOPICS), "")
@@ -137,13 +139,19 @@ async def private(request: web.Request) -> web.WebSocketResponse:
                 answer(operation, connection, message, error=f"error:handler not found,topic:{wrong}")
             )
         else:
-            change = venue.private.subscribe if operation == "subscribe" else venue.private.unsubscribe
+            change = account.hub.subscribe if operation == "subscribe" else account.hub.unsubscribe
             change(client, [topic.removesuffix(".linear") for topic in topics])
             await client.send(answer(operation, connection, message))
 
+    def closed(client: Client) -> None:
+        if account is not None:
+            account.hub.drop(client)
+            account.disconnected()
+
     return await serve(
         request,
-        venue.private,
+        venue.guests,
         handle,
         bad_message=answer("", connection, {}, error="error:request is not JSON"),
+        closed=closed,
     )

@@ -6,6 +6,11 @@ seeded session; every frame reaches each subscriber exactly once and in order, w
 begins at the first complete subscription, or with --hold at `POST /sim/start`; `GET /sim/state` tells where
 it is (loopback only). Orders are Bybit v5 orders and match against the replayed book; test key `sim-key`,
 secret `sim-secret`.
+
+Faults happen on command: `POST /sim/faults` with {"fault": NAME, "count": N} (and "account": KEY, or
+"clear": true) arms one for the next N requests it can happen to; `POST /sim/restart?seconds=S` breaks every
+connection. Names: timeout, lost, duplicate-fill, fill-before-acknowledgement, cancel-and-fill-cross, disconnect,
+rate-limit, clock-skew, restart, reject-post-only, wrong-key.
 """
 
 from __future__ import annotations
@@ -21,10 +26,11 @@ from pathlib import Path
 import uvloop
 
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.sim.accounts import Credentials
+from quietcore.sim.authentication import Credentials
 from quietcore.sim.generate import PUSH_MS
 from quietcore.sim.notify import notify
 from quietcore.sim.pacing import Pacer
+from quietcore.sim.rate_limits import Rates
 from quietcore.sim.server import Address, Running, running, tls_context
 from quietcore.sim.source import Source, generated, recorded
 from quietcore.sim.venue import Venue
@@ -65,6 +71,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     serving.add_argument("--api-key", default="sim-key", help="API key that may trade (default sim-key)")
     serving.add_argument("--api-secret-file", type=Path, metavar="FILE", help="file with its secret")
+    serving.add_argument(
+        "--account",
+        action="append",
+        default=[],
+        metavar="KEY=SECRETFILE",
+        help="another account that may trade, any number of times",
+    )
+    limits = parser.add_argument_group("what it allows (0: any number)")
+    limits.add_argument(
+        "--order-rate", type=int, default=10, metavar="N", help="order requests a second by kind (default 10)"
+    )
+    limits.add_argument(
+        "--query-rate", type=int, default=50, metavar="N", help="queries a second by path (default 50)"
+    )
+    limits.add_argument(
+        "--address-limit",
+        type=int,
+        default=600,
+        metavar="N",
+        help="HTTP requests of one address in five seconds, else 403 for ten minutes (default 600)",
+    )
+    limits.add_argument(
+        "--institutional", action="store_true", help="accounts may arm the cancel at their disconnection"
+    )
     parser.add_argument("--json", action="store_true", help="say everything in JSON, one object a line")
 
 
@@ -72,7 +102,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="quietcore sim: %(message)s", stream=sys.stderr)
     pacer = _pacer(arguments)
-    credentials = Credentials(arguments.api_key, _secret(arguments.api_secret_file))
+    credentials = _accounts(arguments)
+    rates = Rates(_count(arguments, "order_rate"), _count(arguments, "query_rate"))
+    address_limit = _count(arguments, "address_limit")
     address = Address.parse(arguments.listen)
     tls = tls_context(arguments.tls_cert, arguments.tls_key)
     if arguments.loop < 0:
@@ -89,6 +121,9 @@ def run(arguments: argparse.Namespace) -> int:
             hold=arguments.hold,
             restamp=not arguments.no_restamp,
             loops=arguments.loop or None,
+            rates=rates,
+            address_limit=address_limit,
+            institutional=arguments.institutional,
         )
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -127,6 +162,27 @@ def _pacer(arguments: argparse.Namespace) -> Pacer:
             found=found,
             expected="a positive number (--speed also takes max)",
         ) from error
+
+
+def _count(arguments: argparse.Namespace, name: str) -> int:
+    value: int = getattr(arguments, name)
+    if value < 0:
+        option = "--" + name.replace("_", "-")
+        raise QuietcoreError("not a number of requests", where=option, found=value, expected="0 or more")
+    return value
+
+
+def _accounts(arguments: argparse.Namespace) -> list[Credentials]:
+    """Return the accounts; raise QuietcoreError."""
+    accounts = [Credentials(arguments.api_key, _secret(arguments.api_secret_file))]
+    for text in arguments.account:
+        key, equals, path = text.partition("=")
+        if not key or not equals or not path:
+            raise QuietcoreError("not an account", where="--account", found=text, expected="KEY=SECRETFILE")
+        if any(key == one.key for one in accounts):
+            raise QuietcoreError("key is there already", where="--account", found=key)
+        accounts.append(Credentials(key, _secret(Path(path))))
+    return accounts
 
 
 def _secret(path: Path | None) -> str:

@@ -51,6 +51,7 @@ class Order:
     fee: Decimal = ZERO
     reject_reason: str = "EC_NoError"
     cancel_type: str = "UNKNOWN"
+    ahead: Decimal = ZERO  # of others, at its price and before it
 
     @property
     def leaves(self) -> Decimal:

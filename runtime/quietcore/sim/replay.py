@@ -34,7 +34,7 @@ class Replay:
     It begins at the first complete subscription: when every topic of the source is subscribed, or half a
     second after the latest subscription if some never are. With `hold` it begins at `start`. Frames go out in
     order and each subscriber is waited for, so nothing is lost. `on_book` is called after each change of a
-    symbol's book.
+    symbol's book, `on_trades` with each trade message.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Replay:
         restamp: bool = True,
         loops: int | None = 1,
         on_book: Callable[[str], None] = lambda symbol: None,
+        on_trades: Callable[[Frame], None] = lambda frame: None,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.source = source
@@ -62,6 +63,7 @@ class Replay:
         self._restamp = restamp
         self._loops = loops
         self._on_book = on_book
+        self._on_trades = on_trades
         self._wall_ms = wall_ms
         self._begin = asyncio.Event()
         self._settling: asyncio.TimerHandle | None = None
@@ -122,6 +124,8 @@ class Replay:
         self.frames += 1
         if frame.kind is Kind.BOOK:
             self._on_book(frame.symbol)
+        elif frame.kind is Kind.TRADE:
+            self._on_trades(frame)
         raw = self.reader.restamp(frame, self._wall_ms()) if self._restamp else frame.raw
         reached = await self.hub.publish(frame.topic, raw)
         self.delivered += reached

@@ -6,14 +6,15 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import WSCloseCode, web
 
 from quietcore.errors import QuietcoreError
-from quietcore.sim import binance_routes, bybit_rest, bybit_stream, control
+from quietcore.sim import binance_routes, bybit_rest, bybit_stream, bybit_trade, control
+from quietcore.sim.order_entry import OPERATIONS
 from quietcore.sim.venue import VENUE, Venue, drive
 
 
@@ -77,9 +78,23 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
     return context
 
 
+@web.middleware
+async def gate(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse, before anything else, an address that asks too often, and everybody while a restart goes on."""
+    venue = request.app[VENUE]
+    if not request.path.startswith("/sim/"):
+        if venue.away:
+            return web.Response(status=503, text="restarting\n")
+        if not venue.address_limits.allows(request.remote or ""):
+            return web.Response(status=403, text="access too frequent\n")
+    return await handler(request)
+
+
 def application(venue: Venue) -> web.Application:
     """Return the application with every path of both venues and the control paths."""
-    app = web.Application()
+    app = web.Application(middlewares=[gate])
     app[VENUE] = venue
     app.add_routes(
         [
@@ -87,9 +102,16 @@ def application(venue: Venue) -> web.Application:
             web.get("/v5/private", bybit_stream.private),
             web.get("/v5/market/time", bybit_rest.server_time),
             web.get("/v5/market/instruments-info", bybit_rest.instruments_info),
-            web.post("/v5/order/create", bybit_rest.create),
-            web.post("/v5/order/cancel", bybit_rest.cancel),
+            web.get("/v5/trade", bybit_trade.trade),
+            *(
+                web.post(f"/v5/order/{operation}", bybit_rest.order_operation(operation))
+                for operation in OPERATIONS
+            ),
+            web.post("/v5/order/disconnected-cancel-all", bybit_rest.disconnected_cancel_all),
             web.get("/v5/order/realtime", bybit_rest.realtime),
+            web.get("/v5/order/history", bybit_rest.history),
+            web.get("/v5/execution/list", bybit_rest.executions),
+            web.get("/v5/account/wallet-balance", bybit_rest.balance),
             web.get("/v5/position/list", bybit_rest.positions),
             *(web.get(f"{prefix}/stream", binance_routes.stream) for prefix in ("", "/public", "/market")),
             web.get("/fapi/v1/depth", binance_routes.depth),
@@ -97,6 +119,8 @@ def application(venue: Venue) -> web.Application:
             web.get("/fapi/v1/time", binance_routes.server_time),
             web.post("/sim/start", control.start),
             web.get("/sim/state", control.state),
+            web.post("/sim/faults", control.faults),
+            web.post("/sim/restart", control.restart),
         ]
     )
     app.on_shutdown.append(_close_sockets)
@@ -105,7 +129,7 @@ def application(venue: Venue) -> web.Application:
 
 async def _close_sockets(app: web.Application) -> None:
     venue = app[VENUE]
-    for client in [*venue.hub.clients, *venue.private.clients]:
+    for client in [*venue.hub.clients, *venue.guests.clients]:
         with contextlib.suppress(ConnectionError, RuntimeError, TimeoutError):
             await asyncio.wait_for(
                 client.socket.close(code=WSCloseCode.GOING_AWAY, message=b"the simulator ends"), 0.5
@@ -154,9 +178,9 @@ async def running(
         replay = asyncio.create_task(venue.replay.run())
         tasks = [
             replay,
-            asyncio.create_task(venue.run_private()),
+            *(asyncio.create_task(account.run()) for account in venue.accounts),
             asyncio.create_task(venue.hub.watch_for_stalls()),
-            asyncio.create_task(venue.private.watch_for_stalls()),
+            asyncio.create_task(venue.guests.watch_for_stalls()),
             asyncio.create_task(binance_routes.ping_clients(venue)),
         ]
         yield Running(venue, Address(host, port), "s" if tls else "", replay)
@@ -164,3 +188,5 @@ async def running(
         await drive([task for task in tasks if not task.done()])
         await runner.cleanup()
         listener.close()
+        for account in venue.accounts:
+            account.close()

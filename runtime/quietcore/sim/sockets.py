@@ -21,6 +21,7 @@ async def serve(
     *,
     bad_message: bytes,
     opened: Callable[[Client], Awaitable[None]] | None = None,
+    closed: Callable[[Client], None] = lambda client: None,
 ) -> web.WebSocketResponse:
     """Serve one connection; a message that is no JSON object is answered with `bad_message`."""
     socket = web.WebSocketResponse(compress=False, autoping=False, max_msg_size=1 << 20)
@@ -46,4 +47,5 @@ async def serve(
         pass  # the client went away while it was answered
     finally:
         hub.drop(client)
+        closed(client)
     return socket

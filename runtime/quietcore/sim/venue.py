@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import uuid
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from quietcore.sim.accounts import Authenticator, Credentials
+from quietcore.sim.accounts import Account, Accounts
+from quietcore.sim.authentication import Credentials
+from quietcore.sim.faults import Faults
+from quietcore.sim.frames import Frame, Refused
 from quietcore.sim.hub import Client, Hub
-from quietcore.sim.matching import Exchange, Report
+from quietcore.sim.liquidity import Liquidity
+from quietcore.sim.orders import Side
 from quietcore.sim.pacing import Pacer
-from quietcore.sim.private_messages import messages
+from quietcore.sim.rate_limits import UNLIMITED, AddressLimits, Rates
 from quietcore.sim.replay import Replay
 from quietcore.sim.source import Source
 
@@ -27,24 +31,34 @@ def wall_ms() -> int:
 
 
 class Venue:
-    """A replay, its market-data clients, an order book of the account's orders and its private clients."""
+    """A replay, its market-data clients, and the accounts that trade against its books.
+
+    `credentials`: of one account, or of several. `rates`: what each may ask for in a second; `address_limit`:
+    requests of one address in five seconds, 0 for any number.
+    """
 
     def __init__(
         self,
         source: Source,
         pacer: Pacer,
-        credentials: Credentials,
+        credentials: Credentials | list[Credentials],
         *,
         hold: bool = False,
         restamp: bool = True,
         loops: int | None = 1,
         now_ms: Callable[[], int] = wall_ms,
         stall_limit: float = 30.0,
+        rates: Rates = UNLIMITED,
+        address_limit: int = 0,
+        institutional: bool = False,
     ) -> None:
         self.source = source
         self.now_ms = now_ms
         self.hub = Hub(stall_limit=stall_limit)
-        self.private = Hub(stall_limit=stall_limit)
+        self.guests = Hub(stall_limit=stall_limit)  # private connections, whoever they turn out to be
+        self.faults = Faults()
+        self.address_limits = AddressLimits(now_ms, limit=address_limit)
+        self.away_until = 0.0  # loop time until which nothing is served
         self.replay = Replay(
             source,
             self.hub,
@@ -53,42 +67,88 @@ class Venue:
             restamp=restamp,
             loops=loops,
             on_book=self._on_book,
+            on_trades=self._on_trades,
             wall_ms=now_ms,
         )
-        self.exchange = Exchange(source.instruments, self.replay.reader.book, now_ms)
-        self.authenticator = Authenticator(credentials, now_ms)
-        self._outgoing: asyncio.Queue[tuple[str, list[dict[str, Any]]]] = asyncio.Queue()
+        liquidity = Liquidity(self.replay.reader.book)
+        keys = credentials if isinstance(credentials, list) else [credentials]
+        self.accounts = Accounts(
+            [
+                Account(
+                    *(one, source.instruments, liquidity, self.faults, now_ms),
+                    rates=rates,
+                    institutional=institutional,
+                    stall_limit=stall_limit,
+                )
+                for one in keys
+            ],
+            self.faults,
+        )
 
     def _on_book(self, symbol: str) -> None:
-        report = self.exchange.on_book(symbol)
-        if report:
-            self.tell(report)
+        for account in self.accounts:
+            report = account.exchange.on_book(symbol)
+            if report:
+                account.tell(report)
 
-    def tell(self, report: Report) -> None:
-        """Send what happened to the private topics, in the order of the calls."""
-        for message in messages(report, self.now_ms()):
-            self._outgoing.put_nowait(message)
+    def _on_trades(self, frame: Frame) -> None:
+        if not any(account.exchange.open_orders.get(frame.symbol) for account in self.accounts):
+            return
+        try:
+            trades = list(self.replay.reader.trades(frame))
+        except Refused:
+            return  # not understood: it fills nobody
+        for trade in trades:
+            taker = Side.SELL if trade.sell else Side.BUY
+            for account in self.accounts:
+                report = account.exchange.on_trade(
+                    frame.symbol, Decimal(trade.price), Decimal(trade.size), taker
+                )
+                if report:
+                    account.tell(report)
 
-    async def run_private(self) -> None:
-        """Deliver private messages until cancelled."""
-        while True:
-            topic, rows = await self._outgoing.get()
-            message = {"id": uuid.uuid4().hex, "topic": topic, "creationTime": self.now_ms(), "data": rows}
-            await self.private.publish(topic, msgspec.json.encode(message))
+    def restart(self, seconds: float) -> None:
+        """Break every connection and serve nothing for a while, as a venue's restart does; orders stay."""
+        self.away_until = asyncio.get_running_loop().time() + seconds
+        for client in [*self.hub.clients, *self.guests.clients]:
+            client.abort()
+
+    @property
+    def away(self) -> bool:
+        """Whether a restart goes on."""
+        return bool(self.away_until) and asyncio.get_running_loop().time() < self.away_until
 
     def state(self) -> dict[str, Any]:
         """Return everything worth seeing from outside."""
-        exchange = self.exchange
+        accounts = {account.key: account_state(account) for account in self.accounts}
+        total = {
+            name: sum(one["orders"][name] for one in accounts.values())
+            for name in ("accepted", "rejected", "open", "fills")
+        }
         return {
             **self.replay.state(),
-            "orders": {
-                "accepted": exchange.accepted,
-                "rejected": exchange.rejected,
-                "open": sum(len(orders) for orders in exchange.open_orders.values()),
-                "fills": exchange.fills,
-            },
-            "positions": {symbol: f"{one.size:f}" for symbol, one in exchange.wallet.positions.items()},
+            "orders": total,
+            "positions": accounts[self.accounts.first.key]["positions"],
+            "accounts": accounts,
+            "faults": self.faults.state(),
         }
+
+
+def account_state(account: Account) -> dict[str, Any]:
+    """Return what one account has."""
+    exchange = account.exchange
+    return {
+        "orders": {
+            "accepted": exchange.accepted,
+            "rejected": exchange.rejected,
+            "open": sum(len(orders) for orders in exchange.open_orders.values()),
+            "fills": exchange.fills,
+            "rate_limited": account.limits.refused,
+        },
+        "positions": {symbol: f"{one.size:f}" for symbol, one in exchange.wallet.positions.items()},
+        "disconnect_window": account.disconnect_window,
+        "streams": len(account.hub.clients),
+    }
 
 
 VENUE: web.AppKey[Venue] = web.AppKey("venue", Venue)

@@ -21,10 +21,12 @@ SLOT_BYTES: Final = 128
 PLACE: Final = constant(1)
 CANCEL: Final = constant(2)  # every open order of the symbol
 
+POST_ONLY: Final = 1  # flag: cancelled by the venue rather than taking liquidity
+
 BUY: Final = 1
 SELL: Final = -1
 
-WORDS: Final = 9
+WORDS: Final = 11
 
 
 class Intent(NamedTuple):
@@ -39,6 +41,8 @@ class Intent(NamedTuple):
     tick: int
     read_ns: int
     signal_ns: int
+    slot: int = -1  # of the order arena
+    flags: int = 0
 
 
 def aligned(words: int, alignment: int = 128) -> Any:

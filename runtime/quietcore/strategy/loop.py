@@ -13,6 +13,7 @@ import numpy as np
 
 from quietcore.bridge import layout
 from quietcore.bridge.atomics import (
+    CLOCK_MONOTONIC,
     CLOCK_REALTIME,
     load_acquire,
     nap,
@@ -26,9 +27,10 @@ from quietcore.bridge.follow import EPOCH, LAST_RECEIVE, Books, absorb, overrun
 from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, Ring, is_closed, take
 from quietcore.observe.histogram import record, refuse
 from quietcore.strategy.account import RESOLVED
+from quietcore.strategy.arena import NO_SLOT
 from quietcore.strategy.intents import CANCEL, PLACE, WORDS, push
-from quietcore.strategy.interface import WISH_PRICE, WISH_SIDE, WISH_SIZE, WISH_WORDS
-from quietcore.strategy.risk import ALLOWED, EMITTED, check, count_order
+from quietcore.strategy.interface import WISH_FLAGS, WISH_PRICE, WISH_SIDE, WISH_SIZE, WISH_WORDS
+from quietcore.strategy.risk import ALLOWED, EMITTED, Risk, allowed_size, check, count_order
 from quietcore.strategy.workspace import (
     HELD_BACK,
     INTENTS,
@@ -46,7 +48,9 @@ STOP: Final = 0  # 1: return
 LEAVE: Final = 128  # 1: the segment was replaced, return to attach anew
 PICTURE_WANTED: Final = 256  # number of the picture asked for
 PICTURE_DONE: Final = 384  # number of the last one made
-CONTROL_WORDS: Final = 64
+PARAMS_WANTED: Final = 512  # number of the parameters that wait in the pending block
+PARAMS_DONE: Final = 640  # number of those in use
+CONTROL_WORDS: Final = 96
 
 STOPPED: Final = 0
 CLOSED: Final = 1
@@ -79,17 +83,16 @@ class Desk(NamedTuple):
     buckets: Any
     hops: Any
     ledger: Any
-    emitted: Any
-    rate: Any
-    limits: Any
+    risk: Risk
     state: Any
     params: Any
     wish: Any
     intent: Any
     block: Any
     picture: Any
+    using: Any  # the words of params
+    pending: Any
     outlet: Outlet
-    account: int
     symbol: int
     spin: int
 
@@ -136,20 +139,11 @@ def emit(outlet: Outlet, ledger: Any, intent: Any, kind: int) -> bool:
 def act(desk: Desk, n: int, read_ns: int) -> None:
     """Turn the strategy's wish into intents: cancel what is open, then the order, if it is allowed."""
     desk.ledger[SIGNALS] += 1
-    side, price, size = desk.wish[WISH_SIDE], desk.wish[WISH_PRICE], desk.wish[WISH_SIZE]
-    reason = check(
-        desk.ring,
-        desk.symbol,
-        desk.counters[EPOCH],
-        desk.books.scratch,
-        desk.account,
-        desk.emitted,
-        desk.rate,
-        desk.limits,
-        side,
-        price,
-        size,
-    )
+    side, price = desk.wish[WISH_SIDE], desk.wish[WISH_PRICE]
+    size = allowed_size(desk.risk, desk.wish[WISH_SIZE])
+    now = now_ns(CLOCK_MONOTONIC)
+    epoch = desk.counters[EPOCH]
+    reason = check(desk.ring, desk.symbol, epoch, desk.books.scratch, desk.risk, side, price, size, now)
     signal_ns = now_ns(CLOCK_REALTIME)
     record(desk.buckets, desk.hops, READ_SIGNAL, signal_ns - read_ns)
     intent = desk.intent
@@ -160,7 +154,9 @@ def act(desk: Desk, n: int, read_ns: int) -> None:
     intent[6] = n
     intent[7] = read_ns
     intent[8] = signal_ns
-    if desk.emitted[EMITTED] != load_acquire(desk.account + RESOLVED) and not emit(
+    intent[9] = NO_SLOT
+    intent[10] = desk.wish[WISH_FLAGS]
+    if desk.risk.emitted[EMITTED] != load_acquire(desk.risk.account + RESOLVED) and not emit(
         desk.outlet, desk.ledger, intent, CANCEL
     ):
         return
@@ -168,13 +164,16 @@ def act(desk: Desk, n: int, read_ns: int) -> None:
         desk.ledger[REFUSED + reason] += 1
         return
     # Counted before the gateway can see it: it may be resolved before this function goes on.
-    count_order(desk.emitted, desk.rate, side, size)
+    intent[9] = count_order(desk.risk, side, price, size, now)
     emit(desk.outlet, desk.ledger, intent, PLACE)
 
 
 @compiled
-def keep_house(control: int, block: Any, picture: Any) -> int:
-    """Look at the control block: return STOPPED or CLOSED, else make the picture asked for and return -1."""
+def keep_house(control: int, block: Any, picture: Any, using: Any, pending: Any) -> int:
+    """Look at the control block: return STOPPED or CLOSED, else do what it asks for and return -1.
+
+    It asks for a picture, or brings new parameters, which so change all at once between two ticks.
+    """
     if load_acquire(control + STOP) != 0:
         return STOPPED
     if load_acquire(control + LEAVE) != 0:
@@ -184,6 +183,11 @@ def keep_house(control: int, block: Any, picture: Any) -> int:
         for i in range(block.shape[0]):
             picture[i] = block[i]
         store_release(control + PICTURE_DONE, wanted)
+    wanted = load_acquire(control + PARAMS_WANTED)
+    if wanted != load_acquire(control + PARAMS_DONE):
+        for i in range(pending.shape[0]):
+            using[i] = pending[i]
+        store_release(control + PARAMS_DONE, wanted)
     return -1
 
 
@@ -198,7 +202,7 @@ def loop(desk: Desk) -> int:
     read_ns = 0
     idle = 0
     while True:
-        verdict = keep_house(desk.outlet.control, desk.block, desk.picture)
+        verdict = keep_house(desk.outlet.control, desk.block, desk.picture, desk.using, desk.pending)
         if verdict >= 0:
             return verdict
         left = ROUND

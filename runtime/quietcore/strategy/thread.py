@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from quietcore.bridge.follow import begin
 from quietcore.bridge.ring import FIRST, NEXT, word_at
@@ -13,12 +16,15 @@ from quietcore.bridge.segment import NotThereYetError, Segment, Symbol, attach
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution.process import THREAD_STACK_BYTES, Warn, name_thread, pin
 from quietcore.strategy.account import Account, put
+from quietcore.strategy.arena import OrderArena
 from quietcore.strategy.intents import IntentRing, aligned
 from quietcore.strategy.interface import Strategy
 from quietcore.strategy.loop import (
     CLOSED,
     CONTROL_WORDS,
     LEAVE,
+    PARAMS_DONE,
+    PARAMS_WANTED,
     PICTURE_DONE,
     PICTURE_WANTED,
     STOP,
@@ -28,10 +34,16 @@ from quietcore.strategy.loop import (
     new_intent,
     new_wish,
 )
-from quietcore.strategy.risk import LIMITS, new_rate
+from quietcore.strategy.python import python_loop, warm_up
+from quietcore.strategy.risk import LIMITS, Risk, new_rate
 from quietcore.strategy.workspace import Workspace
 
 ATTACH_POLL_SECONDS = 0.05
+
+
+def room_for(record: Any) -> Any:
+    """Return whole words that hold ``record``."""
+    return aligned(max(1, -(-record.itemsize // 8)))
 
 
 class StrategyThread:
@@ -47,6 +59,7 @@ class StrategyThread:
         cpu: where to pin the thread, -1 for nowhere.
         spin: never nap.
         from_start: begin with the segment's first tick.
+        arena: where orders have their slots; the gateway's ledger has the same one.
         warn: takes one line.
         ended: called in the thread when it has ended by itself.
     """
@@ -64,6 +77,7 @@ class StrategyThread:
         cpu: int = -1,
         spin: bool = False,
         from_start: bool = False,
+        arena: OrderArena | None = None,
         warn: Warn,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
@@ -76,11 +90,18 @@ class StrategyThread:
         self.pinned = False
         self._limits = limits.view(LIMITS)
         self._account, self._intents = account, intents
+        self._arena = arena if arena is not None else OrderArena()
         self._event, self._cpu, self._spin = event, cpu, spin
         self._warn, self._ended = warn, ended
         self._control = aligned(CONTROL_WORDS)
         self._rate = new_rate(int(self._limits[0]["max_order_rate"]))
-        self._loop = build(strategy.name, strategy.on_tick)
+        if strategy.python is None:
+            self._loop = build(strategy.key or strategy.name, strategy.on_tick)
+        else:
+            self._loop = partial(python_loop, strategy.python)
+        self._using, self._pending = room_for(strategy.params), room_for(strategy.params)
+        self._params = self._using.view(np.uint8)[: strategy.params.itemsize].view(strategy.params.dtype)
+        self._params[:] = strategy.params
         self.workspace = self._make_workspace(segment)
         self._from_start = from_start
         self._begin(0)
@@ -99,22 +120,27 @@ class StrategyThread:
             buckets=workspace.buckets,
             hops=workspace.hops,
             ledger=workspace.ledger,
-            emitted=workspace.emitted,
-            rate=self._rate,
-            limits=self._limits,
+            risk=Risk(
+                account=self._account.address,
+                emitted=workspace.emitted,
+                rate=self._rate,
+                limits=self._limits,
+                arena=self._arena.slots,
+            ),
             state=workspace.state,
-            params=self.strategy.params,
+            params=self._params,
             wish=new_wish(),
             intent=new_intent(),
             block=workspace.block,
             picture=self._picture.block,
+            using=self._using,
+            pending=self._pending,
             outlet=Outlet(
                 control=self._control.ctypes.data,
                 intents=self._intents.address,
                 capacity=self._intents.capacity,
                 event=self._event,
             ),
-            account=self._account.address,
             symbol=self.symbol.number,
             spin=int(self._spin),
         )
@@ -154,6 +180,8 @@ class StrategyThread:
         """Compile the loop and touch all memory it uses, by running it with the stop word set."""
         put(self._control.ctypes.data + STOP, 1)
         self._loop(self._desk)
+        if self.strategy.python is not None:
+            warm_up(self._desk)
         put(self._control.ctypes.data + STOP, 0)
         for block in (self.workspace.block, self._picture.block):
             block[:] = block.copy()
@@ -224,6 +252,38 @@ class StrategyThread:
         if self._thread.ident is not None:
             self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def offer(self, strategy: Strategy) -> None:
+        """Ask the loop to go over to the parameters of ``strategy``, which is the running one made anew.
+
+        It does so between two ticks, with all of them at once; `offer_pending` tells when it has. Raises where they
+        would need other memory, or where the last offer was not taken yet.
+        """
+        ours = self.strategy
+        if strategy.params.dtype != ours.params.dtype or strategy.state.dtype != ours.state.dtype:
+            raise QuietcoreError(
+                "these parameters cannot change while it runs",
+                where=ours.name,
+                remedy="restart the runtime: they decide the size of what the strategy keeps",
+            )
+        if self.offer_pending:
+            raise QuietcoreError(
+                "strategy loop has not taken the last parameters yet",
+                where=ours.name,
+                remedy="try again",
+                code=ExitCode.UNKNOWN,
+            )
+        if ours.python is not None and strategy.python is not None:
+            ours.python.next_parameters = strategy.python.parameters
+        self._pending.view(np.uint8)[: strategy.params.itemsize] = strategy.params.view(np.uint8)
+        address = self._control.ctypes.data
+        put(address + PARAMS_WANTED, word_at(address + PARAMS_DONE) + 1)
+
+    @property
+    def offer_pending(self) -> bool:
+        """Whether offered parameters are not in use yet."""
+        address = self._control.ctypes.data
+        return word_at(address + PARAMS_DONE) != word_at(address + PARAMS_WANTED)
 
     # looking in
 

@@ -17,6 +17,27 @@ class Endpoints(NamedTuple):
     tls_ca: str = ""
 
 
+class Target(NamedTuple):
+    """One kind of access to a host, and what is asked of it when it is measured.
+
+    ``path``: of the request or of the stream; ``ping``: text that a stream answers.
+    """
+
+    kind: str  # "websocket" or "rest"
+    host: str
+    port: int
+    tls: bool
+    path: str
+    ping: str = ""
+
+    @property
+    def url(self) -> str:
+        """Scheme and host, with the port where it is not the scheme's own."""
+        scheme = {"websocket": "ws", "rest": "http"}[self.kind] + ("s" if self.tls else "")
+        port = "" if self.port == (443 if self.tls else 80) else f":{self.port}"
+        return f"{scheme}://{self.host}{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """An API key with its secret; its text form hides both."""
@@ -44,6 +65,7 @@ class OrderRequest(NamedTuple):
     buy: bool
     quantity: str
     price: str
+    post_only: bool = False
 
 
 class Fate(enum.Enum):
@@ -73,13 +95,26 @@ class OrderUpdate(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """One execution, unique by (order_id, execution_id). Without ``client_id``: match by ``order_id``."""
+    """One execution, unique by (order_id, execution_id). Without ``client_id``: match by ``order_id``.
+
+    ``fee`` is in the quote coin; ``symbol`` and ``buy`` tell what a trade of somebody else's order moved.
+    """
 
     client_id: str
     order_id: str
     execution_id: str
     quantity: Decimal
     price: Decimal
+    symbol: str = ""
+    buy: bool | None = None
+    fee: Decimal = Decimal(0)
+
+
+class Position(NamedTuple):
+    """What the venue holds of a symbol: negative when short, at the average price ``entry`` (0: flat)."""
+
+    quantity: Decimal
+    entry: Decimal
 
 
 class StreamUp(NamedTuple):
@@ -152,6 +187,24 @@ class OrderVenue(Protocol):
 
     async def query(self, symbol: str, client_id: str) -> OrderUpdate | None:
         """Return the venue's view of an order, None where it knows none. Raises UncertainError."""
+
+    async def open_orders(self, symbol: str) -> list[OrderUpdate]:
+        """Return every open order of the account in a symbol, "" for all of them. Raises UncertainError."""
+
+    async def executions(self, symbol: str, since_ms: int) -> list[Fill]:
+        """Return every execution in a symbol since a venue time (UTC ms), oldest first. Raises UncertainError."""
+
+    async def position(self, symbol: str) -> Position:
+        """Return the account's position in a symbol. Raises UncertainError."""
+
+    async def cancel_all(self, symbol: str) -> None:
+        """Ask for a cancel of every open order in a symbol, "" for all. Raises RefusedError or UncertainError."""
+
+    async def arm_disconnect_cancel(self, seconds: int) -> None:
+        """Let the venue cancel everything when the private stream is gone for ``seconds``.
+
+        Raises RefusedError where the account may not, UncertainError.
+        """
 
     def events(self) -> AsyncIterator[Event]:
         """Yield the private stream's events, connecting again by itself, until closed."""

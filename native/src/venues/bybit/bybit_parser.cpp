@@ -48,6 +48,14 @@ std::uint64_t numeric_id(std::string_view id) noexcept {
   return error == std::errc() && end == id.data() + id.size() ? value : 0;
 }
 
+/// Tells trades apart, whatever their ids look like; never 0.
+std::uint64_t trade_key(std::string_view id) noexcept {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : id)
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  return hash | 1U;
+}
+
 class BybitParser final : public Parser {
 public:
   BybitParser() {
@@ -176,8 +184,10 @@ private:
           ++seen;
         } else if (key == "i") {
           std::string_view id;
-          if (get_text(inner, id))
+          if (get_text(inner, id)) {
             trade.id = numeric_id(id);
+            trade.key = trade_key(id);
+          }
         }
       }
       if (seen != 3)

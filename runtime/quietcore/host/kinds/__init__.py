@@ -8,6 +8,7 @@ from __future__ import annotations
 from ...errors import QuietcoreError
 from ..settings import Setting
 from .base import Change, Context, Kind
+from .boot_trial import BootTrialKind
 from .clocksource import ClocksourceKind
 from .drop_in import DropInKind
 from .environment import EnvironmentKind
@@ -29,11 +30,13 @@ from .turbo import TurboKind
 from .unit import UnitKind
 from .upkeep import AptOptionKind, NeedrestartKind, TimersKind, UnnamedKind
 from .value import ValueKind
+from .watchdog import WatchdogKind
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         KernelParameterKind(),
+        BootTrialKind(),
         ValueKind(),
         PerCpuKind(),
         IdleLatencyKind(),
@@ -50,6 +53,7 @@ KINDS: dict[str, Kind] = {
         FairServerKind(),
         IsolationKind(),
         ThreadsKind(),
+        WatchdogKind(),
         ClocksourceKind(),
         DropInKind(),
         NeedrestartKind(),

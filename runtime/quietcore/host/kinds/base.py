@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ...errors import QuietcoreError
+from .. import boot_environment
 from ..findings import Finding, Verdict
 from ..journal import Journal
 from ..kernel_log import BootMessages, read_boot_messages
@@ -44,6 +45,11 @@ class Context:
             return read_boot_messages(self.machine)
         except UnreadableError as error:
             return error
+
+    @cached_property
+    def one_shot_obstacle(self) -> str | None:
+        """Why new boot parameters cannot be booted once here; None where they can. Raises UnreadableError."""
+        return boot_environment.obstacle(self.machine)
 
     def of_kind(self, kind: str) -> list[Setting]:
         """Return all promises of one kind, in the order of roles and settings."""

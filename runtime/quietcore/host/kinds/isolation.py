@@ -26,14 +26,14 @@ class IsolationKind(Kind):
     """
 
     name = "isolation"
-    applied = "boot parameters, or a cpuset partition made by a unit"
+    applied = "boot parameters, or a slice's cpuset partition"
     needs_boot = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
         if setting.name == "boot":
             return BOOT_LIST
-        return f"{partition_path(_slice(setting))} and cpuset.cpus.effective beside it"
+        return f"{partition_path(_slice(setting) or 'SLICE')} and cpuset.cpus.effective beside it"
 
     def check(self, setting: Setting, machine: Machine) -> None:
         """Refuse unknown modes, CPUs that cannot be isolated, and a slice that could never be a partition."""

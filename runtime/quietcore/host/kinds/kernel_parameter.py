@@ -12,10 +12,13 @@ from ..plan import check_isolable
 from ..refusals import kernel_parameter_least, kernel_parameter_refusal
 from ..settings import Setting
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported, variable
+from .boot_trial import fallen_back
 
 _CPU_PARAMETERS = ("isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity")
 _ISOLCPUS_FLAGS = ("nohz", "domain", "managed_irq")
+_CLOCK = "/sys/devices/system/clocksource/clocksource0"
 _SHOWN_BY = {
+    "clocksource": f"{_CLOCK}/current_clocksource",
     "isolcpus": "/sys/devices/system/cpu/isolated",
     "nohz_full": "/sys/devices/system/cpu/nohz_full",
     "irqaffinity": "/proc/irq/default_smp_affinity",
@@ -81,6 +84,8 @@ class KernelParameterKind(Kind):
                 setting, f"{boot_loader.word(setting.name, value)} is refused: {refusal[0]}", refusal[1]
             )
         boot_loader.check_word(setting.name, value, variable(setting))
+        if setting.name == "clocksource":
+            _check_clock(setting, value, machine)
         least = kernel_parameter_least(setting.name, value)
         if least > (0, 0) and machine.kernel < least:
             raise refuse(
@@ -151,6 +156,15 @@ class KernelParameterKind(Kind):
         return setting.name == "irqaffinity" and target == f"value:{_SHOWN_BY['irqaffinity']}"
 
 
+def _check_clock(setting: Setting, value: str, machine: Machine) -> None:
+    try:
+        offered = machine.read(f"{_CLOCK}/available_clocksource").split()
+    except (AbsentError, UnreadableError):
+        return
+    if value not in offered:
+        raise refuse(setting, "this machine does not offer that clock source", " or ".join(offered))
+
+
 def _check_irqaffinity(
     setting: Setting, cpus: frozenset[int], known: set[int], boot: tuple[int, ...]
 ) -> None:
@@ -202,6 +216,15 @@ def _not_in_effect(
             "remove it from /etc/default/grub or the drop-in that adds it, run update-grub, reboot",
         )
     if configured:
+        reason = fallen_back(context)
+        if reason is not None:
+            return report(
+                setting,
+                Verdict.DRIFT,
+                found,
+                f"the boot with it was not confirmed, so this is the old one: {reason}",
+                "change the parameters and apply them, or mend the cause and run `quietcore boot retry`",
+            )
         change = context.journal.last_change(f"file:{boot_loader.DROP_IN}")
         if change is not None and context.machine.boot_id and change.boot_id == context.machine.boot_id:
             return report(setting, Verdict.PENDING, found, "configured in this boot", "reboot")
@@ -246,6 +269,9 @@ def _shown(machine: Machine, name: str, wanted: str, messages: BootMessages | Un
     if "." in name:  # a module's parameter: the kernel does not log those that nobody takes
         shown_text = machine.read(_shown_by(name))
         return None if _flag(shown_text) == _flag(wanted) else shown_text
+    if name == "clocksource":
+        current = machine.read(_SHOWN_BY[name])
+        return None if current == wanted else current
     if name not in _CPU_PARAMETERS:
         if isinstance(messages, UnreadableError):
             raise messages

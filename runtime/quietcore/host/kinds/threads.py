@@ -24,7 +24,7 @@ class ThreadsKind(Kind):
     """
 
     name = "threads"
-    applied = "moved live"
+    applied = "moved live, and at each boot"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

@@ -22,6 +22,14 @@ class Kind(enum.Enum):
     OTHER = "other"  # an answer to a request, a topic the simulator does not know: never sent
 
 
+class Trade(NamedTuple):
+    """One trade of a frame, as the venue writes it. `sell`: the taker sold."""
+
+    price: str
+    size: str
+    sell: bool
+
+
 class Frame(NamedTuple):
     """One recorded or generated message.
 
@@ -52,6 +60,9 @@ class VenueFrames(Protocol):
 
     def prices(self, frame: Frame) -> Iterator[tuple[str, str]]:
         """Yield every (price, size) of a frame, as text."""
+
+    def trades(self, frame: Frame) -> Iterator[Trade]:
+        """Yield the trades of a TRADE frame; raise `Refused`."""
 
     def track(self, frame: Frame) -> None:
         """Apply a frame to the simulator's own books."""

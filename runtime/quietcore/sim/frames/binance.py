@@ -8,6 +8,7 @@ import msgspec
 
 from quietcore.sim.book import Book
 from quietcore.sim.frames import Frame, Kind, Refused
+from quietcore.sim.frames import Trade as FrameTrade
 from quietcore.sim.frames.times import shift_times
 
 Rows = list[tuple[str, str]]
@@ -54,6 +55,7 @@ class Trade(msgspec.Struct):
 
     p: str
     q: str
+    buyer_is_maker: bool = msgspec.field(default=False, name="m")
 
 
 class Snapshot(msgspec.Struct):
@@ -104,6 +106,7 @@ class BinanceFrames:
         self._bridged: set[str] = set()
         self._ahead: dict[str, Frame] = {}  # snapshots newer than a book in step
         self.snapshot_symbols: dict[int, str] = {}
+        self._single_trades: set[str] = set()  # symbols whose trades come one by one
 
     def parse(self, raw: bytes, receive_ns: int | None = None) -> Frame:
         """Read one message; raise `Refused` where it is none of the venue's."""
@@ -141,6 +144,18 @@ class BinanceFrames:
                 yield trade.p, trade.q
         except msgspec.MsgspecError as error:
             raise Refused(str(error)) from error
+
+    def trades(self, frame: Frame) -> Iterator[FrameTrade]:
+        """Yield the trade of a TRADE frame, an aggregate only without single trades; raise `Refused`."""
+        if frame.topic.endswith("@trade"):
+            self._single_trades.add(frame.symbol)
+        elif frame.symbol in self._single_trades:
+            return
+        try:
+            trade = self._trade.decode(self._envelope.decode(frame.raw).data)
+        except msgspec.MsgspecError as error:
+            raise Refused(str(error)) from error
+        yield FrameTrade(trade.p, trade.q, trade.buyer_is_maker)
 
     def track(self, frame: Frame) -> None:
         """Apply a delta, or start the book of a snapshot; deltas before it are kept for it."""

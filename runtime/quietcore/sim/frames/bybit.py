@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from quietcore.sim.book import Book
-from quietcore.sim.frames import Frame, Kind, Refused
+from quietcore.sim.frames import Frame, Kind, Refused, Trade
 from quietcore.sim.frames.times import shift_times
 
 Rows = list[tuple[str, str]]
@@ -41,10 +41,11 @@ class BookChange(msgspec.Struct):
 
 
 class TradeData(msgspec.Struct):
-    """Price and volume of one trade of a publicTrade frame."""
+    """Price, volume and taker's side of one trade of a publicTrade frame."""
 
     p: str
     v: str
+    side: str = msgspec.field(default="Buy", name="S")
 
 
 class BybitFrames:
@@ -87,12 +88,17 @@ class BybitFrames:
             yield from frame.body.data.b
             yield from frame.body.data.a
         elif frame.kind is Kind.TRADE:
-            try:
-                trades = self._trades.decode(self._envelope.decode(frame.raw).data)
-            except msgspec.MsgspecError as error:
-                raise Refused(str(error)) from error
-            for trade in trades:
-                yield trade.p, trade.v
+            for trade in self.trades(frame):
+                yield trade.price, trade.size
+
+    def trades(self, frame: Frame) -> Iterator[Trade]:
+        """Yield the trades of a publicTrade frame; raise `Refused`."""
+        try:
+            trades = self._trades.decode(self._envelope.decode(frame.raw).data)
+        except msgspec.MsgspecError as error:
+            raise Refused(str(error)) from error
+        for trade in trades:
+            yield Trade(trade.p, trade.v, trade.side == "Sell")
 
     def track(self, frame: Frame) -> None:
         """Apply a frame to the book of its topic; one with a gap waits for the next snapshot."""

@@ -47,6 +47,9 @@ FATES = {
 }
 
 
+SIDES = {"Buy": True, "Sell": False}
+
+
 class RefusedStreamError(Exception):
     """The venue refused authentication or subscription."""
 
@@ -75,6 +78,9 @@ def fill(execution: Any) -> Fill | None:
             execution["execId"],
             Decimal(execution["execQty"]),
             Decimal(execution["execPrice"]),
+            execution.get("symbol") or "",
+            SIDES.get(execution.get("side")),
+            Decimal(execution.get("execFee") or "0"),
         )
     except (KeyError, TypeError, AttributeError, InvalidOperation):
         return None

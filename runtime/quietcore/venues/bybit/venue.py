@@ -8,6 +8,7 @@ from typing import Any
 
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.venues.bybit import rest, signing
+from quietcore.venues.bybit.account import BybitAccount
 from quietcore.venues.bybit.private import BybitPrivateStream, order_update
 from quietcore.venues.interface import (
     Credentials,
@@ -31,6 +32,10 @@ class BybitVenue:
         self._endpoints = endpoints
         self._rest = rest.BybitRest(endpoints, credentials)
         self._stream = BybitPrivateStream(endpoints, credentials)
+        account = BybitAccount(self._rest, category)
+        self.open_orders, self.executions = account.open_orders, account.executions
+        self.position, self.cancel_all = account.position, account.cancel_all
+        self.arm_disconnect_cancel = account.arm_disconnect_cancel
 
     @property
     def name(self) -> str:
@@ -72,7 +77,7 @@ class BybitVenue:
         )
 
     async def place(self, order: OrderRequest) -> Sent:
-        """Send a limit order, good till cancelled."""
+        """Send a limit order, good till cancelled or post-only."""
         result, written_ns = await self._rest.post(
             "/v5/order/create",
             {
@@ -82,7 +87,7 @@ class BybitVenue:
                 "orderType": "Limit",
                 "qty": order.quantity,
                 "price": order.price,
-                "timeInForce": "GTC",
+                "timeInForce": "PostOnly" if order.post_only else "GTC",
                 "orderLinkId": order.client_id,
                 "positionIdx": 0,
             },

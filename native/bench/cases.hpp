@@ -1,0 +1,21 @@
+#pragma once
+
+#include "outcome.hpp"
+
+#include <string>
+
+namespace quietcore::bench {
+
+// Each runs over an input for about so many seconds, at least once over the whole of it; where the case keeps
+// a book, every pass begins with the input's snapshot.
+
+/// The product: parse, apply to the book, publish ladder changes, quote, table entry and BOOK tick.
+[[nodiscard]] Outcome feed_throughput(const std::string &input, double seconds);
+/// The product, each message timed alone: mean and percentiles of deltas and of snapshots, ns.
+[[nodiscard]] Outcome feed_latency(const std::string &input, double seconds);
+/// The baseline: simdjson on-demand into two sorted arrays, nothing published.
+[[nodiscard]] Outcome plain_book(const std::string &input, double seconds);
+/// The limit: simdjson on-demand walks the same bytes, get_string on every price and size, no book.
+[[nodiscard]] Outcome simdjson_walk(const std::string &input, double seconds);
+
+} // namespace quietcore::bench

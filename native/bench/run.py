@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Measure the native part against its references in one run, print the table, write build/bench/results.json.
+
+Every ratio is of blocks measured in turns with their reference, which stands before and after each; a pair is
+dropped where the reference itself moved by more than a quarter in between. A goal is met only where the whole
+95 % interval of the ratio lies inside it, missed where it lies outside, else undecided.
+
+Exit status: 0 measured, whatever the verdicts; 1 with --strict where a goal is missed; 3 could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import feed_plan
+from results import Result, table, write
+from worker import Worker, WorkerError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def data_folder() -> Path:
+    """Return where the recordings are: $QUIETCORE_DATA, else ../shared/data beside the checkout."""
+    return Path(os.environ.get("QUIETCORE_DATA", ROOT.parent / "shared/data"))
+
+
+def arguments_of(words: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--binary", type=Path, default=ROOT / "build/native/bench/bin/quietcore-bench")
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench/results.json")
+    parser.add_argument(
+        "--only", metavar="PART", action="append", choices=["feed"], help="measure only this part"
+    )
+    parser.add_argument("--no-peers", action="store_true", help="leave out the other projects")
+    parser.add_argument("--seconds", type=float, default=0.12, help="length of a block (default 0.12)")
+    parser.add_argument("--pairs", type=int, default=9, help="pairs of blocks for each ratio (default 9)")
+    parser.add_argument(
+        "--cpu", type=int, default=max(os.sched_getaffinity(0)), help="CPU to measure on; -1: any"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 where a goal is missed")
+    return parser.parse_args(words)
+
+
+def measure(arguments: argparse.Namespace) -> Iterator[Result]:
+    """Yield the results of all parts asked for."""
+    parts = arguments.only or ["feed"]
+    with Worker("quietcore-bench", [str(arguments.binary)], arguments.cpu) as native:
+        if "feed" in parts:
+            yield from feed_plan.measure(
+                native,
+                ROOT,
+                data_folder(),
+                seconds=arguments.seconds,
+                pairs=arguments.pairs,
+                peers=not arguments.no_peers,
+                cpu=arguments.cpu,
+            )
+
+
+def main(words: list[str] | None = None) -> int:
+    """Measure, show and write."""
+    arguments = arguments_of(words)
+    results: list[Result] = []
+    try:
+        for result in measure(arguments):
+            results.append(result)
+            print(".", end="", file=sys.stderr, flush=True)
+    except (WorkerError, feed_plan.DisagreementError, OSError) as error:
+        print(f"\nbench: {error}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("\nbench: interrupted; nothing written", file=sys.stderr)
+        return 130
+    print(file=sys.stderr)
+    print(table(results))
+    write(results, arguments.out)
+    missed = [result.name for result in results if result.met is False]
+    undecided = [result.name for result in results if result.goal is not None and result.met is None]
+    print(
+        f"\n{platform.machine()}, {os.cpu_count()} CPUs; {len(missed)} goals missed, {len(undecided)} undecided"
+    )
+    print(f"written to {arguments.out}")
+    return 1 if missed and arguments.strict else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""The states of an order, and which may follow which."""
+
+from __future__ import annotations
+
+import enum
+
+
+class State(enum.Enum):
+    """Where an order stands."""
+
+    NEW = "new"
+    SENT = "sent"
+    ACKNOWLEDGED = "acknowledged"
+    PARTIALLY_FILLED = "partially filled"
+    FILLED = "filled"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"  # nobody knows whether it arrived: it is asked about, never sent again
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more is expected."""
+        return self in FINAL
+
+
+FINAL = frozenset({State.FILLED, State.CANCELLED, State.REJECTED})
+
+# A cancel may overtake everything but the end; what the venue says may skip what it did not say.
+NEXT: dict[State, frozenset[State]] = {
+    State.NEW: frozenset({State.SENT, State.REJECTED}),
+    State.SENT: frozenset({State.ACKNOWLEDGED, State.PARTIALLY_FILLED, State.CANCELLING, State.UNKNOWN})
+    | FINAL,
+    State.UNKNOWN: frozenset({State.ACKNOWLEDGED, State.PARTIALLY_FILLED, State.CANCELLING}) | FINAL,
+    State.ACKNOWLEDGED: frozenset({State.PARTIALLY_FILLED, State.CANCELLING}) | FINAL,
+    State.PARTIALLY_FILLED: frozenset({State.CANCELLING}) | FINAL,
+    State.CANCELLING: FINAL,
+    **dict.fromkeys(FINAL, frozenset()),
+}
+
+
+def may_follow(before: State, after: State) -> bool:
+    """Return whether an order may go from one state to another; staying is always possible."""
+    return after is before or after in NEXT[before]

@@ -1,0 +1,156 @@
+"""The order in which a change of boot parameters reaches GRUB, so that a power cut after any step boots a known entry.
+
+Default on the good entry · drop-in and script · menu · everything else that the roles promised · next boot on trial.
+The way back: no next boot on trial · drop-in and script gone · menu · the default that was there before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..errors import QuietcoreError
+from . import boot_loader
+from .boot_environment import read_variable
+from .boot_files import (
+    BootFiles,
+    boot_files,
+    menu_lags,
+    now,
+    still_running,
+    trial_to_prepare,
+    trial_to_settle,
+)
+from .boot_trial import CANDIDATE, GOOD, REASON, SAVED_ENTRY, SCRIPT, STATE, Trial, moved
+from .composed import SHARED
+from .journal import Entry
+from .kinds import Change, Context
+from .machine import Machine
+from .outcome import Outcome
+from .targets import read_target, write_target
+
+NEXT_ENTRY = "grubenv:next_entry"
+
+
+class Hands(Protocol):
+    """What changes the host, or (in check mode) only tells."""
+
+    real: bool
+
+    def change(self, role: str, change: Change) -> None:
+        """Write a target, its previous value being in the journal."""
+
+    def put_back(self, change: Change) -> None:
+        """Write a target without a journal entry."""
+
+    def close(self, entry: Entry) -> None:
+        """Note in the journal that a target holds its original value again."""
+
+    def menu(self, words: Sequence[str], gone: Sequence[str]) -> None:
+        """Write GRUB's menu anew, with these parameters and without those."""
+
+
+def before_the_files(context: Context, boot: BootFiles, hands: Hands, outcome: Outcome, later: bool) -> None:
+    """Make the known good entry the default, or take a boot on trial back that is wanted no more."""
+    machine = context.machine
+    if boot.plan is not None and not later:
+        _record(hands, trial_to_prepare(context, boot))
+        saved = read_variable(machine, "saved_entry")
+        if saved != GOOD:
+            _change(hands, outcome, Change(SAVED_ENTRY, saved, GOOD), journal=True)
+    following = read_variable(machine, "next_entry")
+    if following == CANDIDATE and (boot.plan is not None or not boot.on_trial):
+        _change(hands, outcome, Change(NEXT_ENTRY, following, None))
+
+
+def menu_after_the_files(
+    context: Context, boot: BootFiles, files: list[Change], gone: list[str], hands: Hands, outcome: Outcome
+) -> None:
+    """Write the menu where it lags behind the files; where that fails, the files go back too."""
+    if not menu_lags(context, boot, gone):
+        return
+    try:
+        hands.menu(boot.words, gone)
+    except QuietcoreError:
+        for change in files:
+            # Where even that fails (a full disk), the old menu still boots, and the next run finishes the work.
+            with contextlib.suppress(QuietcoreError):
+                write_target(context.machine, change.target, change.previous)
+        raise
+    outcome.changes.append(Change(f"file:{boot_loader.MENU}", "as generated before", "generated anew"))
+    if hands.real and boot.plan is not None:
+        again = boot_files(context)
+        if again.script is not None and again.script != boot.script:
+            # Files below /etc/default had been edited since the menu was last written: freeze what it says now.
+            there = read_target(context.machine, f"file:{SCRIPT}")
+            hands.change(SHARED, Change(f"file:{SCRIPT}", there, {"content": again.script, "mode": "0755"}))
+            _record(hands, trial_to_prepare(context, again))
+            hands.menu(boot.words, gone)
+
+
+def after_the_menu(
+    context: Context, boot: BootFiles, gone: list[str], hands: Hands, outcome: Outcome
+) -> None:
+    """Put GRUB's own default back where nothing is on trial any more, and say what the kernel still runs with."""
+    machine = context.machine
+    opened = context.journal.open_targets().get(SAVED_ENTRY)
+    if not boot.on_trial and opened is not None:
+        saved = read_variable(machine, "saved_entry")
+        if saved != opened.previous:
+            _change(hands, outcome, Change(SAVED_ENTRY, saved, opened.previous))
+        hands.put_back(Change(NEXT_ENTRY, None, None))  # GRUB empties it, and leaves its name there
+        hands.close(opened)
+    if not boot.on_trial:
+        for path in (STATE, REASON):
+            found = read_target(machine, f"file:{path}")
+            if found is not None:
+                hands.put_back(Change(f"file:{path}", found, None))
+    waiting = still_running(context, gone)
+    if waiting:
+        outcome.reboot_required = True
+        outcome.notes.append(f"until the next boot the kernel still runs with {' '.join(waiting)}")
+
+
+def arm(context: Context, boot: BootFiles, hands: Hands, outcome: Outcome) -> None:
+    """Make the next boot the trial, the last step of a run; or record that nothing needs one."""
+    machine = context.machine
+    if boot.plan is not None:
+        if hands.real:
+            boot = boot_files(context)
+        if boot.plan is None:
+            return
+        _change(hands, outcome, Change(NEXT_ENTRY, read_variable(machine, "next_entry"), CANDIDATE))
+        trial = trial_to_prepare(context, boot)
+        _forget_reason(machine, hands)
+        _record(hands, moved(trial, "armed", machine.boot_id, now()))
+        outcome.reboot_required = True
+        outcome.notes.append(
+            f"the next boot is the trial of {' '.join(boot.words)}; "
+            "until it is confirmed, the one after it is the old one"
+        )
+        return
+    settled = trial_to_settle(context, boot)
+    if settled is not None:
+        saved = read_variable(machine, "saved_entry")
+        if saved == GOOD:
+            _change(hands, outcome, Change(SAVED_ENTRY, saved, settled.default))
+        _record(hands, settled)
+
+
+def _forget_reason(machine: Machine, hands: Hands) -> None:
+    found = read_target(machine, f"file:{REASON}")
+    if found is not None:
+        hands.put_back(Change(f"file:{REASON}", found, None))
+
+
+def _record(hands: Hands, trial: Trial) -> None:
+    hands.put_back(Change(f"file:{STATE}", None, {"content": trial.to_json(), "mode": "0644"}))
+
+
+def _change(hands: Hands, outcome: Outcome, change: Change, journal: bool = False) -> None:
+    if journal:
+        hands.change(SHARED, change)
+    else:
+        hands.put_back(change)
+    outcome.changes.append(change)

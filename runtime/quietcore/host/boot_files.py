@@ -1,0 +1,151 @@
+"""The files that bring boot parameters: what they are to hold, and whether that needs a trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import ExitCode, QuietcoreError
+from . import boot_loader
+from .boot_environment import read_variable
+from .boot_trial import (
+    GOOD,
+    SCRIPT,
+    STATE,
+    Plan,
+    Stage,
+    Trial,
+    default_before,
+    load_trial,
+    menu_has,
+    plan_trial,
+    prepared,
+    stage,
+)
+from .kinds import Context
+from .kinds.kernel_parameter import parameter_value
+from .machine import AbsentError, UnreadableError
+from .targets import read_target
+
+
+@dataclass(frozen=True)
+class BootFiles:
+    """Content of the drop-in and of the script with the frozen entries, None where they are not to exist.
+
+    `plan` is there where these parameters are still to be put on trial.
+    """
+
+    drop_in: str | None = None
+    script: str | None = None
+    on_trial: bool = False
+    plan: Plan | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """The parameters."""
+        return words_in(self.drop_in)
+
+
+def words_in(content: str | None) -> list[str]:
+    """Return the parameters in a drop-in's content."""
+    lines = (line for line in (content or "").splitlines() if line and not line.startswith("#"))
+    return [word for line in lines for word in line.rstrip('"').split()[1:]]
+
+
+def drop_in_history(context: Context) -> list[list[str]]:
+    """Return the parameters of each content that our drop-in has had, the present one included."""
+    target = f"file:{boot_loader.DROP_IN}"
+    contents = [entry.new for entry in context.journal.entries() if entry.target == target]
+    contents.append(read_target(context.machine, target))
+    return [words_in(str(content["content"])) for content in contents if isinstance(content, dict)]
+
+
+def words_ever_written(context: Context) -> list[str]:
+    """Return the parameters that our drop-in has had at any time, the present ones included."""
+    return list(dict.fromkeys(word for words in drop_in_history(context) for word in words))
+
+
+def boot_files(context: Context) -> BootFiles:
+    """Return what the files are to hold. Raises QuietcoreError where the known good entry cannot be kept."""
+    machine, parameters = context.machine, context.of_kind("kernel_parameter")
+    if not parameters or boot_loader.obstacle(machine) is not None:
+        return BootFiles()
+    on_trial = bool(context.of_kind("boot_trial")) and context.one_shot_obstacle is None
+    drop_in = boot_loader.drop_in_content(parameters, map(parameter_value, parameters), saved=on_trial)
+    files = BootFiles(drop_in, on_trial=on_trial)
+    if not on_trial:
+        return files
+    trial = load_trial(machine)
+    there = read_target(machine, f"file:{SCRIPT}")
+    script = None if there is None else str(there["content"])
+    if trial is not None and trial.status != "prepared" and list(trial.words) == files.words:
+        return replace(files, script=script)
+    if in_effect(context, files.words):
+        return replace(files, script=script)
+    if stage(machine, trial) is Stage.RUNNING and trial is not None and list(trial.words) != files.words:
+        raise QuietcoreError(
+            "other boot parameters are on trial in this boot",
+            where=STATE,
+            found=" ".join(trial.words),
+            remedy="wait until the boot is confirmed (`quietcore boot wait`), then run this again",
+            code=ExitCode.UNKNOWN,
+        )
+    plan = plan_trial(machine, files.words, drop_in_history(context), trial)
+    return replace(files, script=plan.script, plan=plan)
+
+
+def in_effect(context: Context, words: Sequence[str]) -> bool:
+    """Tell whether the running kernel has these parameters, and none that we wrote earlier and want no more."""
+    gone = [word for word in words_ever_written(context) if word not in words]
+    running = still_running(context, [*words, *gone])
+    return running == list(words)
+
+
+def menu_lags(context: Context, files: BootFiles, gone: list[str]) -> bool:
+    """Tell whether GRUB's menu must be written anew to have these parameters and entries and to lose those.
+
+    True too where an earlier run was cut off between the files and the menu.
+    """
+    if boot_loader.obstacle(context.machine) is not None:
+        return False
+    if (files.words or gone) and not boot_loader.menu_is_current(context.machine, files.words, gone):
+        return True
+    return not menu_has(context.machine, files.script)
+
+
+def still_running(context: Context, words: list[str]) -> list[str]:
+    """Return which of these parameters the running kernel was started with."""
+    try:
+        running = context.machine.command_line
+    except (AbsentError, UnreadableError):
+        return []
+    return [word for word in words if word in running]
+
+
+def now() -> str:
+    """Return the time as the records have it: UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def trial_to_prepare(context: Context, files: BootFiles) -> Trial:
+    """Return the record that a trial begins with."""
+    assert files.plan is not None
+    return prepared(files.plan, files.words, context.machine.boot_id, now())
+
+
+def trial_to_settle(context: Context, files: BootFiles) -> Trial | None:
+    """Return the record for parameters that need no trial because they are in effect; None where it is there."""
+    machine, trial = context.machine, load_trial(context.machine)
+    if files.plan is not None or not files.on_trial:
+        return None
+    if (
+        trial is not None
+        and list(trial.words) == files.words
+        and stage(machine, trial) is not Stage.CONFIRMED
+    ):
+        return None
+    if trial is not None and trial.status == "confirmed" and list(trial.words) == files.words:
+        return None if read_variable(machine, "saved_entry") != GOOD else trial
+    default = trial.default if trial is not None else default_before(machine)
+    return Trial("settled", "confirmed", tuple(files.words), default, machine.boot_id, now())

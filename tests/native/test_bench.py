@@ -1,0 +1,132 @@
+"""The benchmark's judgement, its derived input, and what it writes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[2] / "native/bench"
+sys.path.insert(0, str(BENCH))
+
+import pairing  # noqa: E402
+import results  # noqa: E402
+import windowed_recording  # noqa: E402
+
+
+def ratio_of(values: list[float]) -> pairing.Ratio:
+    return pairing.paired([1.0] * (len(values) + 1), values)
+
+
+def test_a_goal_is_met_only_where_the_whole_interval_lies_inside() -> None:
+    clear = ratio_of([2.1, 2.2, 2.15, 2.3, 2.12, 2.2, 2.4, 2.18, 2.2])
+    assert clear.meets(2.0) is True
+    assert clear.meets(2.5) is False
+    assert clear.meets(2.2) is None
+    assert clear.meets(2.5, at_most=True) is True
+    assert clear.meets(2.0, at_most=True) is False
+
+
+def test_too_few_pairs_decide_nothing() -> None:
+    assert ratio_of([5.0] * 5).meets(2.0) is None
+    assert ratio_of([5.0] * 6).meets(2.0) is True
+
+
+def test_a_pair_whose_brackets_drift_is_dropped() -> None:
+    references = [1.0, 1.0, 2.0, 1.0, 1.0]
+    found = pairing.paired(references, [2.0, 50.0, 50.0, 2.0])
+    assert (found.kept, found.dropped, found.median) == (2, 2, 2.0)
+
+
+def test_the_interval_encloses_the_median_as_often_as_it_says() -> None:
+    dice = random.Random(7)
+    hits = 0
+    for _ in range(2000):
+        low, high = pairing.median_interval([dice.lognormvariate(0, 1) for _ in range(9)])
+        hits += low <= 1.0 <= high
+    assert hits / 2000 >= 0.945
+    assert pairing.median_interval([1.0] * 5) == (-math.inf, math.inf)
+
+
+def test_results_have_the_promised_fields(tmp_path: Path) -> None:
+    rows = [
+        results.Result("a", 2e6, "messages/s", "b", 1e6, ratio_of([2.0] * 9), 1.5),
+        results.Result("c", 12.0, "ns", goal=15.0, limit=True),
+        results.Result("d", 1.0, "messages/s", "e", 1.0, ratio_of([1.0]), 1.5),
+    ]
+    results.write(rows, tmp_path / "results.json")
+    written = json.loads((tmp_path / "results.json").read_text())
+    for row in written:
+        assert {"name", "value", "unit", "reference", "ratio", "goal", "met"} <= set(row)
+    assert [row["met"] for row in written] == [True, True, None]
+    assert written[2]["interval"] == [None, None]
+    assert "undecided" in results.table(rows)
+
+
+def recorded(folder: Path) -> Path:
+    """A recording of a book of three prices a side, of which a window of two shows less than all."""
+
+    def update(first: int, last: int, previous: int, bids: list[list[str]], asks: list[list[str]]) -> bytes:
+        data: dict[str, Any] = {"e": "depthUpdate", "E": last, "T": last, "s": "ABC", "U": first, "u": last}
+        data |= {"pu": previous, "b": bids, "a": asks}
+        return b"1 " + json.dumps({"stream": "abc@depth", "data": data}).encode() + b"\n"
+
+    snapshot = {
+        "lastUpdateId": 10,
+        "bids": [["9.0", "1"], ["8.0", "1"], ["7.0", "1"]],
+        "asks": [["10.0", "1"], ["11.0", "1"], ["12.0", "1"]],
+    }
+    path = folder / "book.gz"
+    with gzip.open(path, "wb") as out:
+        out.write(update(1, 9, 0, [["9.0", "77"]], []))  # older than the snapshot
+        out.write(update(10, 11, 9, [], []))  # before the snapshot in the file, after it in the numbering
+        out.write(b"1 " + json.dumps(snapshot).encode() + b"\n")
+        out.write(update(12, 12, 11, [["7.0", "5"]], []))  # outside the window
+        out.write(update(13, 13, 12, [["9.0", "0"]], [["9.5", "3"]]))
+    return path
+
+
+def test_a_window_changes_as_the_venue_would_say_it(tmp_path: Path) -> None:
+    messages = [json.loads(line) for line in windowed_recording.windowed_messages(recorded(tmp_path), 2)]
+    assert [(message["type"], message["data"]["u"]) for message in messages] == [
+        ("snapshot", 1),
+        ("delta", 2),
+    ]
+    assert messages[0]["topic"] == "orderbook.2.ABC"
+    assert messages[0]["data"]["b"] == [["9.0", "1"], ["8.0", "1"]]
+    # 9.0 goes, 7.0 enters with the size it got outside; 11.0 is pushed out by 9.5.
+    assert messages[1]["data"]["b"] == [["9.0", "0"], ["7.0", "5"]]
+    assert messages[1]["data"]["a"] == [["9.5", "3"], ["11.0", "0"]]
+
+
+def test_the_windowed_book_follows_the_whole_one(binance_recording: Path) -> None:
+    bids = windowed_recording.BookSide(descending=True)
+    asks = windowed_recording.BookSide(descending=False)
+    window: tuple[dict[str, str], dict[str, str]] = ({}, {})
+    messages = windowed_recording.windowed_messages(binance_recording, 50)
+    for number, (snapshot, update) in enumerate(windowed_recording.applied_updates(binance_recording)):
+        if number == 0:
+            bids.apply(snapshot["bids"])
+            asks.apply(snapshot["asks"])
+        bids.apply(update["b"])
+        asks.apply(update["a"])
+        whole = bids.best(50), asks.best(50)
+        if whole == window:
+            continue
+        data = json.loads(next(messages))["data"]
+        for side, levels in zip(window, (data["b"], data["a"]), strict=True):
+            for price, size in levels:
+                side[price] = size
+                if size == "0":
+                    del side[price]
+        assert window == whole
+        if number == 500:
+            break
+    else:
+        pytest.fail("the recording is shorter than expected")

@@ -1,0 +1,77 @@
+"""A short run of the scenarios at every test run; the whole by `python -m tests.scenarios.campaign`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.scenarios import virtual_time
+from tests.scenarios.campaign import caught, summary
+from tests.scenarios.planted import PLANTED
+from tests.scenarios.story import play
+
+COUNT = 250
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, object]:
+    return summary(play(seed) for seed in range(COUNT))
+
+
+@pytest.mark.timeout(600)
+def test_every_invariant_holds_under_every_fault(found: dict[str, object]) -> None:
+    print(found)
+    assert found["broken"] == []
+    faults = found["faults"]
+    assert isinstance(faults, dict)
+    assert len(faults) == 11
+    assert min(faults.values()) >= 200 * COUNT // 10_000, faults
+    assert found["guard_fired"]
+    assert found["kill_switch"]
+
+
+def test_every_limit_is_met(found: dict[str, object]) -> None:
+    refused = found["refused"]
+    assert isinstance(refused, dict)
+    for name in (
+        "order size limit",
+        "order value limit",
+        "position limit",
+        "too many open orders",
+        "order rate",
+        "price outside the band",
+        "would cross an own order",
+        "loss limit",
+        "kill switch",
+        "price or size not positive",
+    ):
+        assert refused.get(name, 0) > 0, name
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_bug_is_caught(name: str) -> None:
+    scenario, how = caught(PLANTED[name])
+    assert scenario, f"{name} went unseen"
+    print(f"{name}: scenario {scenario}: {how}")
+
+
+def test_a_scenario_follows_from_its_seed() -> None:
+    assert play(11) == play(11)
+    assert play(11) != play(12)
+
+
+def test_virtual_time_jumps_and_ends() -> None:
+    async def hours() -> float:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.sleep(3600)
+        return loop.time() - began
+
+    assert virtual_time.run(hours()) == pytest.approx(3600)
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(RuntimeError, match="nothing is left to happen"):
+        virtual_time.run(never())
