@@ -376,10 +376,10 @@ class FakeHost:
         unit = words[-1]
         exists = unit in self.units or (self.root / "etc/systemd/system" / unit).exists()
         state = self.units.setdefault(unit, {"enabled": False, "active": False}) if exists else None
-        if words[1] == "show" and "*" in unit:
-            return subprocess.CompletedProcess(words, 0, "", "")
         if words[1:] == ("show", "--property=RuntimeWatchdogUSec"):
             return subprocess.CompletedProcess(words, 0, f"RuntimeWatchdogUSec={self.watchdog}\n", "")
+        if words[1] == "show" and "*" in unit:
+            return subprocess.CompletedProcess(words, 0, "", "")
         if words[1] == "show":
             if state is None:
                 text = "LoadState=not-found\nActiveState=inactive\nUnitFileState=\n"

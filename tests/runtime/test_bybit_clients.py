@@ -488,3 +488,14 @@ def test_two_venues_two_loops() -> None:
         assert one.submit(where()).result(10) != two.submit(where()).result(10)
     with pytest.raises(QuietcoreError, match="bad name of a loop"):
         VenueLoop(LoopSettings("a" * 16), print)
+
+
+def test_a_loop_by_configuration_and_plan(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text('{"version": 1, "sets": {"gateway": [5, 6], "strategy": [4]}}')
+    assert LoopSettings.planned("bybit", "plan", "spin", plan) == ("bybit", 5, True)
+    assert LoopSettings.planned("bybit", 2, "nap", plan) == ("bybit", 2, False)
+    with pytest.raises(QuietcoreError, match="bybit: wait; found 'doze'"):
+        LoopSettings.planned("bybit", -1, "doze", plan)
+    with pytest.raises(QuietcoreError, match="core plan is missing"):
+        LoopSettings.planned("bybit", "plan", "nap", tmp_path / "none")

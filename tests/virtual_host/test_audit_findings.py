@@ -111,6 +111,20 @@ MUTATIONS = [
         "edited",
         "echo '# edited' >> /etc/systemd/system/quietcore-host.service",
     ),
+    Mutation("host_state.gate_file", "missing", "removed", "rm /etc/systemd/system/quietcore-gate.service"),
+    Mutation(
+        "boot_params.fallback",
+        "missing",
+        "still the old entry",
+        "grub-editenv - set saved_entry=quietcore-good",
+    ),
+    Mutation("boot_params.confirm", "drift", "disabled", "systemctl disable -q quietcore-boot-confirm"),
+    Mutation(
+        "boot_params.emergency",
+        "drift",
+        "edited",
+        "echo '# edited' >> /etc/systemd/system/emergency.target.d/zz-quietcore.conf",
+    ),
     Mutation("core_plan.file", "missing", "removed", "rm /etc/quietcore/plan.json"),
     Mutation(
         "boot_params.nohz_full",

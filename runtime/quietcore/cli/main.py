@@ -39,9 +39,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "gate": Command("quietcore.host.cli.gate", "the audit as units meet it before they start"),
     "revert": Command("quietcore.host.cli.revert", "put back what was there before the first change"),
-    "pin": Command("quietcore.host.cli.pin", "let processes run on certain CPUs only, and read them back"),
     "boot": Command("quietcore.host.cli.boot", "the trial of new boot parameters: show, wait, retry"),
     "switch": Command("quietcore.host.cli.switch", "switch to another release, or back to the previous one"),
+    "pin": Command("quietcore.host.cli.pin", "let processes run on certain CPUs only, and read them back"),
     # the pipeline
     "sim": Command(
         "quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session", UNIX

@@ -71,12 +71,15 @@ def boot_files(context: Context) -> BootFiles:
     machine, parameters = context.machine, context.of_kind("kernel_parameter")
     if not parameters or boot_loader.obstacle(machine) is not None:
         return BootFiles()
-    on_trial = bool(context.of_kind("boot_trial")) and context.one_shot_obstacle is None
+    trial = load_trial(machine)
+    # Where there was a trial GRUB can do it: asking again takes two programs.
+    on_trial = bool(context.of_kind("boot_trial")) and (
+        trial is not None or context.one_shot_obstacle is None
+    )
     drop_in = boot_loader.drop_in_content(parameters, map(parameter_value, parameters), saved=on_trial)
     files = BootFiles(drop_in, on_trial=on_trial)
     if not on_trial:
         return files
-    trial = load_trial(machine)
     there = read_target(machine, f"file:{SCRIPT}")
     script = None if there is None else str(there["content"])
     if trial is not None and trial.status != "prepared" and list(trial.words) == files.words:

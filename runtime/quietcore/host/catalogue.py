@@ -19,6 +19,7 @@ _PAGES = _KERNEL + "admin-guide/mm/hugetlbpage.html"
 _CPUFREQ = _KERNEL + "admin-guide/pm/cpufreq.html"
 _SYSTEMD = "https://www.freedesktop.org/software/systemd/man/latest/"
 _UNIT = _SYSTEMD + "systemd.unit.html"
+_CGROUPS = _KERNEL + "admin-guide/cgroup-v2.html"
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,18 @@ FACTS: tuple[Fact, ...] = (
     Fact("mount", "*", "any", _PAGES),
     Fact("interrupts", "*", "4.13 (effective affinity)", _KERNEL + "core-api/irq/irq-affinity.html"),
     Fact("environment", "irqbalance.service", "irqbalance 1.8", "irqbalance(1)"),
-    Fact("isolation", "boot", "any", _PARAMETERS),
-    Fact("isolation", "*", "6.1 (partitions)", _KERNEL + "admin-guide/cgroup-v2.html"),
-    Fact("threads", "*", "any", "sched_setaffinity(2)"),
-    Fact("fair_server", "*", "6.12", _KERNEL + "scheduler/sched-deadline.html"),
-    Fact("limits", "*", "any", "limits.conf(5)"),
-    Fact("processes", "*", "any", _SYSTEMD + "systemd.exec.html"),
-    Fact("network_card", "*", "any", "ethtool(8)"),
-    Fact("network_link", "*", "systemd", _SYSTEMD + "systemd.link.html"),
-    Fact("clocksource", "*", "any", _KERNEL + "timers/timekeeping.html"),
     Fact("watchdog", "*", "any", _SYSTEMD + "systemd-system.conf.html"),
     Fact("boot_trial", "*", "GRUB 2", "grub-reboot(8)"),
     Fact("unit", "*", "systemd", _UNIT),
+    Fact("isolation", "boot", "any", _PARAMETERS),
+    Fact("isolation", "partition", "6.1", _CGROUPS),
+    Fact("threads", "*", "any", "sched_setaffinity(2)"),
+    Fact("limits", "*", "any", "limits.conf(5)"),
+    Fact("processes", "*", "any", "systemd.exec(5)"),
+    Fact("fair_server", "*", "6.12", _KERNEL + "scheduler/sched-debug.html"),
+    Fact("clocksource", "*", "any", _KERNEL + "timers/timekeeping.html"),
+    Fact("network_card", "*", "any", "ethtool(8)"),
+    Fact("network_link", "*", "systemd 251", "systemd.link(5)"),
     Fact("drop_in", "*", "any", ""),
     Fact("needrestart", "*", "any", "needrestart(1)"),
     Fact("apt_option", "*", "any", "apt.conf(5)"),

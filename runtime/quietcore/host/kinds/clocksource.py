@@ -15,7 +15,7 @@ class ClocksourceKind(Kind):
     """`wanted` is the clock source, such as tsc; one that the kernel does not offer is unsupported."""
 
     name = "clocksource"
-    applied = "written live, and at each boot"
+    applied = "written live"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

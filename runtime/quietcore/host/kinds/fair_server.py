@@ -21,7 +21,7 @@ class FairServerKind(Kind):
     """`wanted` is the nanoseconds of each second, `options.cpus` the list of CPUs."""
 
     name = "fair_server"
-    applied = "written live, and at each boot"
+    applied = "written live"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

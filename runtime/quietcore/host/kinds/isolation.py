@@ -26,7 +26,7 @@ class IsolationKind(Kind):
     """
 
     name = "isolation"
-    applied = "boot parameters, or a slice's cpuset partition"
+    applied = "boot parameters, or a cpuset partition made by a unit"
     needs_boot = True
 
     def effective(self, setting: Setting) -> str:

@@ -22,7 +22,7 @@ class LimitsKind(Kind):
     """
 
     name = "limits"
-    applied = "file of our own in limits.d"
+    applied = "a file in limits.d"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

@@ -38,7 +38,7 @@ class NetworkCardKind(Kind):
     """`name` is INTERFACE:PART (ring, channels, coalesce, offload, rss), `wanted` its values by ethtool's words."""
 
     name = "network_card"
-    applied = "by ethtool, with a timed way back, and at each boot"
+    applied = "ethtool, under a connection with a timed way back"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -119,7 +119,7 @@ class NetworkLinkKind(Kind):
     """
 
     name = "network_link"
-    applied = "by systemd-udevd at each boot"
+    applied = "a file for systemd-udevd"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

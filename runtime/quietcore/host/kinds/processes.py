@@ -28,7 +28,7 @@ class ProcessesKind(Kind):
     """
 
     name = "processes"
-    applied = "drop-ins of the units, at their start"
+    applied = "the units' drop-ins, when they start"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

@@ -24,7 +24,7 @@ class ThreadsKind(Kind):
     """
 
     name = "threads"
-    applied = "moved live, and at each boot"
+    applied = "moved live"
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
