@@ -89,9 +89,9 @@ struct LegBook {
 
 /// From parsed messages to books, ladders and ticks; knows no venue, only its rules. One thread.
 ///
-/// The same streams may come over several legs, each a set of connections. Each leg has books of its own, held
-/// right by the venue's rule, so that it does not matter how the venue cuts its updates into messages; whichever
-/// leg has the newest book is published, and a gap on one of them is nothing that a reader sees.
+/// The same streams may come over several legs, each a set of connections. Each leg has books of its own,
+/// held right by the venue's rule, so that it does not matter how the venue cuts its updates into messages;
+/// whichever leg has the newest book is published, and a gap on one of them is nothing that a reader sees.
 class FeedCore final : public MessageSink {
 public:
   struct Options {
@@ -120,8 +120,8 @@ public:
   /// Forgets a leg; what another has is published in its stead.
   void close_leg(std::uint32_t leg);
 
-  /// A leg's stream of a symbol broke: a LIVE book becomes STALE unless another leg has it, and what waited for a
-  /// snapshot is let go.
+  /// A leg's stream of a symbol broke: a LIVE book becomes STALE unless another leg has it, and what waited
+  /// for a snapshot is let go.
   void connection_lost(std::uint32_t symbol, std::uint32_t leg = 0);
   void all_connections_lost();
   /// Nothing came for a book for too long: not LIVE until something does, or a snapshot confirms it.
@@ -175,8 +175,8 @@ private:
   /// A symbol's book as published.
   struct SymbolBook {
     SymbolBook(std::uint32_t window, std::uint32_t ladder_depth);
-    std::uint32_t window; ///< levels a side that the venue keeps, 0: no window
-    std::uint32_t leg = 0;   ///< whose book it is
+    std::uint32_t window;  ///< levels a side that the venue keeps, 0: no window
+    std::uint32_t leg = 0; ///< whose book it is
     shm::State state = shm::State::EMPTY;
     Quote quote{};                ///< last one published from the book
     std::vector<shm::Level> bids; ///< ladder as published
@@ -201,7 +201,8 @@ private:
   /// The leg's book is no longer right: RESYNC until a new snapshot.
   void lose(std::uint32_t symbol, const Receipt &receipt);
   /// Whether this leg's book, just changed, is newer than what is published.
-  [[nodiscard]] bool is_first(std::uint32_t symbol, const Follower &follower, std::uint32_t leg) const noexcept;
+  [[nodiscard]] bool is_first(std::uint32_t symbol, const Follower &follower,
+                              std::uint32_t leg) const noexcept;
   /// A leg that has the book LIVE, or kMaxLegs.
   [[nodiscard]] std::uint32_t live_leg(std::uint32_t symbol) const noexcept;
   /// The state of a leg's book; what is published follows where no other leg has it LIVE.
