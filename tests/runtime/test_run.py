@@ -25,6 +25,7 @@ CONFIG = """
 mode = "sim"
 feed = "{feed}"
 wait = "{wait}"
+kill_file = "{folder}/kill"
 strategy_cpu = {cpu}
 gateway_cpu = {cpu}
 [venue]
@@ -80,6 +81,7 @@ class Run:
         config.write_text(
             CONFIG.format(
                 feed=feed,
+                folder=folder,
                 wait=options.get("wait", "nap"),
                 cpu=options.get("cpu", -1),
                 size=options.get("size", "0.001"),
