@@ -33,10 +33,11 @@ class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class StrategyConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """[strategy]: spans of the two averages, in quotes."""
+    """[strategy]: one that ships, by name, or the file at ``path``; parameters as it declares them."""
 
-    fast: int = 20
-    slow: int = 80
+    name: str = "crossing"
+    path: str = ""
+    parameters: dict[str, int | float] = {}
 
 
 class RiskConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -158,8 +159,6 @@ def check(path: Path, config: RuntimeConfig) -> None:
         demand(fits, key, wish, '"plan", a CPU number, or -1')
     if config.mode in ORDERING_MODES:
         check_venue(path, config)
-    fast, slow = config.strategy.fast, config.strategy.slow
-    demand(1 <= fast < slow <= 1_000_000, "strategy.fast", fast, f"1 to strategy.slow ({slow}) less 1")
     degrade = config.degrade
     demand(degrade.action in ACTIONS, "degrade.action", degrade.action, " or ".join(ACTIONS))
     latency = degrade.max_latency_us

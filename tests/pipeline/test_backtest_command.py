@@ -23,7 +23,8 @@ def recording(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 @pytest.mark.usefixtures("feed_handler")
 def test_reports(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["backtest", "--recording", str(recording), "--fast", "2", "--slow", "5", "--price-band", "0.3"]
+    words = ["backtest", "--recording", str(recording), "--price-band", "0.3"]
+    words += ["--parameter", "fast=2", "--parameter", "slow=5"]
     page, picture = tmp_path / "report.html", tmp_path / "report.png"
     assert main([*words, "--json", "--html", str(page), "--png", str(picture)]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -48,7 +49,9 @@ def test_what_it_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     for words, text in (
         (["--latency", "-1"], "bad option: --latency"),
         (["--latency", "nan"], "bad option: --latency"),
-        (["--fast", "80"], "bad option: --fast"),
+        (["--parameter", "fast"], "--parameter"),
+        (["--parameter", "fast=x"], "--parameter"),
+        (["--strategy", "luck"], "unknown strategy"),
     ):
         assert main(["backtest", "--recording", file, *words]) == 2
         assert text in capsys.readouterr().err

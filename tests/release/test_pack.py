@@ -13,7 +13,9 @@ import pytest
 
 from quietcore.errors import QuietcoreError
 from quietcore.release import archive, native, pack, packages
+from quietcore.release.strategy import wish_of
 from quietcore.release.target import Target
+from quietcore.strategy.scaffold import files
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Target.here()
@@ -70,6 +72,33 @@ def test_release_holds_what_a_target_runs(executable: Path, tmp_path: Path) -> N
     for name, expected in manifest["files"].items():
         assert archive.sha256(tmp_path / "unpacked" / name) == expected, name
     assert not list((tmp_path / "out").glob("*.new")), "a half-written archive stayed"
+
+
+@pytest.mark.usefixtures("no_packages")
+def test_a_strategy_of_ones_own_is_tried_and_packed(executable: Path, tmp_path: Path) -> None:
+    for name, text in files("own", python=False).items():
+        (tmp_path / name).write_text(text)
+    path = tmp_path / "own.py"
+    wish = wish_of(str(path), '{"span": 20}')
+    release = pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out", wish)
+    assert release.strategy == "lib/strategies/own.py"
+    with tarfile.open(release.archive) as tar:
+        member = tar.extractfile("lib/strategies/own.py")
+        assert member is not None
+        assert member.read() == path.read_bytes()
+    shipped = pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out")
+    assert (shipped.strategy, shipped.version != release.version) == ("", True)
+    with pytest.raises(QuietcoreError, match=r"unknown key: strategy\.parameters\.spam"):
+        pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out", wish_of(str(path), '{"spam": 1}'))
+    path.write_text(path.read_text().replace("return 1\n", "return 5\n"))
+    with pytest.raises(QuietcoreError, match="neither 0 nor 1"):
+        pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out", wish)
+
+
+@pytest.mark.parametrize("text", ["[1]", '{"a": "b"}', '{"a": true}', "{"])
+def test_parameters_that_are_none(text: str) -> None:
+    with pytest.raises(QuietcoreError, match="--parameters"):
+        wish_of("crossing", text)
 
 
 def test_newer_glibc_is_refused_with_the_reason(executable: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class Rig:
         self.thread = StrategyThread(
             segment,
             segment.symbol(options.pop("symbol", "BTCUSDT")),
-            crossing(2, 5, 1),
+            options.pop("strategy", None) or crossing(2, 5, 1),
             limits,
             self.account,
             self.intents,
@@ -339,3 +339,111 @@ def test_a_cpu_that_is_not_there_is_a_warning(make_writer: MakeWriter, make_rig:
     assert len(rig.warnings) == 1
     assert "not pinned to CPU 8000" in rig.warnings[0]
     assert "remedy" in rig.warnings[0]
+
+
+def swapped(rig: Rig, strategy: Any) -> None:
+    rig.thread.offer(strategy)
+    until(lambda: not rig.thread.offer_pending)
+
+
+def test_parameters_change_while_it_runs(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    writer = make_writer(capacity=8192)
+    rig = make_rig()
+    waves(writer, 100)
+    before = rig.read(writer.next).ledger[SIGNALS]
+    assert before > 0
+    compilations = CompileCounter()
+    swapped(rig, crossing(2, 1_000_000, 1))
+    waves(writer, 100)
+    calm = rig.read(writer.next).ledger[SIGNALS]
+    assert calm == before, "no crossing is looked for before a million quotes"
+    swapped(rig, crossing(2, 5, 7))
+    compilations.stop()
+    assert compilations.count == 0
+    rig.taken()
+    waves(writer, 100)
+    assert rig.read(writer.next).ledger[SIGNALS] > calm
+    assert {intent.size for intent in rig.taken() if intent.kind == PLACE} == {7}
+
+
+def test_parameters_that_need_other_memory_are_refused(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    from quietcore.errors import QuietcoreError
+    from quietcore.strategy.choice import find
+    from quietcore.strategy.trial import SAMPLE_CONTEXT
+
+    make_writer()
+    panic = find("panic")
+    rig = make_rig(strategy=panic.make({"window": 16}, SAMPLE_CONTEXT))
+    with pytest.raises(QuietcoreError, match=r"cannot change while it runs: panic.*restart"):
+        rig.thread.offer(panic.make({"window": 17}, SAMPLE_CONTEXT))
+    swapped(rig, panic.make({"window": 16, "threshold": 0.9}, SAMPLE_CONTEXT))
+
+
+def test_a_strategy_in_plain_python(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    """The same loop contract: reads all, emits behind the same checks, takes parameters, follows, stops."""
+    from quietcore.bridge.ticks import Quote, Tick
+    from quietcore.strategy.python import Ladders, Order, PythonStrategy
+    from quietcore.strategy.trial import SAMPLE_CONTEXT
+
+    class EveryNth(PythonStrategy):
+        quotes = 0
+        live = False
+
+        def on_tick(self, tick: Tick, ladders: Ladders) -> Order | None:
+            if not isinstance(tick, Quote):
+                return None
+            self.live |= ladders.live
+            assert ladders.bids[0] == (tick.bid, tick.bid_size)
+            assert ladders.asks[0] == (tick.ask, tick.ask_size)
+            assert tick.bid != 666, "bad luck"
+            self.quotes += 1
+            if self.quotes % self.parameters["nth"]:
+                return None
+            return Order(1, tick.ask, int(self.parameters["size"]))
+
+        def figures(self) -> dict[str, float]:
+            return {"quotes": self.quotes}
+
+    def made(**parameters: int) -> Any:
+        return EveryNth({"nth": 10, "size": 3, **parameters}, SAMPLE_CONTEXT).strategy("nth")
+
+    old = make_writer(capacity=8192)
+    strategy = made()
+    rig = make_rig(strategy=strategy)
+    rig.picture()
+    rig.taken()
+    compilations = CompileCounter()
+    waves(old, 200)
+    picture = rig.read(old.next)
+    quotes = tick_counts(picture.counters)["bbo"]
+    assert strategy.figures(None) == {"quotes": quotes}
+    assert picture.ledger[SIGNALS] == quotes // 10
+    placed = [intent for intent in rig.taken() if intent.kind == PLACE]
+    assert len(placed) == quotes // 10 - picture.ledger[REFUSED:].sum() > 0
+    assert {intent.size for intent in placed} == {3}
+    swapped(rig, made(size=4))
+    old.close()
+    new = make_writer(capacity=8192)
+    waves(new, 200)
+    rig.read(old.next + new.next)
+    assert {intent.size for intent in rig.taken() if intent.kind == PLACE} == {4}
+    compilations.stop()
+    assert compilations.count == 0
+    assert strategy.python.live
+    new.message([(666, 5)], [(667, 5)])
+    until(lambda: not rig.thread.alive)
+    assert rig.thread.error is not None
+    assert "strategy fails: nth; found AssertionError: bad luck" in rig.thread.error.message()
+
+
+def test_a_python_loop_stops_at_once(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    from quietcore.strategy.python import PythonStrategy
+    from quietcore.strategy.trial import SAMPLE_CONTEXT
+
+    make_writer()
+    rig = make_rig(strategy=PythonStrategy({}, SAMPLE_CONTEXT).strategy("idle"))
+    rig.picture()
+    started = time.monotonic()
+    rig.thread.stop()
+    assert rig.thread.join(2.0)
+    assert time.monotonic() - started < 1.0

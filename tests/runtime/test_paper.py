@@ -81,7 +81,7 @@ feed = "{feed}"
 strategy_cpu = -1
 gateway_cpu = -1
 kill_file = "{folder}/kill"
-[strategy]
+[strategy.parameters]
 fast = 2
 slow = 5
 [risk]

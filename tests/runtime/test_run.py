@@ -33,8 +33,7 @@ name = "bybit-linear"
 rest = "{rest}"
 private_websocket = "{websocket}"
 [strategy]
-fast = 2
-slow = 5
+{strategy}
 [risk]
 order_size = "{size}"
 max_position = "0.01"
@@ -84,6 +83,7 @@ class Run:
                 folder=folder,
                 wait=options.get("wait", "nap"),
                 cpu=options.get("cpu", -1),
+                strategy=options.get("strategy", "parameters = {fast = 2, slow = 5}"),
                 size=options.get("size", "0.001"),
                 rest=venue.url,
                 websocket=venue.websocket_url,
@@ -203,6 +203,35 @@ def test_from_tick_to_fill_and_to_the_report(
     assert SECRET not in out + errors + run.status_path.read_text()
 
 
+def test_parameters_are_taken_at_sighup(
+    make_writer: MakeWriter, feed: str, tmp_path: Path, runs: list[Run]
+) -> None:
+    with FakeVenue() as venue, Market(make_writer(capacity=65536)):
+        run = Run(tmp_path, feed, venue, words=["--json"])
+        runs.append(run)
+        run.ready()
+
+        def strategy() -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(run.status_path.read_text())["strategy"]
+            return found
+
+        run.until(lambda: run.status_path.exists())
+        config = tmp_path / "runtime.toml"
+        good = config.read_text()
+        config.write_text(good.replace("fast = 2", "fast = 9"))
+        run.process.send_signal(signal.SIGHUP)
+        run.until(lambda: run.process.poll() is None and '"warnings": []' not in run.status_path.read_text())
+        config.write_text(good.replace("fast = 2", "fast = 3"))
+        run.process.send_signal(signal.SIGHUP)
+        run.until(lambda: strategy()["parameter_swaps"] == 1)
+        assert strategy()["parameters"]["fast_alpha"] == 0.5
+        code, out, errors, seconds = run.end()
+    assert code == 0, errors
+    assert seconds < 2.0
+    assert "parameters stay as they were: bad value" in errors
+    assert json.loads(out)["compiled_since_ready"] == 0
+
+
 def test_ends_by_itself_with_tables(
     make_writer: MakeWriter, feed: str, tmp_path: Path, runs: list[Run]
 ) -> None:
@@ -257,6 +286,16 @@ def test_works_where_nothing_can_be_written(
         ({"size": "0.0005"}, 2, r"size is no multiple of the lot: .*risk\.order_size; found 0\.0005"),
         ({"secret": "wrong"}, 3, "auth refused"),
         ({"cpu": '"plan"'}, 2, "core plan is missing"),
+        (
+            {"strategy": 'name = "luck"'},
+            2,
+            "unknown strategy: .*found 'luck'; expected one of crossing, panic",
+        ),
+        (
+            {"strategy": "parameters = {fast = 9, slow = 5}"},
+            2,
+            r"bad value: .*runtime\.toml: strategy\.parameters of crossing; found fast 9 and slow 5",
+        ),
     ],
 )
 def test_refuses_to_start(
@@ -308,7 +347,9 @@ def quietcore(*words: str) -> subprocess.CompletedProcess[str]:
 def test_check_validates_and_ends(tmp_path: Path) -> None:
     path = tmp_path / "runtime.toml"
     path.write_text(
-        CONFIG.format(feed="f", wait="nap", cpu=-1, size="0.001", rest="http://h", websocket="ws://h")
+        CONFIG.format(
+            feed="f", wait="nap", cpu=-1, size="0.001", rest="http://h", websocket="ws://h", strategy=""
+        )
     )
     assert quietcore("run", "--config", str(path), "--check").returncode == 0
     path.write_text(path.read_text() + "\ncolour = 1\n")

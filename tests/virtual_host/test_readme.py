@@ -47,7 +47,8 @@ def test_the_lines_work_on_a_host(booted_host: vhost.Info, inventory: dict[str, 
     settings.pop("quietcore_reboot_ok")
     (mine / "group_vars").mkdir(parents=True)
     (mine / "group_vars/quietcore.yml").write_text(json.dumps(settings))
-    environment = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
+    # Molecule, which may have started these tests, asks for colours: they would stand between the figures.
+    environment = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
     done = subprocess.run(
         ["bash", "-euxo", "pipefail", "-c", script],
         cwd=REPOSITORY,

@@ -258,7 +258,14 @@ def update_id(frame: Frame) -> int:
 
 def build(strategy: Strategy) -> Any:
     """Return `ticks.advance` with the strategy's on_tick, compiled."""
-    name = f"advance_{strategy.name}"
+    if strategy.python is not None:
+        raise QuietcoreError(
+            "strategy is not compiled",
+            where=strategy.name,
+            expected="a compiled on_tick",
+            remedy="try it in mode replay or sim",
+        )
+    name = f"advance_{strategy.key or strategy.name}"
     made = types.FunctionType(
         ticks.advance.__code__, {**ticks.advance.__globals__, "on_tick": strategy.on_tick}, name
     )

@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 EVENTS: Any = numba.core.event  # its functions carry no types
 PACKAGE = Path(__file__).resolve().parent.parent
-COMPILED_PARTS = ("bridge", "strategy", "observe", "backtest")
+COMPILED_PARTS = ("bridge", "indicators", "strategy", "observe", "backtest")
 
 
 def constant(value: int) -> int:
@@ -123,16 +123,28 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
     Integer arithmetic is 64-bit and wraps. The decorated object is numba's dispatcher.
     """
+    return _made(function)
+
+
+def fused(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile for floating point: a product and its sum may be one operation, a division by 0 is not an error.
+
+    Results may differ in the last bit from one CPU level to another, never from one call to the next.
+    """
+    return _made(function, fastmath={"contract"}, error_model="numpy")
+
+
+def _made(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     folder = cache_directory()
     if folder is None:
-        plain: Callable[P, R] = numba.njit(nogil=True)(function)
+        plain: Callable[P, R] = numba.njit(nogil=True, **options)(function)
         return plain
     config: Any = numba.core.config  # its names are made at run time
     before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES
     # Set for the decoration alone: code of others in this process keeps its own place.
     config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = str(folder), f"{__name__}.{Shelf.__name__}"
     try:
-        kept: Callable[P, R] = numba.njit(nogil=True, cache=True)(function)
+        kept: Callable[P, R] = numba.njit(nogil=True, cache=True, **options)(function)
         return kept
     finally:
         config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = before

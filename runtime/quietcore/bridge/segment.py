@@ -69,7 +69,7 @@ class Segment:
         self.feed = feed
         self.path = SHARED_MEMORY / (PREFIX + feed)
         self._memory = memory
-        self._inode = inode
+        self.inode = inode
         self.bytes: npt.NDArray[np.uint8] = np.frombuffer(memory, dtype=np.uint8)
         address = self.bytes.ctypes.data
         header = self.bytes[: layout.HEADER.itemsize].view(layout.HEADER)[0]
@@ -147,7 +147,7 @@ class Segment:
             status = self.path.stat()
         except FileNotFoundError:
             return True
-        return (status.st_dev, status.st_ino) != self._inode
+        return (status.st_dev, status.st_ino) != self.inode
 
     def close(self) -> None:
         """Unmap, unless a batch or array of the caller still looks into the mapping: then when that goes."""

@@ -22,7 +22,7 @@ from quietcore.bridge.ring import (
     new_cursor,
     word_at,
 )
-from quietcore.bridge.segment import Segment, Symbol, attach
+from quietcore.bridge.segment import NotThereYetError, Segment, Symbol, attach
 from quietcore.bridge.ticks import Tick, decode
 from quietcore.errors import ExitCode, QuietcoreError
 
@@ -111,19 +111,27 @@ class SharedMemoryBridge:
         self.from_start = from_start
         self.attachments = 0
         self._segment: Segment | None = None
+        self._inode: tuple[int, int] | None = None
         self._cursor: Any = new_cursor(0)
         self._names: dict[str, Symbol] = {}
 
     def connect(self) -> Self:
-        """Attach, waiting up to ``timeout`` seconds. Attached already: nothing happens."""
+        """Attach, waiting up to ``timeout`` seconds. Attached already: nothing happens.
+
+        After `close`, goes on where it stopped if the segment is still the same.
+        """
         if self._segment is None:
-            segment = attach(self.feed, self.timeout)
+            self._enter(attach(self.feed, self.timeout))
+        return self
+
+    def _enter(self, segment: Segment) -> None:
+        if segment.inode != self._inode:
             first = self.attachments == 0 and not self.from_start
             self._cursor[NEXT] = word_at(segment.ring.published) if first else 0
-            self._segment = segment
-            self._names = {symbol.name: symbol for symbol in segment.symbols}
+            self._inode = segment.inode
             self.attachments += 1
-        return self
+        self._segment = segment
+        self._names = {symbol.name: symbol for symbol in segment.symbols}
 
     def close(self) -> None:
         """Detach. Batches that still live keep their mapping; the segment itself stays."""
@@ -152,15 +160,15 @@ class SharedMemoryBridge:
         return self.segment.symbols
 
     def read_ticks(self, max_ticks: int) -> Iterator[Tick]:
-        """Yield up to ``max_ticks`` typed ticks that are there now; follow a closed segment to the next."""
+        """Yield up to ``max_ticks`` typed ticks that are there now; follow the feed to its next segment."""
         left = max_ticks
         while left > 0:
             room = np.empty((min(left, CHUNK), 8), dtype=np.int64)
-            # Before reading: whatever was published before the segment was closed is then seen.
-            closed = self.segment.closed
+            # Before reading: whatever was published before the segment ended is then seen.
+            ended = self._has_ended()
             count = copy_ticks(self.segment.ring, self._cursor, room)
             if count == 0:
-                if closed and self._successor():
+                if ended and self._successor():
                     continue
                 return
             left -= count
@@ -171,21 +179,31 @@ class SharedMemoryBridge:
         """Return the ticks that are there now, in one piece up to the wrap, and move past them."""
         while True:
             segment = self.segment
-            closed = segment.closed
+            ended = self._has_ended()
             count = claim_batch(segment.ring, self._cursor, max_ticks)
-            if count or not closed or not self._successor():
+            if count or not ended or not self._successor():
                 break
         first = int(self._cursor[NEXT])
         self._cursor[NEXT] += count
         self._cursor[READ] += count
         return Batch(segment, first, count)
 
+    def _has_ended(self) -> bool:
+        """Whether no more ticks will come here: closed, or its producer is dead and the name leads elsewhere."""
+        segment = self.segment
+        return segment.closed or (segment.heartbeat_age_ns() > FRESH_HEARTBEAT_NS and segment.replaced())
+
     def _successor(self) -> bool:
-        """Attach to the segment that replaced our closed one; False if it is not there yet."""
-        if not self.segment.replaced():
+        """Attach to the segment that replaced ours; False, and nothing changed, if it is not there yet."""
+        old = self.segment
+        if not old.replaced():
             return False
-        self.close()
-        self.connect()
+        try:
+            segment = attach(self.feed)
+        except NotThereYetError:
+            return False
+        self._enter(segment)
+        old.close()
         return True
 
     def _number(self, symbol: str) -> int:

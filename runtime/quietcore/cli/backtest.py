@@ -23,8 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recording", type=Path, required=True, metavar="FILE", help="plain or gzip")
     parser.add_argument("--venue", help="whose recording it is (default: seen from its first lines)")
     parser.add_argument("--symbol", default="", help="the symbol to trade (default: the first)")
-    parser.add_argument("--fast", type=int, default=20, help="span of the fast average, quotes (20)")
-    parser.add_argument("--slow", type=int, default=80, help="span of the slow average, quotes (80)")
+    parser.add_argument(
+        "--strategy", default="crossing", metavar="NAME|FILE", help="one that ships, or a file (crossing)"
+    )
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="of the strategy, any number of times (default: its own)",
+    )
     parser.add_argument(
         "--order-size", metavar="SIZE", help="base coin (default: worth about 20 quote coins)"
     )
@@ -47,18 +55,18 @@ def run(arguments: argparse.Namespace) -> int:
         raise QuietcoreError("a backtest needs Linux's shared memory", found=sys.platform, expected="linux")
     if not (math.isfinite(arguments.latency) and 0 <= arguments.latency <= 60_000):
         raise QuietcoreError("bad option", where="--latency", found=arguments.latency, expected="0 to 60000")
-    if not 1 <= arguments.fast < arguments.slow:
-        raise QuietcoreError(
-            "bad option", where="--fast", found=arguments.fast, expected="1 to --slow less 1"
-        )
     from quietcore.backtest import report
     from quietcore.backtest.engine import Backtest
     from quietcore.backtest.ticks import filled_ring
     from quietcore.bridge.scale import Step
     from quietcore.sim.source import recorded
-    from quietcore.strategy.crossing import crossing
+    from quietcore.strategy import choice
+    from quietcore.strategy.interface import Context
     from quietcore.strategy.risk import NO_LIMIT, limits
 
+    parameters = dict(map(choice.parameter, arguments.parameter))
+    path = arguments.strategy if arguments.strategy.endswith(".py") else ""
+    definition = choice.find(arguments.strategy, path)
     source = recorded(arguments.recording, arguments.venue)
     with filled_ring(arguments.recording, source.venue, source.total or 1, 20) as segment:
         symbol = segment.symbol(arguments.symbol) if arguments.symbol else segment.symbols[0]
@@ -78,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
             price_band=arguments.price_band,
             max_loss=NO_LIMIT if loss is None else int(loss / (tick.value * lot.value)),
         )
-        strategy = crossing(arguments.fast, arguments.slow, size)
+        strategy = definition.make(parameters, Context(symbol.name, tick, lot, size), "--parameter")
         result = Backtest(segment, source, symbol, strategy, bound, latency_ms=arguments.latency).run()
     if arguments.html:
         report.write_html(result, arguments.html)

@@ -40,6 +40,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of a generated session (default 1)")
     parser.add_argument("--symbol", default="", help="the symbol to trade (default: the first)")
+    parser.add_argument(
+        "--strategy",
+        default="crossing",
+        metavar="NAME|FILE.py",
+        help="one that ships (crossing, panic), or a file of your own (default crossing)",
+    )
+    parser.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=NUMBER", help="of the strategy; repeatable"
+    )
     parser.add_argument("--json", action="store_true", help="say only the end, as one JSON object")
 
 
@@ -64,15 +73,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _wishes(arguments: argparse.Namespace) -> Wishes:
     from quietcore.local.pipeline import Wishes
+    from quietcore.strategy.choice import parameter
 
+    parameters = dict(map(parameter, arguments.parameter))
     if arguments.recording is None:
         generated = ["--generate", "--seed", str(arguments.seed), "--symbols", str(arguments.symbols)]
-        return Wishes([*generated, "--speed", arguments.speed], symbol=arguments.symbol)
+        return Wishes(
+            [*generated, "--speed", arguments.speed],
+            symbol=arguments.symbol,
+            strategy=arguments.strategy,
+            parameters=parameters,
+        )
     from quietcore.sim.recording import survey
 
     found = survey(arguments.recording, arguments.venue)
     options = ["--recording", str(arguments.recording), "--venue", found.venue, "--loop", "0"]
-    return Wishes([*options, "--speed", arguments.speed], depth=found.depth() or 50, symbol=arguments.symbol)
+    return Wishes(
+        [*options, "--speed", arguments.speed],
+        depth=found.depth() or 50,
+        symbol=arguments.symbol,
+        strategy=arguments.strategy,
+        parameters=parameters,
+    )
 
 
 def _start(pipeline: LocalPipeline, *, quiet: bool) -> None:

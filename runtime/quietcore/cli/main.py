@@ -56,6 +56,10 @@ COMMANDS: dict[str, Command] = {
     "local": Command(
         "quietcore.cli.local", "simulator, feed handler and runtime on this machine, nothing changed on it"
     ),
+    "scout": Command(
+        "quietcore.cli.scout", "measure which of a venue's endpoints answers fastest from here", UNIX
+    ),
+    "new": Command("quietcore.cli.new", "begin a strategy of your own, or check one", UNIX),
     # the throw-away host and the release
     "vhost": Command("quietcore.vhost.cli", "make, boot, enter and remove the throw-away virtual host"),
     "release": Command("quietcore.release.cli", "pack feed handler and runtime for a target host"),

@@ -1,5 +1,7 @@
 """The runtime: read ticks, compute signals, send orders, until SIGTERM or Ctrl-C; then a report.
 
+SIGHUP makes it take the strategy's parameters, and nothing else, from the configuration as it then is.
+
 Modes (in the configuration): paper, the default, fills orders within this process against the live book; replay does so
 with a feed that replays; sim sends them to a simulator; testnet to the venue's test system; live sends real orders, and
 only where `allow_live` is set and the sentence that it asks for has been typed (here, or with --confirm-live).
@@ -41,6 +43,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = config.load(arguments.config)
     if arguments.check:
+        from quietcore.strategy import choice
+
+        wish = settings.strategy
+        choice.merged(
+            choice.find(wish.name, wish.path).parameters,
+            wish.parameters,
+            f"{arguments.config}: strategy.parameters",
+        )
         print(f"{arguments.config}: valid")
         return ExitCode.OK
     if sys.platform != "linux":

@@ -21,7 +21,7 @@ from typing import Any
 from quietcore.bridge.compiled import CompileCounter
 from quietcore.bridge.scale import Step
 from quietcore.bridge.segment import Segment, attach
-from quietcore.config import ORDERING_MODES, RuntimeConfig
+from quietcore.config import ORDERING_MODES, RuntimeConfig, load
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution import process
 from quietcore.execution.degrade import Degrader
@@ -32,10 +32,11 @@ from quietcore.execution.orders import OrderLedger
 from quietcore.execution.paper import PaperVenue
 from quietcore.observe import status as status_file
 from quietcore.observe.histogram import Histogram
+from quietcore.strategy import choice
 from quietcore.strategy.account import Account
 from quietcore.strategy.arena import OrderArena
-from quietcore.strategy.crossing import crossing
 from quietcore.strategy.intents import IntentRing
+from quietcore.strategy.interface import Context, Strategy
 from quietcore.strategy.risk import NO_LIMIT, limits
 from quietcore.strategy.thread import StrategyThread
 from quietcore.strategy.workspace import Workspace
@@ -86,6 +87,8 @@ class Runtime:
         self._beating: asyncio.Task[None] | None = None
         self._compiled: CompileCounter | None = None
         self._started = time.time()
+        self._swaps = 0
+        self._swap: asyncio.Task[None] | None = None
 
     def warn(self, line: str) -> None:
         """Keep a warning for the status, and print it."""
@@ -102,6 +105,7 @@ class Runtime:
         loop.add_signal_handler(signal.SIGUSR1, self._kill_by_signal)
         try:
             if await self._until_stopped(self._connect()):
+                loop.add_signal_handler(signal.SIGHUP, self._reload)
                 self._take_off()
                 await self._watch()
         finally:
@@ -151,7 +155,8 @@ class Runtime:
         if venue is None:
             venue = PaperVenue(segment, symbol)
         self.gateway = Gateway(venue, self.ledger, intents, self.account, spin=spin, warn=self.warn)
-        self.strategy = crossing(config.strategy.fast, config.strategy.slow, self._lots("order_size"))
+        self._definition = choice.find(config.strategy.name, config.strategy.path)
+        self.strategy = self._make_strategy(config)
         self.thread = StrategyThread(
             segment,
             symbol,
@@ -168,6 +173,11 @@ class Runtime:
         )
         self.thread.compile()
         warm_up(intents)
+
+    def _make_strategy(self, config: RuntimeConfig) -> Strategy:
+        context = Context(self.symbol.name, self.tick, self.lot, self._lots("order_size"))
+        where = f"{self._where}: strategy.parameters"
+        return self._definition.make(config.strategy.parameters, context, where)
 
     async def _connect(self) -> None:
         """Reach the venue, compare its rules with the feed's and with ours, bring the private stream up."""
@@ -290,6 +300,27 @@ class Runtime:
         if not self.thread.stopping:
             loop.call_soon_threadsafe(self._stop.set)
 
+    def _reload(self) -> None:
+        """Called at SIGHUP: take the strategy's parameters, and nothing else, from the configuration as it is now."""
+        self._swap = asyncio.create_task(self._take_parameters())
+
+    async def _take_parameters(self) -> None:
+        try:
+            strategy = self._make_strategy(load(self._where))
+            self.thread.offer(strategy)
+        except QuietcoreError as error:
+            self.warn(f"parameters stay as they were: {error}")
+            return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PICTURE_TIMEOUT_SECONDS
+        while self.thread.offer_pending:
+            if loop.time() > end:
+                self.warn("the strategy loop does not take the new parameters")
+                return
+            await asyncio.sleep(PICTURE_POLL_SECONDS)
+        self.strategy = strategy
+        self._swaps += 1
+
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         end = None if self._seconds is None else loop.time() + self._seconds
@@ -371,7 +402,14 @@ class Runtime:
             mode=self.config.mode,
             symbol=self.symbol.name,
             position=self.ledger.lot.text(self.account.position),
-            strategy={"name": self.strategy.name, **self.strategy.figures(picture.state)},
+            strategy={
+                "name": self.strategy.name,
+                **self.strategy.figures(picture.state),
+                "parameters": {
+                    name: self.strategy.params[0][name].item() for name in self.strategy.params.dtype.names
+                },
+                "parameter_swaps": self._swaps,
+            },
             feed_state={
                 "heartbeat_age_ns": segment.heartbeat_age_ns(),
                 "closed": segment.closed,

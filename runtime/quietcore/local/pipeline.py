@@ -68,6 +68,8 @@ class Wishes:
     simulator: list[str]
     depth: int = 50
     symbol: str = ""
+    strategy: str = "crossing"
+    parameters: dict[str, int | float] = field(default_factory=dict)
 
 
 @dataclass
@@ -170,9 +172,7 @@ name = "bybit-linear"
 rest = {json.dumps(self.announced["rest"])}
 private_websocket = {websocket}
 
-[strategy]
-fast = 20
-slow = 80
+{self._strategy_config()}
 
 [risk]
 order_size = "{size:f}"
@@ -181,6 +181,12 @@ max_open_orders = 4
 max_order_rate = 10
 price_band = 0.01
 """
+
+    def _strategy_config(self) -> str:
+        wish = self.wishes.strategy
+        key, value = ("path", str(Path(wish).resolve())) if wish.endswith(".py") else ("name", wish)
+        lines = [f"{name} = {number!r}" for name, number in self.wishes.parameters.items()]
+        return "\n".join([f"[strategy]\n{key} = {json.dumps(value)}", "[strategy.parameters]", *lines])
 
     # looking ------------------------------------------------------------------------------------------------
     def check(self) -> None:

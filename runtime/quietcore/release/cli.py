@@ -15,6 +15,7 @@ from pathlib import Path
 
 from quietcore.errors import ExitCode
 from quietcore.release.pack import pack
+from quietcore.release.strategy import wish_of
 from quietcore.release.target import Target
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -38,6 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="x86-64-v2",
         help="level that the runtime is compiled for (default: %(default)s)",
     )
+    action.add_argument(
+        "--strategy",
+        default="crossing",
+        metavar="NAME|FILE.py",
+        help="one that ships (crossing, panic), or a file of your own, which is packed (default: %(default)s)",
+    )
+    action.add_argument(
+        "--parameters",
+        default="{}",
+        metavar="JSON",
+        help="what the strategy will be given (default: %(default)s)",
+    )
     action.add_argument("--out", type=Path, default=ROOT / "build/release", help="default: %(default)s")
     action.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -45,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Pack and say what came of it."""
     target = Target.parse(arguments.machine, arguments.python, arguments.glibc)
-    release = pack(ROOT, arguments.feed.resolve(), target, arguments.cpu_level, arguments.out.resolve())
+    wish = wish_of(arguments.strategy, arguments.parameters)
+    release = pack(ROOT, arguments.feed.resolve(), target, arguments.cpu_level, arguments.out.resolve(), wish)
     if arguments.json:
         print(json.dumps(dataclasses.asdict(release), indent=1))
     else:

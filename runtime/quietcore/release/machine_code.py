@@ -15,21 +15,31 @@ import sys
 from pathlib import Path
 
 from quietcore.release.archive import write_archive
+from quietcore.release.strategy import StrategyWish
 from quietcore.release.target import Target
 
 REHEARSAL_SECONDS = 3
 
 
-def key(root: Path, packages_key: str, level: str) -> str:
+def key(root: Path, packages_key: str, level: str, wish: StrategyWish) -> str:
     """Return the name of the code: twelve hexadecimal digits of what decides it."""
-    digest = hashlib.sha256(f"{packages_key}\n{level}\n".encode())
+    strategy = wish.path.read_bytes() if wish.path else wish.strategy.encode()
+    digest = hashlib.sha256(
+        f"{packages_key}\n{level}\n{sorted(wish.parameters.items())}\n".encode() + strategy
+    )
     for path in sorted((root / "runtime/quietcore").rglob("*.py")):
         digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
 def pack(
-    root: Path, executable: Path, target: Target, level: str, packages_key: str, out: Path
+    root: Path,
+    executable: Path,
+    target: Target,
+    level: str,
+    packages_key: str,
+    out: Path,
+    wish: StrategyWish,
 ) -> Path | None:
     """Write ``out/machine-code-<key>.tar.gz`` unless it is there; return it.
 
@@ -38,7 +48,7 @@ def pack(
     """
     if target.python != sys.version_info[:2] or target.machine != Target.here().machine:
         return None
-    archive = out / f"machine-code-{key(root, packages_key, level)}.tar.gz"
+    archive = out / f"machine-code-{key(root, packages_key, level, wish)}.tar.gz"
     if archive.exists():
         return archive
     tree = out / "machine-code.new"
@@ -52,7 +62,12 @@ def pack(
         "PYTHONPATH": str(root / "runtime"),
         "QUIETCORE_FEED": str(executable),
     }
-    rehearsal = [sys.executable, "-m", "quietcore", "local", "--seconds", str(REHEARSAL_SECONDS)]
+    rehearsal = [
+        *(sys.executable, "-m", "quietcore", "local", "--seconds", str(REHEARSAL_SECONDS)),
+        *("--strategy", wish.strategy),
+        # They may decide the size of what the strategy keeps, and so its code.
+        *(word for item in wish.parameters.items() for word in ("--parameter", "{}={!r}".format(*item))),
+    ]
     try:
         with (out / "machine-code.log").open("wb") as log:
             done = subprocess.run(

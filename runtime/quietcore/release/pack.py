@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 import quietcore
-from quietcore.release import machine_code, native, packages
+from quietcore.release import machine_code, native, packages, strategy
 from quietcore.release.archive import content_hash, sha256, write_archive
+from quietcore.release.strategy import DEFAULT_STRATEGY, StrategyWish
 from quietcore.release.target import Target
 
 # Without `site`, nothing but the standard library and these two folders is found: neither the distribution's
@@ -30,7 +31,8 @@ exec /usr/bin/python{python} -S -P -m quietcore "$@"
 class Release:
     """The archives that make a release on a target: code, third-party packages, and the runtime's machine code.
 
-    The last is absent, its three fields empty, where only the target itself can compile.
+    The last is absent, its three fields empty, where only the target itself can compile. ``strategy``: where the
+    user's own lies within the release, empty for one that ships.
     """
 
     version: str
@@ -44,14 +46,23 @@ class Release:
     machine_code: str
     machine_code_archive: str
     machine_code_sha256: str
+    strategy: str
     built: bool
 
 
-def pack(root: Path, executable: Path, target: Target, level: str, out: Path) -> Release:
+def pack(
+    root: Path,
+    executable: Path,
+    target: Target,
+    level: str,
+    out: Path,
+    wish: StrategyWish = DEFAULT_STRATEGY,
+) -> Release:
     """Pack a release of the checkout at ``root`` for the target into the folder ``out``.
 
-    Does nothing where the same content is packed already: ``built`` is then false.
+    The strategy is tried out first. Does nothing where the same content is packed already: ``built`` is then false.
     """
+    strategy.check(wish)
     out.mkdir(parents=True, exist_ok=True)
     lock = root / "requirements.lock"
     python = ".".join(map(str, target.python))
@@ -60,6 +71,7 @@ def pack(root: Path, executable: Path, target: Target, level: str, out: Path) ->
     try:
         needed = native.collect(executable, tree, target)
         copy_runtime(root, tree, target, packages.key(lock, target))
+        own = strategy.place(wish, tree)
         manifest = {
             "packages": packages.key(lock, target),
             "machine": target.machine,
@@ -76,7 +88,9 @@ def pack(root: Path, executable: Path, target: Target, level: str, out: Path) ->
     finally:
         shutil.rmtree(tree, ignore_errors=True)
     package_archive = packages.pack(lock, target, out)
-    machine_code_archive = machine_code.pack(root, executable, target, level, packages.key(lock, target), out)
+    machine_code_archive = machine_code.pack(
+        root, executable, target, level, packages.key(lock, target), out, wish
+    )
     return Release(
         version=release_version,
         archive=str(archive),
@@ -89,6 +103,7 @@ def pack(root: Path, executable: Path, target: Target, level: str, out: Path) ->
         machine_code=machine_code_archive.name.split("-")[-1].split(".")[0] if machine_code_archive else "",
         machine_code_archive=str(machine_code_archive or ""),
         machine_code_sha256=sha256(machine_code_archive) if machine_code_archive else "",
+        strategy=own,
         built=built,
     )
 

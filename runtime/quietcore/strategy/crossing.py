@@ -14,11 +14,20 @@ from quietcore.bridge import layout
 from quietcore.bridge.compiled import compiled
 from quietcore.bridge.follow import Books
 from quietcore.strategy.intents import BUY, SELL
-from quietcore.strategy.interface import WISH_PRICE, WISH_SIDE, WISH_SIZE, Strategy
+from quietcore.strategy.interface import (
+    WISH_PRICE,
+    WISH_SIDE,
+    WISH_SIZE,
+    Context,
+    Parameters,
+    Strategy,
+)
 
 KIND_BBO: Final = layout.KIND_BBO
 KIND_TRADE: Final = layout.KIND_TRADE
 FROM_TICKER: Final = layout.FLAG_FROM_TICKER
+
+PARAMETERS: Final = {"fast": 20, "slow": 80}  # spans, in quotes
 
 STATE: Final = np.dtype(
     [
@@ -32,7 +41,7 @@ STATE: Final = np.dtype(
         ("vwap", "<f8"),  # ticks
     ]
 )
-PARAMS: Final = np.dtype(
+RECORD: Final = np.dtype(
     [
         ("fast_alpha", "<f8"),
         ("slow_alpha", "<f8"),
@@ -96,6 +105,14 @@ def on_tick(
 def crossing(fast: int, slow: int, size: int) -> Strategy:
     """Return the strategy with spans in quotes (alpha = 2 / (span + 1)) and ``size`` lots an order."""
     state = np.zeros(1, dtype=STATE)
-    params = np.zeros(1, dtype=PARAMS)
+    params = np.zeros(1, dtype=RECORD)
     params[0] = (2.0 / (fast + 1), 2.0 / (slow + 1), slow, size)
     return Strategy("crossing", on_tick, state, params)
+
+
+def make(parameters: Parameters, context: Context) -> Strategy:
+    """Return the strategy for the runtime."""
+    fast, slow = int(parameters["fast"]), int(parameters["slow"])
+    if not 1 <= fast < slow <= 1_000_000:
+        raise ValueError(f"fast {fast} and slow {slow}: fast is 1 or more, slow is above it, at most 1000000")
+    return crossing(fast, slow, context.order_size)

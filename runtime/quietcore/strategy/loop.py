@@ -48,7 +48,9 @@ STOP: Final = 0  # 1: return
 LEAVE: Final = 128  # 1: the segment was replaced, return to attach anew
 PICTURE_WANTED: Final = 256  # number of the picture asked for
 PICTURE_DONE: Final = 384  # number of the last one made
-CONTROL_WORDS: Final = 64
+PARAMS_WANTED: Final = 512  # number of the parameters that wait in the pending block
+PARAMS_DONE: Final = 640  # number of those in use
+CONTROL_WORDS: Final = 96
 
 STOPPED: Final = 0
 CLOSED: Final = 1
@@ -88,6 +90,8 @@ class Desk(NamedTuple):
     intent: Any
     block: Any
     picture: Any
+    using: Any  # the words of params
+    pending: Any
     outlet: Outlet
     symbol: int
     spin: int
@@ -165,8 +169,11 @@ def act(desk: Desk, n: int, read_ns: int) -> None:
 
 
 @compiled
-def keep_house(control: int, block: Any, picture: Any) -> int:
-    """Look at the control block: return STOPPED or CLOSED, else make the picture asked for and return -1."""
+def keep_house(control: int, block: Any, picture: Any, using: Any, pending: Any) -> int:
+    """Look at the control block: return STOPPED or CLOSED, else do what it asks for and return -1.
+
+    It asks for a picture, or brings new parameters, which so change all at once between two ticks.
+    """
     if load_acquire(control + STOP) != 0:
         return STOPPED
     if load_acquire(control + LEAVE) != 0:
@@ -176,6 +183,11 @@ def keep_house(control: int, block: Any, picture: Any) -> int:
         for i in range(block.shape[0]):
             picture[i] = block[i]
         store_release(control + PICTURE_DONE, wanted)
+    wanted = load_acquire(control + PARAMS_WANTED)
+    if wanted != load_acquire(control + PARAMS_DONE):
+        for i in range(pending.shape[0]):
+            using[i] = pending[i]
+        store_release(control + PARAMS_DONE, wanted)
     return -1
 
 
@@ -190,7 +202,7 @@ def loop(desk: Desk) -> int:
     read_ns = 0
     idle = 0
     while True:
-        verdict = keep_house(desk.outlet.control, desk.block, desk.picture)
+        verdict = keep_house(desk.outlet.control, desk.block, desk.picture, desk.using, desk.pending)
         if verdict >= 0:
             return verdict
         left = ROUND

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from quietcore.bridge.follow import begin
 from quietcore.bridge.ring import FIRST, NEXT, word_at
@@ -20,6 +23,8 @@ from quietcore.strategy.loop import (
     CLOSED,
     CONTROL_WORDS,
     LEAVE,
+    PARAMS_DONE,
+    PARAMS_WANTED,
     PICTURE_DONE,
     PICTURE_WANTED,
     STOP,
@@ -29,10 +34,16 @@ from quietcore.strategy.loop import (
     new_intent,
     new_wish,
 )
+from quietcore.strategy.python import python_loop, warm_up
 from quietcore.strategy.risk import LIMITS, Risk, new_rate
 from quietcore.strategy.workspace import Workspace
 
 ATTACH_POLL_SECONDS = 0.05
+
+
+def room_for(record: Any) -> Any:
+    """Return whole words that hold ``record``."""
+    return aligned(max(1, -(-record.itemsize // 8)))
 
 
 class StrategyThread:
@@ -84,7 +95,13 @@ class StrategyThread:
         self._warn, self._ended = warn, ended
         self._control = aligned(CONTROL_WORDS)
         self._rate = new_rate(int(self._limits[0]["max_order_rate"]))
-        self._loop = build(strategy.name, strategy.on_tick)
+        if strategy.python is None:
+            self._loop = build(strategy.key or strategy.name, strategy.on_tick)
+        else:
+            self._loop = partial(python_loop, strategy.python)
+        self._using, self._pending = room_for(strategy.params), room_for(strategy.params)
+        self._params = self._using.view(np.uint8)[: strategy.params.itemsize].view(strategy.params.dtype)
+        self._params[:] = strategy.params
         self.workspace = self._make_workspace(segment)
         self._from_start = from_start
         self._begin(0)
@@ -111,11 +128,13 @@ class StrategyThread:
                 arena=self._arena.slots,
             ),
             state=workspace.state,
-            params=self.strategy.params,
+            params=self._params,
             wish=new_wish(),
             intent=new_intent(),
             block=workspace.block,
             picture=self._picture.block,
+            using=self._using,
+            pending=self._pending,
             outlet=Outlet(
                 control=self._control.ctypes.data,
                 intents=self._intents.address,
@@ -161,6 +180,8 @@ class StrategyThread:
         """Compile the loop and touch all memory it uses, by running it with the stop word set."""
         put(self._control.ctypes.data + STOP, 1)
         self._loop(self._desk)
+        if self.strategy.python is not None:
+            warm_up(self._desk)
         put(self._control.ctypes.data + STOP, 0)
         for block in (self.workspace.block, self._picture.block):
             block[:] = block.copy()
@@ -231,6 +252,38 @@ class StrategyThread:
         if self._thread.ident is not None:
             self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def offer(self, strategy: Strategy) -> None:
+        """Ask the loop to go over to the parameters of ``strategy``, which is the running one made anew.
+
+        It does so between two ticks, with all of them at once; `offer_pending` tells when it has. Raises where they
+        would need other memory, or where the last offer was not taken yet.
+        """
+        ours = self.strategy
+        if strategy.params.dtype != ours.params.dtype or strategy.state.dtype != ours.state.dtype:
+            raise QuietcoreError(
+                "these parameters cannot change while it runs",
+                where=ours.name,
+                remedy="restart the runtime: they decide the size of what the strategy keeps",
+            )
+        if self.offer_pending:
+            raise QuietcoreError(
+                "strategy loop has not taken the last parameters yet",
+                where=ours.name,
+                remedy="try again",
+                code=ExitCode.UNKNOWN,
+            )
+        if ours.python is not None and strategy.python is not None:
+            ours.python.next_parameters = strategy.python.parameters
+        self._pending.view(np.uint8)[: strategy.params.itemsize] = strategy.params.view(np.uint8)
+        address = self._control.ctypes.data
+        put(address + PARAMS_WANTED, word_at(address + PARAMS_DONE) + 1)
+
+    @property
+    def offer_pending(self) -> bool:
+        """Whether offered parameters are not in use yet."""
+        address = self._control.ctypes.data
+        return word_at(address + PARAMS_DONE) != word_at(address + PARAMS_WANTED)
 
     # looking in
 

@@ -17,6 +17,27 @@ class Endpoints(NamedTuple):
     tls_ca: str = ""
 
 
+class Target(NamedTuple):
+    """One kind of access to a host, and what is asked of it when it is measured.
+
+    ``path``: of the request or of the stream; ``ping``: text that a stream answers.
+    """
+
+    kind: str  # "websocket" or "rest"
+    host: str
+    port: int
+    tls: bool
+    path: str
+    ping: str = ""
+
+    @property
+    def url(self) -> str:
+        """Scheme and host, with the port where it is not the scheme's own."""
+        scheme = {"websocket": "ws", "rest": "http"}[self.kind] + ("s" if self.tls else "")
+        port = "" if self.port == (443 if self.tls else 80) else f":{self.port}"
+        return f"{scheme}://{self.host}{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """An API key with its secret; its text form hides both."""

@@ -8,12 +8,15 @@ of sending (under TLS: of handing over to the encryption, which the same call th
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from quietcore.errors import QuietcoreError
 
@@ -86,14 +89,96 @@ def tls_context(ca_file: str) -> ssl.SSLContext | None:
     return context
 
 
-def open_session(ca_file: str, timeout: float) -> aiohttp.ClientSession:
-    """Return a session with kept connections, without compression; aiohttp sets TCP_NODELAY itself."""
+class PinnedResolver(AbstractResolver):
+    """Resolves hosts to the addresses that ``pins`` has for them now, others as the system does."""
+
+    def __init__(self, pins: Mapping[str, str]) -> None:
+        self._pins = pins
+        self._system: AbstractResolver | None = None
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return where to connect to."""
+        address = self._pins.get(host)
+        if address is None:
+            if self._system is None:
+                self._system = aiohttp.ThreadedResolver()
+            return await self._system.resolve(host, port, family)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        found = ResolveResult(
+            hostname=host, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST
+        )
+        return [found]
+
+    async def close(self) -> None:
+        """Close the system's."""
+        if self._system is not None:
+            await self._system.close()
+
+
+def buffered_socket(receive: int, send: int) -> Callable[[Any], socket.socket]:
+    """Return a maker of sockets with buffers of so many bytes: set before they connect, so that TCP's window fits."""
+
+    def make(info: Any) -> socket.socket:
+        made = socket.socket(*info[:3])
+        for option, size in ((socket.SO_RCVBUF, receive), (socket.SO_SNDBUF, send)):
+            if size:
+                made.setsockopt(socket.SOL_SOCKET, option, size)
+        return made
+
+    return make
+
+
+class SocketState(NamedTuple):
+    """What the kernel says of a connected socket; buffers in bytes, as it counts them: twice what was asked for."""
+
+    peer: str
+    nodelay: bool
+    receive_buffer: int
+    send_buffer: int
+
+
+def socket_state(transport: Any) -> SocketState | None:
+    """Read a transport's socket options back; None where it has no socket any more."""
+    found = None if transport is None else transport.get_extra_info("socket")
+    if found is None:
+        return None
+    try:
+        return SocketState(
+            found.getpeername()[0],
+            bool(found.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)),
+            found.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF),
+            found.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF),
+        )
+    except OSError:
+        return None
+
+
+def connector(
+    ca_file: str, pins: Mapping[str, str] | None = None, *, receive_buffer: int = 0, send_buffer: int = 0
+) -> aiohttp.TCPConnector:
+    """Return a connector with TLS, pinned addresses, and buffers where sizes are given; aiohttp sets TCP_NODELAY."""
     context = tls_context(ca_file)
-    connector = aiohttp.TCPConnector(
-        ssl=True if context is None else context, limit=16, keepalive_timeout=300.0, ttl_dns_cache=300
+    buffers = receive_buffer or send_buffer
+    return aiohttp.TCPConnector(
+        ssl=True if context is None else context,
+        limit=16,
+        keepalive_timeout=300.0,
+        # Pins may change at any time; without any, the system's answers are kept for five minutes.
+        use_dns_cache=pins is None,
+        ttl_dns_cache=300,
+        resolver=None if pins is None else PinnedResolver(pins),
+        socket_factory=buffered_socket(receive_buffer, send_buffer) if buffers else None,
     )
+
+
+def open_session(
+    ca_file: str, timeout: float, pins: Mapping[str, str] | None = None
+) -> aiohttp.ClientSession:
+    """Return a session with kept connections, without compression; aiohttp sets TCP_NODELAY itself."""
     return aiohttp.ClientSession(
-        connector=connector,
+        connector=connector(ca_file, pins),
         request_class=StampingRequest,
         timeout=aiohttp.ClientTimeout(total=timeout),
         headers={"Accept-Encoding": "identity", "User-Agent": "quietcore"},

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
@@ -45,20 +46,45 @@ class Answer(msgspec.Struct):
 DECODER = msgspec.json.Decoder(Answer)
 
 
+class RateLimit(NamedTuple):
+    """What the venue last said of one path: ``remaining`` of ``limit`` requests, renewed at ``reset_ms`` (UTC)."""
+
+    limit: int
+    remaining: int
+    reset_ms: int
+
+
+def rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
+    """Return the rate limit of an answer's headers, None where they hold none."""
+    try:
+        return RateLimit(
+            int(headers["X-Bapi-Limit"]),
+            int(headers["X-Bapi-Limit-Status"]),
+            int(headers.get("X-Bapi-Limit-Reset-Timestamp") or 0),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
 class BybitRest:
     """Signed requests over one kept session."""
 
-    def __init__(self, endpoints: Endpoints, credentials: Credentials) -> None:
+    def __init__(
+        self, endpoints: Endpoints, credentials: Credentials, pins: Mapping[str, str] | None = None
+    ) -> None:
         self._base = endpoints.rest.rstrip("/")
         self._ca = endpoints.tls_ca
         self._credentials = credentials
+        self._pins = pins
         self._session: aiohttp.ClientSession | None = None
+        self.limits: dict[str, RateLimit] = {}  # by path
+        self.clock_offset_ms = 0  # the venue's clock minus ours
 
     @property
     def session(self) -> aiohttp.ClientSession:
         """The session; made at the first use, within the running loop."""
         if self._session is None:
-            self._session = wire.open_session(self._ca, TIMEOUT_SECONDS)
+            self._session = wire.open_session(self._ca, TIMEOUT_SECONDS, self._pins)
         return self._session
 
     async def close(self) -> None:
@@ -81,7 +107,8 @@ class BybitRest:
     async def _request(
         self, method: str, url: str, payload: str, body: bytes | None, *, signed: bool
     ) -> tuple[Any, int]:
-        headers = signing.headers(self._credentials, time.time_ns() // 1_000_000, payload) if signed else {}
+        now_ms = time.time_ns() // 1_000_000 + self.clock_offset_ms
+        headers = signing.headers(self._credentials, now_ms, payload) if signed else {}
         if body is not None:
             headers["Content-Type"] = "application/json"
         stamp = wire.Stamp()
@@ -90,6 +117,8 @@ class BybitRest:
             async with self.session.request(method, url, data=body, headers=headers) as response:
                 content = await response.read()
                 status = response.status
+                if (limit := rate_limit(response.headers)) is not None:
+                    self.limits[response.url.path] = limit
         except TimeoutError as error:
             raise UncertainError(f"no answer within {TIMEOUT_SECONDS:g} s", stamp.written_ns) from error
         except aiohttp.ClientConnectorError as error:
