@@ -153,7 +153,7 @@ MUTATIONS += [
     Mutation(
         "isolation.user",
         "drift",
-        "sleep",
+        "moved after they were set",
         "setsid taskset -c 4 sleep 900 >/dev/null 2>&1 </dev/null & sleep 0.5",
         "pkill -x sleep",
     ),
