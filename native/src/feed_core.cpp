@@ -213,7 +213,7 @@ bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Re
     ++statistics_.crossed;
     sync.state = shm::State::RESYNC;
   }
-  if (leg_count_ == 1 || is_first(symbol, book, receipt.leg))
+  if ((leg_count_ == 1 && books_[symbol].leg == receipt.leg) || is_first(symbol, book, receipt.leg))
     publish_book(symbol, book, receipt, change, snapshot);
   else
     ++statistics_.duplicates;

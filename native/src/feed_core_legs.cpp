@@ -42,9 +42,7 @@ void FeedCore::close_leg(std::uint32_t leg) {
   legs_[leg].clear();
   legs_[leg].shrink_to_fit();
   --leg_count_;
-  // Whatever still counts as this leg's gets its next message from another.
-  for (std::uint32_t symbol = 0; symbol < books_.size(); ++symbol)
-    prefer_live(symbol);
+  leg_closed_ = true;
 }
 
 LegBook FeedCore::leg_book(std::uint32_t symbol, std::uint32_t leg) const noexcept {
@@ -111,14 +109,25 @@ void FeedCore::publish_again(std::uint32_t symbol, std::uint32_t leg) {
   publish_book(symbol, legs_[leg][symbol], now_on(leg), all, false);
 }
 
-void FeedCore::prefer_live(std::uint32_t symbol) {
-  const SymbolBook &book = books_[symbol];
-  const std::uint32_t other = live_leg(symbol);
-  if (other == kMaxLegs || other == book.leg)
+void FeedCore::prefer_live_books() {
+  if (leg_count_ == 1 && !leg_closed_)
     return;
-  const std::vector<Follower> &owner = legs_[book.leg];
-  if (owner.empty() || owner[symbol].sync.state != shm::State::LIVE)
-    publish_again(symbol, other);
+  leg_closed_ = false;
+  for (std::uint32_t symbol = 0; symbol < books_.size(); ++symbol) {
+    SymbolBook &book = books_[symbol];
+    const std::vector<Follower> &owner = legs_[book.leg];
+    const bool owned = !owner.empty() && owner[symbol].sync.state == shm::State::LIVE;
+    const bool quiet = std::exchange(book.messages_before, book.messages) == book.messages;
+    if (owned || book.state != shm::State::LIVE)
+      continue;
+    const std::uint32_t other = live_leg(symbol);
+    if (other == kMaxLegs)
+      continue;
+    if (quiet)
+      publish_again(symbol, other);
+    else
+      leg_closed_ = true; // look again
+  }
 }
 
 void FeedCore::connection_lost(std::uint32_t symbol, std::uint32_t leg) {

@@ -29,13 +29,14 @@ protected:
   ~CoreFixture() override { std::fclose(log_); }
 
   /// Feeds one message; returns the ticks that came of it.
-  std::vector<Tick> feed(const std::string &text) {
+  std::vector<Tick> feed(const std::string &text, std::uint32_t leg = 0) {
     const Padded padded(text);
     Receipt receipt;
     receipt.receive_ns = 1'700'000'000'000'000'000;
     receipt.source = shm::TimeSource::USER;
     receipt.origin = {"test", 1};
     receipt.symbol_hint = 0;
+    receipt.leg = leg;
     (void)core_.receive(*parser_, padded.view(), receipt);
     return drain();
   }

@@ -25,6 +25,7 @@ CONFIG = """
 mode = "sim"
 feed = "{feed}"
 wait = "{wait}"
+kill_file = "{folder}/kill"
 strategy_cpu = {cpu}
 gateway_cpu = {cpu}
 [venue]
@@ -79,6 +80,7 @@ class Run:
         config.write_text(
             CONFIG.format(
                 feed=feed,
+                folder=folder,
                 wait=options.get("wait", "nap"),
                 cpu=options.get("cpu", -1),
                 strategy=options.get("strategy", "parameters = {fast = 2, slow = 5}"),

@@ -126,8 +126,9 @@ public:
   void all_connections_lost();
   /// Nothing came for a book for too long: not LIVE until something does, or a snapshot confirms it.
   void doubt(std::uint32_t symbol, std::uint32_t leg);
-  /// Publishes another leg's book where the published one is of a leg that has lost it.
-  void prefer_live(std::uint32_t symbol);
+  /// Publishes another leg's book where the published one is of a leg that has lost it, and nothing newer
+  /// came since the last call.
+  void prefer_live_books();
 
   /// Stores only the cursor.
   void publish_cursor() noexcept {
@@ -183,6 +184,7 @@ private:
     std::vector<shm::Level> asks;
     std::uint64_t announced_tick = 0; ///< BOOK tick of the table's content
     std::uint64_t messages = 0;
+    std::uint64_t messages_before = 0; ///< at the last look for books of lost legs
     std::uint64_t last_id = 0;
     std::uint64_t sequence = 0;
     std::uint64_t ticker_id = 0; ///< of the last quote of the venue's own
@@ -241,7 +243,8 @@ private:
   std::vector<SymbolBook> books_;
   std::array<std::vector<Follower>, kMaxLegs> legs_; ///< by symbol; empty: no such leg
   std::uint32_t leg_count_ = 1;
-  Receipt receipt_{}; ///< of the message being parsed
+  bool leg_closed_ = false; ///< and its books may still be what is published
+  Receipt receipt_{};       ///< of the message being parsed
   std::vector<Tick> pending_;
   std::vector<shm::Level> scratch_bids_;
   std::vector<shm::Level> scratch_asks_;

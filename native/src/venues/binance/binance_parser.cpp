@@ -56,9 +56,9 @@ struct Fields {
   [[nodiscard]] bool has(unsigned bits) const noexcept { return (seen & bits) == bits; }
 };
 
-class UsdmParser final : public Parser {
+class BinanceParser final : public Parser {
 public:
-  UsdmParser() {
+  explicit BinanceParser(bool spot) : needed_ids_(spot ? kFirst | kLast : kFirst | kLast | kPrevious) {
     bids_.reserve(4096);
     asks_.reserve(4096);
   }
@@ -204,6 +204,8 @@ private:
   }
 
   ParseResult deliver(Fields &fields, MessageSink &sink) noexcept {
+    if (fields.event.empty() && fields.has(kBid | kBidSize | kAsk | kAskSize | kLast))
+      fields.event = "bookTicker"; // on spot it does not say so
     const bool snapshot = fields.has(kSnapshotId);
     const bool used =
         snapshot || fields.event == "depthUpdate" || fields.event == "bookTicker" || fields.event == "trade";
@@ -225,7 +227,7 @@ private:
   ParseResult deliver_depth(const Fields &fields, bool snapshot, MessageSink &sink) noexcept {
     if (!fields.has(kBids | kAsks))
       return {ParseStatus::Incomplete, "bids or asks are missing"};
-    if (!snapshot && !fields.has(kFirst | kLast | kPrevious))
+    if (!snapshot && !fields.has(needed_ids_))
       return {ParseStatus::Incomplete, "U, u or pu is missing"};
     DepthMessage message;
     message.symbol = fields.symbol;
@@ -289,6 +291,7 @@ private:
     return {upper_.data(), at};
   }
 
+  unsigned needed_ids_; ///< of a delta
   ondemand::parser parser_;
   std::vector<RawLevel> bids_;
   std::vector<RawLevel> asks_;
@@ -297,6 +300,7 @@ private:
 
 } // namespace
 
-std::unique_ptr<Parser> make_usdm_parser() { return std::make_unique<UsdmParser>(); }
+std::unique_ptr<Parser> make_spot_parser() { return std::make_unique<BinanceParser>(true); }
+std::unique_ptr<Parser> make_usdm_parser() { return std::make_unique<BinanceParser>(false); }
 
 } // namespace quietcore::binance
