@@ -1,8 +1,7 @@
-"""Paired blocks, ratios with their interval, and verdicts.
+"""Medians of blocks with their interval, and verdicts.
 
-Blocks of a thing and of its reference alternate; a pair counts only where the references before and after it agree
-within a quarter. The interval of the median comes from the order of the ratios (a sign test), so it assumes nothing of
-their distribution. A goal is met where the whole interval lies inside it, missed where it lies outside, else undecided.
+The interval of the median comes from the order of the blocks (a sign test), so it assumes nothing of their
+distribution. A goal is met where the whole interval lies inside it, missed where it lies outside, else undecided.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-LARGEST_DRIFT = 0.25
-PAIRS = 25
+BLOCKS = 25
 MET, MISSED, UNDECIDED, NO_GOAL = "met", "missed", "undecided", ""
 
 Block = Callable[[], float]
@@ -44,47 +42,18 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return -math.inf, math.inf
 
 
-def verdict(low: float, high: float, goal: float, *, at_most: bool) -> str:
-    """Return whether the interval lies inside the goal."""
-    if at_most:
-        return MET if high <= goal else MISSED if low > goal else UNDECIDED
-    return MET if low >= goal else MISSED if high < goal else UNDECIDED
-
-
-def ratio(
-    name: str,
-    thing: Block,
-    reference: Block,
-    goal: float,
-    *,
-    at_most: bool,
-    note: str = "",
-    pairs: int = PAIRS,
-) -> Result:
-    """Compare blocks of ``thing`` with blocks of ``reference``, both returning the same kind of figure."""
-    thing(), reference()
-    ratios, before = [], reference()
-    for _ in range(pairs):
-        value, after = thing(), reference()
-        if abs(after - before) <= LARGEST_DRIFT * min(after, before):
-            ratios.append(value / ((before + after) / 2))
-        before = after
-    text = f"{'≤' if at_most else '≥'} {goal:g}"
-    if not ratios:
-        nothing = "the reference did not hold still"
-        return Result(name, math.nan, -math.inf, math.inf, "×", text, UNDECIDED, 0, nothing)
-    low, high = interval(ratios)
-    judged = verdict(low, high, goal, at_most=at_most)
-    return Result(name, statistics.median(ratios), low, high, "×", text, judged, len(ratios), note)
+def verdict(low: float, high: float, goal: float) -> str:
+    """Return whether the interval lies inside a goal that is an upper bound."""
+    return MET if high <= goal else MISSED if low > goal else UNDECIDED
 
 
 def figure(
-    name: str, block: Block, unit: str, goal: float | None = None, *, note: str = "", blocks: int = PAIRS
+    name: str, block: Block, unit: str, goal: float | None = None, *, note: str = "", blocks: int = BLOCKS
 ) -> Result:
     """Take the median of blocks against a bound on the figure itself, where there is one."""
     block()
     values = [block() for _ in range(blocks)]
     low, high = interval(values)
-    judged = NO_GOAL if goal is None else verdict(low, high, goal, at_most=True)
+    judged = NO_GOAL if goal is None else verdict(low, high, goal)
     text = "" if goal is None else f"≤ {goal:g} {unit}"
     return Result(name, statistics.median(values), low, high, unit, text, judged, blocks, note)

@@ -1,9 +1,9 @@
-"""Measure the runtime: ring through numba against C++, indicators, signal and intent.
+"""Measure the runtime inside compiled code: indicators, signal and intent.
 
-    python runtime/bench/run.py [--only ring|indicators|signals] [--json] [--out FILE]
+    python runtime/bench/run.py [--only indicators|signals] [--json] [--out FILE]
 
-Ratios are of the same run; figures in ns depend on the machine. Exit codes: 0 measured, whatever came of the goals;
-1 with --strict where a goal is missed; 3 where something cannot be measured.
+Figures in ns depend on the machine, which must have nothing else to do. Exit codes: 0 measured, whatever came of the
+goals; 1 with --strict where a goal is missed; 3 where something cannot be measured.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("ring", "indicators", "signals")
+PARTS = ("indicators", "signals")
 
 
 def main(words: list[str] | None = None) -> int:

@@ -277,6 +277,7 @@ def test_works_where_nothing_can_be_written(
         code, out, errors = run.result()
     assert code == 0, errors
     assert errors.count("status cannot be written: /proc/nowhere/runtime.json") == 1
+    assert errors.count("heartbeat cannot be written: /proc/nowhere/heartbeat") == 1
     assert "ticks read" in out
 
 
@@ -348,7 +349,8 @@ def test_check_validates_and_ends(tmp_path: Path) -> None:
     path = tmp_path / "runtime.toml"
     path.write_text(
         CONFIG.format(
-            feed="f", wait="nap", cpu=-1, size="0.001", rest="http://h", websocket="ws://h", strategy=""
+            **{"feed": "f", "wait": "nap", "cpu": -1, "size": "0.001", "folder": tmp_path},
+            **{"rest": "http://h", "websocket": "ws://h", "strategy": ""},
         )
     )
     assert quietcore("run", "--config", str(path), "--check").returncode == 0

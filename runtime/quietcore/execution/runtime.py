@@ -217,7 +217,12 @@ class Runtime:
     def _take_off(self) -> None:
         """Start the loop, lock memory, say READY, allow orders."""
         if self._status_path is not None:
-            self.heart = Heartbeat(self._status_path.parent / "heartbeat")
+            try:
+                self.heart = Heartbeat(self._status_path.parent / "heartbeat")
+            except QuietcoreError as error:
+                if self.config.mode == "live":
+                    raise  # real orders that no guard can look after
+                self.warn(str(error))
         self._beating = asyncio.create_task(self._keep_alive())
         self.thread.start()
         gc.collect()
