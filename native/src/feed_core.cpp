@@ -7,15 +7,13 @@
 namespace quietcore {
 namespace {
 
-/// Levels a side held without allocating: a deep book has reached 5,170 in a recording.
-constexpr std::size_t kDeepReserve = 16384;
 /// Deltas kept while a snapshot is on its way; beyond it the oldest go, which a later snapshot makes good.
 constexpr std::size_t kMaxHeld = 16384;
 
 } // namespace
 
-FeedCore::Follower::Follower(std::uint32_t window)
-    : book(window, window == 0 ? kDeepReserve : std::size_t{window} * 2) {}
+FeedCore::Follower::Follower(std::uint32_t window, std::size_t deep_reserve)
+    : book(window, window == 0 ? deep_reserve : std::size_t{window} * 2) {}
 
 FeedCore::SymbolBook::SymbolBook(std::uint32_t its_window, std::uint32_t ladder_depth) : window(its_window) {
   bids.reserve(ladder_depth);

@@ -58,6 +58,27 @@ std::vector<int> resolve_shared_cpus(const CpuWish &wish, const std::string &pla
   return set_of_plan(plan_path, "housekeeping");
 }
 
+AffinityRestored::AffinityRestored() {
+  cpu_set_t had;
+  CPU_ZERO(&had);
+  if (sched_getaffinity(0, sizeof(had), &had) != 0)
+    return;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<std::size_t>(cpu), &had))
+      cpus_.push_back(cpu);
+  }
+}
+
+AffinityRestored::~AffinityRestored() {
+  if (cpus_.empty())
+    return;
+  cpu_set_t had;
+  CPU_ZERO(&had);
+  for (const int cpu : cpus_)
+    CPU_SET(static_cast<std::size_t>(cpu), &had);
+  (void)sched_setaffinity(0, sizeof(had), &had);
+}
+
 std::string pin_this_thread(int cpu) {
   const auto failed = [&](const std::string &found, const std::string &remedy) {
     return Finding{.what = "not pinned",

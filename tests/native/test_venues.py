@@ -58,6 +58,11 @@ def test_binance_spot(start: Start, feed: str, make_server: MakeServer) -> None:
     assert ring.statistics()["malformed"] == 0
 
 
+def resident_kib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+
+
 def test_2048_symbols_in_one_process(
     start: Start, feed: str, make_server: MakeServer, tmp_path: Path
 ) -> None:
@@ -72,9 +77,18 @@ def test_2048_symbols_in_one_process(
     until(lambda: all(ring.state(n) == LIVE for n in range(2048)), "every book", 60)
     assert len(server.targets) > 5, "split by the venue's limit"
     assert process.poll() is None
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
-    assert resident < 512 * 1024, f"{resident} KiB resident"
+    assert resident_kib(process.pid) < 512 * 1024
+
+
+def test_2048_books_without_a_window_fit_into_memory(
+    start: Start, feed: str, make_server: MakeServer, tmp_path: Path
+) -> None:
+    server = make_server(*[f"SYMBOL{n}USDT" for n in range(2048)])
+    server.snapshots = {symbol: binance_snapshot(100) for symbol in server.symbols}
+    process = follow(start, feed, "binance-usdm", server, "--streams", "book")
+    until(lambda: "ready: 2048 symbols" in output(tmp_path), "all subscribed", 60)
+    assert len(server.targets) == 11, "at most 200 streams on a connection"
+    assert resident_kib(process.pid) < 512 * 1024
 
 
 def test_a_refused_topic_takes_no_other_with_it(

@@ -162,7 +162,7 @@ private:
 
   /// A leg's book of a symbol.
   struct Follower {
-    explicit Follower(std::uint32_t window);
+    Follower(std::uint32_t window, std::size_t deep_reserve);
     OrderBook book;
     BookSync sync{};
     std::uint64_t sequence = 0; ///< the venue's, of the last message applied

@@ -16,6 +16,19 @@ namespace quietcore {
 /// Error.
 [[nodiscard]] std::vector<int> resolve_shared_cpus(const CpuWish &wish, const std::string &plan_path);
 
+/// Gives the calling thread back the CPUs that it had, so that what it starts next does not inherit a pinned
+/// one.
+class AffinityRestored {
+public:
+  AffinityRestored();
+  AffinityRestored(const AffinityRestored &) = delete;
+  AffinityRestored &operator=(const AffinityRestored &) = delete;
+  ~AffinityRestored();
+
+private:
+  std::vector<int> cpus_;
+};
+
 /// Pins the calling thread to one CPU and reads the affinity back. Empty where it holds, else one line that
 /// says why not and what to do.
 [[nodiscard]] std::string pin_this_thread(int cpu);

@@ -159,6 +159,7 @@ std::vector<Instrument> choose(const FeedConfig &config, std::vector<Instrument>
 /// Follows the venue with the instruments it has now, to the end or until they change.
 LiveFeed::End follow(const FeedConfig &config, const Venue &venue, std::optional<int> cpu,
                      Diagnostics &diagnostics, const ServiceNotify &notify) {
+  const AffinityRestored affinity;
   const std::vector<Instrument> instruments = choose(config, fetch_instruments(config, venue));
   Subscription subscription = config.subscription;
   subscription.symbols.clear();

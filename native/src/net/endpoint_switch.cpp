@@ -48,9 +48,11 @@ void EndpointSwitch::begin(std::size_t which, Endpoint endpoint, Done done) {
     fresh_->open();
   } catch (const Error &error) {
     const std::string problem = error.what();
-    if (fresh_)
+    if (fresh_) {
+      fresh_->close();
       core_.close_leg(fresh_->index());
-    fresh_.reset();
+      bury_(std::exchange(fresh_, nullptr));
+    }
     std::exchange(done_, {})(problem);
   }
 }
@@ -76,9 +78,10 @@ void EndpointSwitch::tend(std::uint64_t now_ns) {
 }
 
 void EndpointSwitch::finish(std::uint64_t now_ns) {
-  const std::shared_ptr<Leg> old = std::exchange(legs_[which_], std::exchange(fresh_, nullptr));
+  std::shared_ptr<Leg> old = std::exchange(legs_[which_], std::exchange(fresh_, nullptr));
   old->close();
   core_.close_leg(old->index());
+  bury_(std::move(old));
   ++core_.statistics().switches;
   core_.pause();
   diagnostics_.say("switched to " + legs_[which_]->endpoint().websocket + " after " +
@@ -98,9 +101,10 @@ void EndpointSwitch::give_up() {
               .remedy = "the old connections stay; check the address"}
           .message();
   diagnostics_.say(problem);
-  const std::shared_ptr<Leg> fresh = std::exchange(fresh_, nullptr);
+  std::shared_ptr<Leg> fresh = std::exchange(fresh_, nullptr);
   fresh->close();
   core_.close_leg(fresh->index());
+  bury_(std::move(fresh));
   core_.pause();
   std::exchange(done_, {})(problem);
 }

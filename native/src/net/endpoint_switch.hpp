@@ -18,9 +18,13 @@ public:
   using MakeLeg = std::function<std::shared_ptr<Leg>(std::uint32_t index, Endpoint endpoint)>;
   /// empty: done; else why not, one line
   using Done = std::function<void(const std::string &problem)>;
+  /// Keeps a closed leg until nothing that is already under way can call it.
+  using Bury = std::function<void(std::shared_ptr<Leg>)>;
 
-  EndpointSwitch(FeedCore &core, Diagnostics &diagnostics, std::chrono::milliseconds timeout, MakeLeg make)
-      : core_(core), diagnostics_(diagnostics), timeout_(timeout), make_(std::move(make)) {}
+  EndpointSwitch(FeedCore &core, Diagnostics &diagnostics, std::chrono::milliseconds timeout, MakeLeg make,
+                 Bury bury)
+      : core_(core), diagnostics_(diagnostics), timeout_(timeout), make_(std::move(make)),
+        bury_(std::move(bury)) {}
 
   /// Adds a leg for good. Throws Error.
   void add(Endpoint endpoint);
@@ -52,6 +56,7 @@ private:
   Diagnostics &diagnostics_;
   std::chrono::milliseconds timeout_;
   MakeLeg make_;
+  Bury bury_;
   std::vector<std::shared_ptr<Leg>> legs_;
   std::shared_ptr<Leg> fresh_; ///< is being made
   std::size_t which_ = 0;      ///< it will replace

@@ -36,6 +36,7 @@ void Leg::open() {
   for (const auto &connection : connections_) {
     for (const std::string &symbol : connection->plan().symbols)
       links_[context_.core.index().find(symbol)].connection = connection.get();
+    (void)context_.connections.tries.take(TryBudget::Clock::now());
     connection->open();
   }
 }

@@ -10,6 +10,7 @@
 #include "quietcore/memory_lock.hpp"
 #include "quietcore/stop_signal.hpp"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -34,6 +35,7 @@ constexpr std::uint64_t kSteadyAfterNs = 2'000'000'000;
 /// How often books are looked after.
 constexpr std::uint64_t kSweepEveryNs = 200'000'000;
 constexpr std::chrono::minutes kConnectionWindow{5};
+constexpr std::uint64_t kRenewAgainNs = 60'000'000'000;
 
 std::uint64_t nanoseconds(std::chrono::seconds time) {
   return static_cast<std::uint64_t>(time.count()) * 1'000'000'000;
@@ -47,10 +49,14 @@ public:
                  FeedCore &core, Diagnostics &diagnostics, const ServiceNotify &notify)
       : config_(config), venue_(venue), subscription_(subscription), core_(core), diagnostics_(diagnostics),
         notify_(notify), parser_(venue.make_parser()), tries_(venue.limits().connections, kConnectionWindow),
-        tend_timer_(loop_), legs_(core, diagnostics, config.connection.switch_timeout,
-                                  [this](std::uint32_t index, Endpoint endpoint) {
-                                    return make_leg(index, std::move(endpoint));
-                                  }) {
+        tend_timer_(loop_),
+        legs_(
+            core, diagnostics, config.connection.switch_timeout,
+            [this](std::uint32_t index, Endpoint endpoint) { return make_leg(index, std::move(endpoint)); },
+            [this](std::shared_ptr<Leg> leg) {
+              // What is queued already runs before this.
+              asio::post(loop_, [held = std::move(leg)] {});
+            }) {
     core_.on_snapshot_needed([this](std::uint32_t symbol, std::uint32_t leg) {
       if (Leg *its = legs_.find(leg))
         its->snapshot_needed(symbol);
@@ -269,7 +275,11 @@ private:
     if (renewed_ % legs_.legs().size() == 0)
       began_ns_ = now;
     diagnostics_.say("renewing connections before the venue ends them");
-    legs_.begin(which, legs_.legs()[which]->endpoint(), [](const std::string &) {});
+    legs_.begin(which, legs_.legs()[which]->endpoint(), [this, lifetime](const std::string &problem) {
+      // Not much time is left: soon again.
+      if (!problem.empty())
+        began_ns_ = monotonic_ns() - lifetime + std::min(lifetime, kRenewAgainNs);
+    });
   }
 
   void count_recorded() {
