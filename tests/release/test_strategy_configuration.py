@@ -19,6 +19,7 @@ DEFAULTS = ROOT / "roles/runtime/defaults/main.yml"
 # Those whose defaults are made of other variables.
 VALUES = {
     "runtime_feed": "demo",
+    "runtime_mode": "sim",
     "runtime_private_websocket": "ws://127.0.0.1:8760",
     "runtime_rest": "http://127.0.0.1:8760",
     "ansible_managed": "managed",

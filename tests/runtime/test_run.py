@@ -154,6 +154,20 @@ def runs() -> Iterator[list[Run]]:
         run.close()
 
 
+def shown(status: Path) -> dict[str, Any]:
+    """Return what `quietcore status` says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "quietcore", "status", "--json", "--status", str(status)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(RUNTIME)},
+        timeout=60,
+        check=False,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def test_from_tick_to_fill_and_to_the_report(
     make_writer: MakeWriter, feed: str, tmp_path: Path, runs: list[Run]
 ) -> None:
@@ -162,19 +176,13 @@ def test_from_tick_to_fill_and_to_the_report(
         runs.append(run)
         run.ready()
         run.until(lambda: run.status_path.exists() and len(venue.created) >= 3)
-        status = subprocess.run(
-            [sys.executable, "-m", "quietcore", "status", "--json", "--status", str(run.status_path)],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(RUNTIME)},
-            timeout=60,
-            check=False,
-        )
+        live = shown(run.status_path)
+        # The writer is a thread of this test: put off in mid-write, it leaves its book busy for a moment.
+        run.until(lambda: (live.update(shown(run.status_path)) or live["feeds"][feed]["books"]["LIVE"]) == 1)
         market.stop()
         code, out, errors, seconds = run.end()
         created = len(venue.created)
         assert venue.bad_signatures == 0
-    live = json.loads(status.stdout)
     assert live["runtime"]["final"] is False
     assert live["feeds"][feed]["producer"] == "alive"
     assert live["feeds"][feed]["books"]["LIVE"] == 1
