@@ -44,12 +44,22 @@ def test_empty_group_fails(playbook: str, tmp_path: Path) -> None:
     assert "the group quietcore is empty" in done.stdout
 
 
-@pytest.mark.parametrize(("scenario", "undo"), [("default", []), ("shared", ["cleanup"])])
+@pytest.mark.parametrize(("scenario", "more"), [("default", []), ("shared", ["side_effect", "cleanup"])])
 def test_scenarios_check_before_they_converge_and_look_for_idempotence(
-    scenario: str, undo: list[str]
+    scenario: str, more: list[str]
 ) -> None:
     text = (REPOSITORY / "molecule" / scenario / "molecule.yml").read_text()
     sequence = next(line for line in text.splitlines() if "test_sequence:" in line)
     steps = sequence.partition("[")[2].rstrip("]").split(", ")
-    ends = ["side_effect", *undo, "destroy"]
-    assert steps == ["destroy", "create", "prepare", "check", "converge", "idempotence", "verify", *ends]
+    expected = [
+        "destroy",
+        "create",
+        "prepare",
+        "check",
+        "converge",
+        "idempotence",
+        "verify",
+        *more,
+        "destroy",
+    ]
+    assert steps == expected
