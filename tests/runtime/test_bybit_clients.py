@@ -151,6 +151,8 @@ def test_scouter_and_stream_go_over_within_half_a_second(tmp_path: Path) -> None
                 for slow, fast in (("127.0.0.2", "127.0.0.3"), ("127.0.0.3", "127.0.0.4")):
                     venue.sites[fast].delay, venue.sites[slow].delay = 0.0, 0.12
                     await until(partial(is_at, stream, fast), 60)
+                # The stream is there before REST is, and the callback ends with both.
+                await until(lambda: len(took) >= 2, 60)
                 await scouter.stop()
             assert scouter.problems == []
             assert len(took) >= 2
