@@ -135,18 +135,21 @@ def free_port() -> int:
 
 
 class Scraper:
-    """A real Prometheus of this test: loopback, a folder of its own, scrapes every 100 ms."""
+    """A real Prometheus of this test: loopback, a folder of its own, one job that scrapes every 100 ms."""
 
     def __init__(self, program: Path, folder: Path, targets: list[str], rule_file: Path) -> None:
         config = {
             "global": {"scrape_interval": "100ms", "scrape_timeout": "100ms", "evaluation_interval": "200ms"},
             "rule_files": [str(rule_file)],
             "scrape_configs": [
+                {"job_name": "quick", "static_configs": [{"targets": targets}]},
+                # Alerts are tried on scrapes that a busy machine, too, answers in time.
                 {
                     "job_name": "quietcore",
-                    "scrape_timeout": "100ms",
+                    "scrape_interval": "500ms",
+                    "scrape_timeout": "500ms",
                     "static_configs": [{"targets": targets}],
-                }
+                },
             ],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -229,7 +232,7 @@ def test_each_alert_is_fired_by_a_real_prometheus(
 
             def often() -> bool:
                 live()
-                seen = server_.query(f'count_over_time(quietcore_feed_up{{feed="{feed}"}}[2s])')
+                seen = server_.query(f'count_over_time(quietcore_feed_up{{feed="{feed}", job="quick"}}[2s])')
                 return bool(seen) and int(seen[0]["value"][1]) > 10
 
             until(often, 30, "ten scrapes a second, more than half of them answered in time")
@@ -256,13 +259,13 @@ def test_each_alert_is_fired_by_a_real_prometheus(
                 live()
                 return all_but_the_dead()
 
-            until(broken, 20, "alerts fire while the runtime lives")
+            until(broken, 40, "alerts fire while the runtime lives")
 
             def silent() -> bool:
                 fired.update(server_.firing())
                 return "QuietcoreRuntimeSilent" in fired
 
-            until(silent, 20, "the runtime is silent")
+            until(silent, 40, "the runtime is silent")
             exporter.terminate()
             exporter.wait(20)
 
@@ -270,5 +273,5 @@ def test_each_alert_is_fired_by_a_real_prometheus(
                 fired.update(server_.firing())
                 return "QuietcoreExporterDown" in fired
 
-            until(gone, 20, "the exporter is away")
+            until(gone, 40, "the exporter is away")
             assert fired == every
