@@ -14,8 +14,10 @@ constexpr std::size_t kMaxHeld = 16384;
 
 } // namespace
 
-FeedCore::SymbolBook::SymbolBook(std::uint32_t window, std::uint32_t ladder_depth)
-    : book(window, window == 0 ? kDeepReserve : std::size_t{window} * 2) {
+FeedCore::SymbolBook::SymbolBook(std::uint32_t window, std::uint32_t ladder_depth,
+                                 const Instrument &instrument)
+    : book(window, window == 0 ? kDeepReserve : std::size_t{window} * 2), tick(instrument.tick),
+      lot(instrument.lot) {
   bids.reserve(ladder_depth);
   asks.reserve(ladder_depth);
 }
@@ -27,11 +29,12 @@ FeedCore::FeedCore(const Venue &venue, std::vector<Instrument> instruments, Opti
   options.windows.resize(instruments_.size(), 0);
   books_.reserve(instruments_.size());
   for (std::size_t i = 0; i < instruments_.size(); ++i) {
-    books_.emplace_back(options.windows[i], ladder_depth_);
+    books_.emplace_back(options.windows[i], ladder_depth_, instruments_[i]);
     if (ring_ != nullptr && ring_->next() != 0)
       books_.back().announced_tick = ring_->next() - 1; // RESTART, as the writer has it in the table
   }
-  pending_.reserve(4 * std::size_t{ladder_depth_} + 1100); // all changes of a ladder, or 1,024 trades
+  changes_.reserve(4 * std::size_t{ladder_depth_}); // every level of both sides gone and replaced
+  pending_.reserve(1100);                           // trades; a venue sends at most 1,024 in a message
   scratch_bids_.reserve(4096);
   scratch_asks_.reserve(4096);
   ladder_.resize(ladder_depth_);
@@ -173,14 +176,15 @@ void FeedCore::hold(SymbolBook &book, const DepthMessage &message, const Receipt
 bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt,
                      bool snapshot) {
   SymbolBook &book = books_[symbol];
-  const Instrument &instrument = instruments_[symbol];
-  if (!to_levels(message.bids, instrument, scratch_bids_, receipt) ||
-      !to_levels(message.asks, instrument, scratch_asks_, receipt)) {
+  if (!to_levels(message.bids, symbol, scratch_bids_, receipt) ||
+      !to_levels(message.asks, symbol, scratch_asks_, receipt)) {
     lose(symbol, receipt);
     return false;
   }
+  bid_log_.ladder_before(book.bids, ladder_depth_);
+  ask_log_.ladder_before(book.asks, ladder_depth_);
   const BookChange change = snapshot ? book.book.assign(scratch_bids_, scratch_asks_)
-                                     : book.book.apply(scratch_bids_, scratch_asks_);
+                                     : book.book.apply(scratch_bids_, scratch_asks_, bid_log_, ask_log_);
   counts_.absent_deletes += change.absent;
   counts_.overflow += change.overflow;
   BookSync &sync = book.sync;
@@ -201,7 +205,7 @@ bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Re
   publish_book(symbol, message, receipt, change, snapshot);
   if (crossed) {
     diagnostics_.report(Trouble::Crossed,
-                        {.what = "crossed book of " + instrument.name,
+                        {.what = "crossed book of " + instruments_[symbol].name,
                          .where = receipt.origin.text(),
                          .found = "a bid at or above an ask after update " + std::to_string(message.last_id),
                          .remedy = "the book waits for a new snapshot"});

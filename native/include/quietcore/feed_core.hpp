@@ -1,10 +1,12 @@
 #pragma once
 
 #include "quietcore/diagnostics.hpp"
+#include "quietcore/ladder_log.hpp"
 #include "quietcore/market_message.hpp"
 #include "quietcore/order_book.hpp"
 #include "quietcore/ring_writer.hpp"
 #include "quietcore/symbol_index.hpp"
+#include "quietcore/unit_scale.hpp"
 #include "quietcore/venue.hpp"
 
 #include <cstddef>
@@ -130,8 +132,10 @@ private:
   };
 
   struct SymbolBook {
-    SymbolBook(std::uint32_t window, std::uint32_t ladder_depth);
+    SymbolBook(std::uint32_t window, std::uint32_t ladder_depth, const Instrument &instrument);
     OrderBook book;
+    UnitScale tick;
+    UnitScale lot;
     BookSync sync{};
     Quote quote{};                ///< last one published from the book
     std::vector<shm::Level> bids; ///< ladder as published
@@ -154,19 +158,31 @@ private:
   void set_state(std::uint32_t symbol, shm::State state, const Receipt &receipt);
   void ask_snapshot(std::uint32_t symbol);
 
-  bool to_levels(std::span<const RawLevel> raw, const Instrument &instrument, std::vector<shm::Level> &out,
+  /// False where one is out of range; the scratch then holds those before it.
+  bool to_levels(std::span<const RawLevel> raw, std::uint32_t symbol, std::vector<shm::Level> &scratch,
                  const Receipt &receipt);
-  bool to_lots(Decimal value, Scale scale, const char *what, const Instrument &instrument,
+  bool to_lots(Decimal value, const UnitScale &scale, const char *what, std::uint32_t symbol,
                const Receipt &receipt, std::int64_t &out);
+  void report_out_of_range(Decimal value, Scale scale, DecimalStatus status, const char *what,
+                           std::uint32_t symbol, const Receipt &receipt);
 
-  void add_ladder_ticks(SymbolBook &book, const Tick &like, std::uint64_t update_id);
+  /// A change of the published ladder.
+  struct LadderChange {
+    std::int64_t price;
+    std::int64_t size;
+    std::uint16_t flags;
+  };
+  /// Brings the published ladder of a side up to date from a rank on, and notes the changes; `log`: nullptr
+  /// where it did not see them all.
+  template <Side kSide>
+  void update_ladder(const BookSide<kSide> &side, std::size_t from, LadderLog<kSide> *log,
+                     std::vector<shm::Level> &published);
   void publish_book(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt,
                     const BookChange &change, bool snapshot);
   [[nodiscard]] Tick tick_like(std::uint32_t symbol, const Receipt &receipt,
                                std::int64_t venue_ns) const noexcept;
-  /// Publishes pending_, the last of which has `after` ticks behind it.
-  void emit_pending(std::size_t after);
-  void emit(Tick &tick, std::size_t remaining);
+  /// Publishes a tick with so many of the same message behind it.
+  void emit(Tick &tick, std::size_t remaining) noexcept;
   void stamp_publish(std::int64_t receive_ns) noexcept;
 
   std::uint32_t find(std::string_view name, const Receipt &receipt);
@@ -183,6 +199,9 @@ private:
 
   std::vector<SymbolBook> books_;
   Receipt receipt_{}; ///< of the message being parsed
+  LadderLog<Side::Bid> bid_log_;
+  LadderLog<Side::Ask> ask_log_;
+  std::vector<LadderChange> changes_;
   std::vector<Tick> pending_;
   std::vector<shm::Level> scratch_bids_;
   std::vector<shm::Level> scratch_asks_;

@@ -59,6 +59,7 @@ struct Fields {
 class UsdmParser final : public Parser {
 public:
   UsdmParser() {
+    json::reserve(parser_);
     bids_.reserve(4096);
     asks_.reserve(4096);
   }
