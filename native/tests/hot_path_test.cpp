@@ -157,13 +157,15 @@ private:
 };
 
 std::string bybit_book(const char *type, unsigned update, unsigned levels, unsigned shift) {
+  const auto add = [&](std::string &side, unsigned price, const char *size) {
+    side.append(side.empty() ? "[\"" : ",[\"").append(std::to_string(price)).append(".");
+    side.append(std::to_string(shift % 10)).append("\",\"").append(size).append("\"]");
+  };
   std::string bids;
   std::string asks;
   for (unsigned i = 0; i < levels; ++i) {
-    bids += (i == 0 ? "[\"" : ",[\"") + std::to_string(71000 - i) + "." + std::to_string(shift % 10) +
-            "\",\"0.159\"]";
-    asks += (i == 0 ? "[\"" : ",[\"") + std::to_string(71001 + i) + "." + std::to_string(shift % 10) +
-            "\",\"12.5\"]";
+    add(bids, 71000 - i, "0.159");
+    add(asks, 71001 + i, "12.5");
   }
   return R"({"topic":"orderbook.50.BTCUSDT","type":")" + std::string(type) +
          R"(","ts":1773386409407,"data":{"s":"BTCUSDT","b":[)" + bids + R"(],"a":[)" + asks + R"(],"u":)" +
@@ -175,8 +177,11 @@ std::vector<Padded> bybit_messages() {
   out.emplace_back(bybit_book("snapshot", 1, 50, 0));
   for (unsigned i = 2; i < 40; ++i) {
     out.emplace_back(bybit_book("delta", i, i % 3 == 0 ? 1 : 30, i));
-    if (i % 7 == 0) // of a shape that only the general parser knows
-      out.back() = Padded(bybit_book("delta", i, 3, i).insert(1, " "));
+    if (i % 7 == 0) { // of a shape that only the general parser knows
+      std::string spaced("{ ");
+      spaced.append(bybit_book("delta", i, 3, i), 1);
+      out.back() = Padded(spaced);
+    }
   }
   out.emplace_back(bybit_book("snapshot", 1, 50, 3));
   out.emplace_back(

@@ -21,9 +21,9 @@ protected:
     MessageRecorder fast;
     MessageRecorder general;
     const ParseResult one = test::parse(*parser_, text, fast);
-    std::string spaced = text;
-    if (!spaced.empty())
-      spaced.insert(1, " ");
+    std::string spaced;
+    if (!text.empty())
+      spaced.append(1, text[0]).append(1, ' ').append(text, 1);
     const ParseResult other = test::parse(*parser_, spaced, general);
     ASSERT_EQ(one.status, other.status) << text << "\n" << one.detail << " / " << other.detail;
     ASSERT_EQ(fast.depths.size(), general.depths.size()) << text;
@@ -150,13 +150,17 @@ TEST_F(TwoWays, RandomBooks) {
   const auto number = [&] {
     std::string text = std::to_string(random() % 1'000'000);
     if (random() % 3 != 0)
-      text += "." + std::to_string(random() % 100'000'000).substr(0, random() % 9 + 1);
+      text.append(1, '.').append(std::to_string(random() % 100'000'000), 0, random() % 9 + 1);
     return text;
   };
   for (int i = 0; i < 2000; ++i) {
     std::string levels;
     for (std::size_t n = random() % 40; n > 0; --n)
-      levels += (levels.empty() ? "[\"" : ",[\"") + number() + "\",\"" + number() + "\"]";
+      levels.append(levels.empty() ? "[\"" : ",[\"")
+          .append(number())
+          .append("\",\"")
+          .append(number())
+          .append("\"]");
     expect_same(book("[" + levels + "]", "[]"));
   }
   EXPECT_EQ(accepted_, 2000U);
