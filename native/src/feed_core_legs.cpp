@@ -71,8 +71,8 @@ bool FeedCore::is_first(std::uint32_t symbol, const Follower &follower, std::uin
   // Numbers that begin anew: the venue's service restarted, and the leg that is published says so.
   if (published.leg == leg && follower.sync.snapshot_id == follower.sync.last_id)
     return true;
-  // Ids of one update are the same on every host where the venue numbers its engine's updates; where it numbers a
-  // connection's messages there is a sequence beside them that is.
+  // Ids of one update are the same on every host where the venue numbers its engine's updates; where it
+  // numbers a connection's messages there is a sequence beside them that is.
   return follower.sequence != 0 ? follower.sequence > published.sequence
                                 : follower.sync.last_id > published.last_id;
 }
@@ -106,9 +106,7 @@ void FeedCore::set_state(std::uint32_t symbol, shm::State state, const Receipt &
 }
 
 void FeedCore::publish_again(std::uint32_t symbol, std::uint32_t leg) {
-  BookChange all;
-  all.best_rank = 0;
-  publish_book(symbol, legs_[leg][symbol], now_on(leg), all, false);
+  publish_book(symbol, legs_[leg][symbol], now_on(leg), {}, false);
 }
 
 void FeedCore::prefer_live(std::uint32_t symbol) {

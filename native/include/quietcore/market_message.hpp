@@ -33,9 +33,9 @@ struct DepthMessage {
 struct RawTrade {
   Decimal price;
   Decimal size;
-  std::uint64_t id = 0; ///< 0 where the venue's is no number
+  std::uint64_t id = 0;  ///< 0 where the venue's is no number
   std::uint64_t key = 0; ///< the same for the same trade on every connection, 0: nothing tells
-  bool sell = false;    ///< the taker sold
+  bool sell = false;     ///< the taker sold
 };
 
 struct TradesMessage {

@@ -189,6 +189,7 @@ ExitCode run_command(Arguments arguments) {
   const ProducerSegment segment = ProducerSegment::open(spec, place);
   if (!segment.replaced().empty())
     diagnostics.say("replaced the ring " + place.segment(config.feed) + ": " + segment.replaced());
+  diagnostics.say("ring: " + segment.pages());
   RingWriter ring(segment.view());
   const std::uint32_t window = venue->depths().empty() ? 0 : subscription.depth;
   FeedCore core(*venue, instruments,

@@ -59,6 +59,7 @@ struct Fields {
 class UsdmParser final : public Parser {
 public:
   UsdmParser() {
+    json::reserve(parser_);
     bids_.reserve(4096);
     asks_.reserve(4096);
   }
@@ -259,10 +260,8 @@ private:
     if (!fields.has(kPrice | kQuantity | kMaker))
       return {ParseStatus::Incomplete, "p, q or m is missing"};
     // The buyer was the maker: the taker sold.
-    const std::array<RawTrade, 1> trade{{{.price = fields.price,
-                                             .size = fields.quantity,
-                                             .id = fields.trade_id,
-                                             .sell = fields.maker}}};
+    const std::array<RawTrade, 1> trade{
+        {{.price = fields.price, .size = fields.quantity, .id = fields.trade_id, .sell = fields.maker}}};
     sink.on_trades({fields.symbol, fields.event_ns, trade});
     return {};
   }
