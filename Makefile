@@ -11,7 +11,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix bench ring-proof fuzz lint format test-native test-python test-host clean
+.PHONY: help setup build native demo demo-down local test matrix bench ring-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ test-native: ## GoogleTest, warnings as errors
 test-python: ## pytest, without the virtual host
 	@$(SETUP) python build test
 	@tests/run build python
+
+test-scenarios: ## 10,000 seeded scenarios of orders under every fault, and the planted bugs
+	@$(SETUP) python test
+	@PYTHONPATH=runtime python -m tests.scenarios.campaign
 
 test-host: ## molecule test: the whole site on a virtual host
 	@$(SETUP) python build host test

@@ -16,6 +16,13 @@ if(NOT ZLIB_FOUND)
   quietcore_missing("zlib" zlib1g-dev)
 endif()
 
+find_path(QUIETCORE_ZSTD_INCLUDE zstd.h)
+find_library(QUIETCORE_ZSTD_LIBRARY zstd)
+if(NOT QUIETCORE_ZSTD_INCLUDE OR NOT QUIETCORE_ZSTD_LIBRARY)
+  quietcore_missing("zstd" libzstd-dev)
+endif()
+mark_as_advanced(QUIETCORE_ZSTD_INCLUDE QUIETCORE_ZSTD_LIBRARY)
+
 find_package(OpenSSL QUIET)
 if(NOT OPENSSL_FOUND)
   quietcore_missing("OpenSSL" libssl-dev)

@@ -22,10 +22,11 @@ CommandLine::CommandLine(const CommandSpec &spec, std::span<const std::string_vi
       return;
     }
     if (!argument.starts_with("-") || argument == "-") {
-      if (spec.positional.empty() || positional_)
+      const bool several = spec.positional.ends_with("…");
+      if (spec.positional.empty() || (!several && !positionals_.empty()))
         throw Error(
             {.what = "unexpected argument", .found = std::string(argument), .remedy = see_help(spec)});
-      positional_ = argument;
+      positionals_.emplace_back(argument);
       continue;
     }
     std::optional<std::string> value;
@@ -83,8 +84,8 @@ std::optional<std::int64_t> CommandLine::number(std::string_view option, std::in
 }
 
 std::string CommandLine::positional() const {
-  if (positional_)
-    return *positional_;
+  if (!positionals_.empty())
+    return positionals_.front();
   throw Error(
       {.what = "argument missing", .expected = std::string(spec_.positional), .remedy = see_help(spec_)});
 }

@@ -63,6 +63,22 @@ public:
     }
   }
 
+  /// Seconds, with or without a fraction.
+  template <typename Duration> void seconds(std::string_view key, Duration &out, double low, double high) {
+    const toml::node *node = take(key);
+    if (node == nullptr)
+      return;
+    const auto whole = node->value_exact<std::int64_t>();
+    const double value =
+        whole ? static_cast<double>(*whole) : typed<double>(*node, key, "a number of seconds");
+    if (!(value >= low && value <= high))
+      throw Error({.what = "value not usable",
+                   .where = where(key),
+                   .found = std::to_string(value),
+                   .expected = std::to_string(low) + " to " + std::to_string(high) + " seconds"});
+    out = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(value));
+  }
+
   /// A string or a whole number, as text.
   void text_or_number(std::string_view key, std::string &out) {
     const toml::node *node = take(key);
@@ -183,6 +199,29 @@ void set_streams(Subscription &subscription, const std::vector<std::string> &nam
     throw Error({.what = "no streams", .where = where, .expected = "at least one of book, trade, ticker"});
 }
 
+void check_receive(const std::string &way, const std::string &where) {
+  if (way == "socket")
+    return;
+  std::string needs;
+  if (way == "af_xdp")
+    needs = "an XDP program, a queue of the network card for it and CAP_NET_RAW, CAP_BPF, and a TCP stack of "
+            "its own";
+  else if (way == "dpdk")
+    needs = "the network card bound to vfio-pci, huge pages, and a TCP stack of its own";
+  else if (way == "io_uring")
+    needs = "Linux 6.0 for multishot receive, and a kernel that lets ordinary users have io_uring";
+  if (needs.empty())
+    throw Error({.what = "way to receive not known",
+                 .where = where,
+                 .found = "\"" + way + "\"",
+                 .expected = "socket (af_xdp, dpdk and io_uring are known, and not built)"});
+  throw Error({.what = "way to receive not built",
+               .where = where,
+               .found = "\"" + way + "\", which needs " + needs,
+               .expected = "socket",
+               .remedy = "set receive = \"socket\" or leave it out"});
+}
+
 void FeedConfig::read_file(const std::string &path) {
   toml::table root;
   try {
@@ -198,6 +237,9 @@ void FeedConfig::read_file(const std::string &path) {
   top.text("venue", venue);
   top.text("websocket", websocket);
   top.text("rest", rest);
+  top.text("websocket_b", second.websocket);
+  top.text("rest_b", second.rest);
+  top.text("control", control);
   top.texts("symbols", subscription.symbols);
   top.number("depth", subscription.depth, 1, 100'000);
   std::vector<std::string> streams{"book", "trade", "ticker"};
@@ -211,6 +253,49 @@ void FeedConfig::read_file(const std::string &path) {
   std::string wait_text = "nap";
   top.text("wait", wait_text);
   wait = parse_wait(wait_text, top.where("wait"));
+  std::string receive = "socket";
+  top.text("receive", receive);
+  check_receive(receive, top.where("receive"));
+  if (const toml::table *given = top.table("connection")) {
+    Table inner(*given, path, "connection.");
+    constexpr double kHour = 3600;
+    inner.seconds("idle_timeout", connection.idle_timeout, 0.2, kHour);
+    inner.seconds("retry_first", connection.retry_first, 0.01, kHour);
+    inner.seconds("retry_limit", connection.retry_limit, 0.01, kHour);
+    inner.seconds("resync_first", connection.resync_first, 0.01, kHour);
+    inner.seconds("resync_limit", connection.resync_limit, 0.01, kHour);
+    inner.seconds("stale_after", connection.stale_after, 0, kHour);
+    inner.seconds("switch_timeout", connection.switch_timeout, 0.1, kHour);
+    inner.seconds("lifetime", connection.lifetime, 0, 30 * 24 * kHour);
+    inner.seconds("refresh", connection.refresh, 0, 30 * 24 * kHour);
+    inner.refuse_unknown();
+  }
+  if (const toml::table *given = top.table("socket")) {
+    Table inner(*given, path, "socket.");
+    inner.number("receive_buffer", socket.receive_buffer, 0, 1 << 30);
+    inner.number("busy_poll_us", socket.busy_poll_us, 0, 1'000'000);
+    inner.refuse_unknown();
+  }
+  if (const toml::table *given = top.table("recorder")) {
+    Table inner(*given, path, "recorder.");
+    constexpr std::int64_t kMebibyte = 1 << 20;
+    constexpr std::int64_t kTebibyte = std::int64_t{1} << 40;
+    std::int64_t buffer = static_cast<std::int64_t>(recorder.buffer) / kMebibyte;
+    std::int64_t rotate = static_cast<std::int64_t>(recorder.rotate_bytes) / kMebibyte;
+    std::int64_t keep = 0;
+    inner.text("folder", recorder.folder);
+    inner.number("buffer_mib", buffer, 1, 16'384);
+    inner.number("rotate_mib", rotate, 1, kTebibyte / kMebibyte);
+    inner.number("keep_mib", keep, 0, kTebibyte);
+    inner.seconds("rotate_after", recorder.rotate_after, 1, 366.0 * 24 * 3600);
+    std::string recorder_cpu_text = "-1";
+    inner.text_or_number("cpu", recorder_cpu_text);
+    recorder_cpu = CpuWish::parse(recorder_cpu_text, inner.where("cpu"));
+    inner.refuse_unknown();
+    recorder.buffer = static_cast<std::size_t>(buffer * kMebibyte);
+    recorder.rotate_bytes = static_cast<std::uint64_t>(rotate * kMebibyte);
+    recorder.keep_bytes = static_cast<std::uint64_t>(keep) * kMebibyte;
+  }
   if (const toml::table *ring = top.table("ring")) {
     Table inner(*ring, path, "ring.");
     inner.number("capacity", capacity, static_cast<std::int64_t>(kMinCapacity),
@@ -227,6 +312,10 @@ void FeedConfig::check(const Venue &venue_rules, const std::string &where) const
   check_feed_name(feed, where);
   (void)Url::parse(websocket, "ws", where + ": websocket");
   (void)Url::parse(rest, "http", where + ": rest");
+  if (!second.websocket.empty())
+    (void)Url::parse(second.websocket, "ws", where + ": websocket_b");
+  if (!second.rest.empty())
+    (void)Url::parse(second.rest, "http", where + ": rest_b");
   if (!std::has_single_bit(capacity) || capacity < kMinCapacity || capacity > kMaxCapacity)
     throw Error({.what = "ring capacity not usable",
                  .where = where,

@@ -7,15 +7,13 @@
 namespace quietcore {
 namespace {
 
-/// Levels a side held without allocating: a deep book has reached 5,170 in a recording.
-constexpr std::size_t kDeepReserve = 16384;
 /// Deltas kept while a snapshot is on its way; beyond it the oldest go, which a later snapshot makes good.
 constexpr std::size_t kMaxHeld = 16384;
 
 } // namespace
 
-FeedCore::Follower::Follower(std::uint32_t window)
-    : book(window, window == 0 ? kDeepReserve : std::size_t{window} * 2) {}
+FeedCore::Follower::Follower(std::uint32_t window, std::size_t deep_reserve)
+    : book(window, window == 0 ? deep_reserve : std::size_t{window} * 2) {}
 
 FeedCore::SymbolBook::SymbolBook(std::uint32_t its_window, std::uint32_t ladder_depth,
                                  const Instrument &instrument)
@@ -102,7 +100,8 @@ void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Rec
     if (message.snapshot && book.sync.bridged && book.sync.state == shm::State::STALE) {
       // In doubt because nothing came; the venue says that there was nothing.
       book.sync.state = shm::State::LIVE;
-      publish_again(symbol, receipt.leg);
+      if (is_first(symbol, book, receipt.leg))
+        publish_again(symbol, receipt.leg);
     }
     break;
   case Verdict::Hold:
@@ -218,10 +217,11 @@ bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Re
     ++statistics_.crossed;
     sync.state = shm::State::RESYNC;
   }
-  if (leg_count_ == 1 || is_first(symbol, book, receipt.leg)) {
+  // Only of this very book, as it was before this message, is what changed all that differs.
+  const bool alone = leg_count_ == 1 && published.leg == receipt.leg;
+  if (alone || is_first(symbol, book, receipt.leg)) {
     LadderUpdate update;
-    // Only of this very book, as it was before this message, is what changed all that differs.
-    if (leg_count_ == 1 && published.leg == receipt.leg && !book.unpublished)
+    if (alone && !book.unpublished)
       update = {change.best_bid_rank, change.best_ask_rank, !snapshot && change.overflow == 0};
     publish_book(symbol, book, receipt, update, snapshot);
   } else {

@@ -19,8 +19,18 @@ struct Command {
   ExitCode (*run)(Arguments);
 };
 
-const std::array<Command, 3> kCommands{
-    {{kRunCommand, run_command}, {kReplayCommand, replay_command}, {kVerifyCommand, verify_command}}};
+const std::array<Command, 4> kCommands{{{kRunCommand, run_command},
+                                        {kReplayCommand, replay_command},
+                                        {kVerifyCommand, verify_command},
+                                        {kControlCommand, control_command}}};
+
+/// "run, replay or verify".
+std::string command_names() {
+  std::string names;
+  for (std::size_t i = 0; i < kCommands.size(); ++i)
+    names += (i == 0 ? "" : i + 1 == kCommands.size() ? " or " : ", ") + std::string(kCommands[i].spec.name);
+  return names;
+}
 
 std::string usage() {
   std::string text =
@@ -38,8 +48,7 @@ std::string usage() {
 
 ExitCode dispatch(Arguments arguments) {
   if (arguments.empty())
-    throw Error(
-        {.what = "no command", .expected = "run, replay or verify", .remedy = "see quietcore-feed --help"});
+    throw Error({.what = "no command", .expected = command_names(), .remedy = "see quietcore-feed --help"});
   const std::string_view name = arguments.front();
   if (name == "--help" || name == "-h" || name == "help") {
     std::cout << usage();
@@ -56,7 +65,7 @@ ExitCode dispatch(Arguments arguments) {
   }
   throw Error({.what = "unknown command",
                .found = std::string(name),
-               .expected = "run, replay or verify",
+               .expected = command_names(),
                .remedy = "see quietcore-feed --help"});
 }
 

@@ -3,44 +3,126 @@
 #include "quietcore/error.hpp"
 #include "quietcore/market_message.hpp"
 
+#include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <sys/stat.h>
 #include <zlib.h>
+#include <zstd.h>
 
 namespace quietcore {
 namespace {
 constexpr std::size_t kChunk = std::size_t{1} << 18U;
 } // namespace
 
-struct RecordingReader::Gzip {
-  gzFile file = nullptr;
-  Gzip() = default;
+/// A plain or packed file as bytes.
+struct RecordingReader::Source {
+  enum class Got : std::uint8_t { Some, End, Damaged };
+
+  Source() = default;
+  Source(const Source &) = delete;
+  Source &operator=(const Source &) = delete;
+  virtual ~Source() = default;
+  /// Reads up to `size` bytes; what comes with Damaged or End is good too.
+  virtual Got read(char *to, std::size_t size, std::size_t &got) = 0;
+
+  struct Gzip;
+  struct Zstd;
+};
+
+/// Hands plain files through.
+struct RecordingReader::Source::Gzip final : Source {
+  explicit Gzip(const std::string &path) : file(gzopen(path.c_str(), "rb")) {
+    if (file != nullptr)
+      gzbuffer(file, static_cast<unsigned>(kChunk));
+  }
   Gzip(const Gzip &) = delete;
   Gzip &operator=(const Gzip &) = delete;
-  ~Gzip() {
+  ~Gzip() override {
     if (file != nullptr)
       gzclose_r(file);
   }
+
+  Got read(char *to, std::size_t size, std::size_t &got) override {
+    const int count = gzread(file, to, static_cast<unsigned>(size));
+    got = count > 0 ? static_cast<std::size_t>(count) : 0;
+    if (got == size)
+      return Got::Some;
+    // A gzip file that stops early shows Z_BUF_ERROR, a damaged one Z_DATA_ERROR.
+    int error = Z_OK;
+    (void)gzerror(file, &error);
+    if (count < 0 || (error != Z_OK && error != Z_STREAM_END))
+      return Got::Damaged;
+    return got == 0 || gzeof(file) != 0 ? Got::End : Got::Some;
+  }
+
+  gzFile file;
 };
 
-RecordingReader::RecordingReader(std::string path) : path_(std::move(path)), file_(std::make_unique<Gzip>()) {
+struct RecordingReader::Source::Zstd final : Source {
+  explicit Zstd(const std::string &path)
+      : file(std::fopen(path.c_str(), "rb")), packed(ZSTD_DStreamInSize()) {}
+  Zstd(const Zstd &) = delete;
+  Zstd &operator=(const Zstd &) = delete;
+  ~Zstd() override {
+    ZSTD_freeDCtx(stream);
+    if (file != nullptr)
+      std::fclose(file);
+  }
+
+  Got read(char *to, std::size_t size, std::size_t &got) override {
+    ZSTD_outBuffer out{to, size, 0};
+    while (out.pos < out.size) {
+      if (in.pos == in.size) {
+        in = {packed.data(), std::fread(packed.data(), 1, packed.size(), file), 0};
+        if (in.size == 0) {
+          got = out.pos;
+          return inside ? Got::Damaged : Got::End; // within a frame: it stops early
+        }
+      }
+      const std::size_t left = ZSTD_decompressStream(stream, &out, &in);
+      if (ZSTD_isError(left) != 0) {
+        got = out.pos;
+        return Got::Damaged;
+      }
+      inside = left != 0;
+    }
+    got = out.pos;
+    return Got::Some;
+  }
+
+  std::FILE *file;
+  ZSTD_DCtx *stream = ZSTD_createDCtx();
+  std::vector<char> packed;
+  ZSTD_inBuffer in{nullptr, 0, 0};
+  bool inside = false; ///< a frame has begun and not ended
+};
+
+RecordingReader::RecordingReader(std::string path) : path_(std::move(path)) {
   const auto refuse = [&](const std::string &why) {
-    throw Error({.what = "the recording cannot be read",
-                 .where = path_,
-                 .found = why,
-                 .expected = "a readable file of `receive_ns raw_json` or `raw_json` lines, plain or gzip"});
+    throw Error(
+        {.what = "the recording cannot be read",
+         .where = path_,
+         .found = why,
+         .expected = "a readable file of `receive_ns raw_json` or `raw_json` lines, plain, gzip or zstd"});
   };
   struct stat info{};
   if (stat(path_.c_str(), &info) != 0)
     refuse(std::strerror(errno));
   if (S_ISDIR(info.st_mode))
     refuse("a folder");
-  file_->file = gzopen(path_.c_str(), "rb"); // hands plain files through
-  if (file_->file == nullptr)
+  std::FILE *probe = std::fopen(path_.c_str(), "rb");
+  if (probe == nullptr)
     refuse(std::strerror(errno));
-  gzbuffer(file_->file, static_cast<unsigned>(kChunk));
+  std::array<unsigned char, 4> magic{};
+  const std::size_t got = std::fread(magic.data(), 1, magic.size(), probe);
+  std::fclose(probe);
+  if (got == magic.size() && magic == std::array<unsigned char, 4>{0x28, 0xb5, 0x2f, 0xfd})
+    file_ = std::make_unique<Source::Zstd>(path_);
+  else
+    file_ = std::make_unique<Source::Gzip>(path_);
   buffer_.resize(2 * kChunk + kMessagePadding);
 }
 
@@ -58,18 +140,12 @@ bool RecordingReader::refill() {
   }
   if (buffer_.size() - kMessagePadding - filled_ < kChunk)
     buffer_.resize(buffer_.size() * 2);
-  const int got = gzread(file_->file, buffer_.data() + filled_, static_cast<unsigned>(kChunk));
-  if (got > 0)
-    filled_ += static_cast<std::size_t>(got);
-  if (got < static_cast<int>(kChunk)) {
-    // A gzip file that stops early shows Z_BUF_ERROR, a damaged one Z_DATA_ERROR; what was read stays good.
-    int error = Z_OK;
-    (void)gzerror(file_->file, &error);
-    if (got < 0 || (error != Z_OK && error != Z_STREAM_END))
-      end_ = RecordingEnd::Truncated;
-    if (got <= 0 || gzeof(file_->file) != 0 || end_ == RecordingEnd::Truncated)
-      eof_ = true;
-  }
+  std::size_t got = 0;
+  const Source::Got what = file_->read(buffer_.data() + filled_, kChunk, got);
+  filled_ += got;
+  eof_ = what != Source::Got::Some;
+  if (what == Source::Got::Damaged)
+    end_ = RecordingEnd::Truncated;
   return got > 0;
 }
 
@@ -96,6 +172,13 @@ bool RecordingReader::next(RecordedLine &line) {
     if (length != 0 && data[length - 1] == '\r')
       --length;
     std::string_view text(data, length);
+    if (text.starts_with("# ")) {
+      std::uint64_t count = 0;
+      (void)std::from_chars(text.data() + 2, text.data() + text.size(), count);
+      if (text.find(" messages are missing here") != std::string_view::npos)
+        missing_ += count;
+      continue;
+    }
     line.number = line_;
     line.ended = feed != nullptr;
     line.receive_ns = 0;

@@ -9,16 +9,15 @@
 
 namespace quietcore {
 
-std::optional<int> resolve_cpu(const CpuWish &wish, const std::string &plan_path) {
-  if (wish.kind == CpuWish::Kind::Unpinned)
-    return std::nullopt;
-  if (wish.kind == CpuWish::Kind::Number)
-    return wish.number;
+namespace {
+
+/// The CPUs of one of the plan's sets, at least one. Throws Error.
+std::vector<int> set_of_plan(const std::string &plan_path, const char *set) {
   const auto refuse = [&](const std::string &found) {
     return Error({.what = "the core plan cannot be used",
                   .where = plan_path,
                   .found = found,
-                  .expected = "a version 1 plan whose sets.feed names a CPU",
+                  .expected = std::string("a version 1 plan whose sets.") + set + " names a CPU",
                   .remedy = "run `quietcore plan`, or set cpu to a number or -1"});
   };
   simdjson::dom::parser parser;
@@ -28,13 +27,56 @@ std::optional<int> resolve_cpu(const CpuWish &wish, const std::string &plan_path
   std::int64_t version = 0;
   if (plan["version"].get(version) != simdjson::SUCCESS || version != 1)
     throw refuse("version " + std::to_string(version));
-  simdjson::dom::array feed;
-  if (plan["sets"]["feed"].get(feed) != simdjson::SUCCESS || feed.size() == 0)
-    throw refuse("no sets.feed");
-  std::int64_t cpu = -1;
-  if (feed.at(0).get(cpu) != simdjson::SUCCESS || cpu < 0 || cpu > 4095)
-    throw refuse("no CPU number in sets.feed");
-  return static_cast<int>(cpu);
+  simdjson::dom::array list;
+  if (plan["sets"][set].get(list) != simdjson::SUCCESS || list.size() == 0)
+    throw refuse(std::string("no sets.") + set);
+  std::vector<int> cpus;
+  for (const simdjson::dom::element item : list) {
+    std::int64_t cpu = -1;
+    if (item.get(cpu) != simdjson::SUCCESS || cpu < 0 || cpu > 4095)
+      throw refuse(std::string("no CPU number in sets.") + set);
+    cpus.push_back(static_cast<int>(cpu));
+  }
+  return cpus;
+}
+
+} // namespace
+
+std::optional<int> resolve_cpu(const CpuWish &wish, const std::string &plan_path) {
+  if (wish.kind == CpuWish::Kind::Unpinned)
+    return std::nullopt;
+  if (wish.kind == CpuWish::Kind::Number)
+    return wish.number;
+  return set_of_plan(plan_path, "feed").front();
+}
+
+std::vector<int> resolve_shared_cpus(const CpuWish &wish, const std::string &plan_path) {
+  if (wish.kind == CpuWish::Kind::Unpinned)
+    return {};
+  if (wish.kind == CpuWish::Kind::Number)
+    return {wish.number};
+  return set_of_plan(plan_path, "housekeeping");
+}
+
+AffinityRestored::AffinityRestored() {
+  cpu_set_t had;
+  CPU_ZERO(&had);
+  if (sched_getaffinity(0, sizeof(had), &had) != 0)
+    return;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<std::size_t>(cpu), &had))
+      cpus_.push_back(cpu);
+  }
+}
+
+AffinityRestored::~AffinityRestored() {
+  if (cpus_.empty())
+    return;
+  cpu_set_t had;
+  CPU_ZERO(&had);
+  for (const int cpu : cpus_)
+    CPU_SET(static_cast<std::size_t>(cpu), &had);
+  (void)sched_setaffinity(0, sizeof(had), &had);
 }
 
 std::string pin_this_thread(int cpu) {

@@ -190,6 +190,7 @@ Verification verify_recording(const Venue &venue, const std::string &path, const
   none(statistics.unknown_symbol, "messages whose symbol could not be told");
   none(statistics.gaps, "gaps");
   none(statistics.crossed, "crossed books");
+  none(reader.missing(), "messages that the recorder had no room for");
   none(counts.overflow, "levels beyond the venue's window");
   if (venue.absent_delete_is_wrong())
     none(counts.absent_deletes, "deletes of levels that were not in the book");
@@ -219,6 +220,7 @@ Verification verify_recording(const Venue &venue, const std::string &path, const
   json.member("levels_max", collector.levels_max);
   json.member("trades", statistics.trades).member("tickers", statistics.tickers);
   json.member("malformed", statistics.malformed).member("truncated", truncated);
+  json.member("not_recorded", reader.missing());
   json.member("out_of_range", statistics.out_of_range).member("ignored", counts.ignored);
   json.member("absent_deletes", counts.absent_deletes).member("window_overflow", counts.overflow);
   json.key("ticks").open();

@@ -100,8 +100,8 @@ TEST_F(Config, NamesFileKeyAndExpectation) {
   expect_refused("\"ETHUSDT\"", "\"BTCUSDT\"", {"symbol named twice", "BTCUSDT"});
   expect_refused("depth = 200", "depth 200", {"not readable", "demo.toml:5"});
   expect_refused("venue = \"bybit-linear\"", "venue = \"nyse\"",
-                 {"unknown venue", "nyse", "bybit-linear, binance-usdm"});
-  expect_refused("venue = \"bybit-linear\"", "venue = \"bybit-spot\"", {"not built yet", "bybit-spot"});
+                 {"unknown venue", "nyse", "bybit-linear, bybit-inverse"});
+  expect_refused("venue = \"bybit-linear\"", "receive = \"dpdk\"", {"not built", "dpdk", "huge pages"});
 }
 
 TEST_F(Config, AMissingFileIsSaid) {

@@ -228,6 +228,9 @@ TEST(LegsAgreement, LaddersStayRightWhileLegsComeBreakAndGo) {
       if (open)
         (void)core.feed(market.snapshot(), leg);
       break;
+    case 8:
+      core.core_.prefer_live_books();
+      break;
     default:
       (void)market.move();
       while (open && next[leg] <= market.id())

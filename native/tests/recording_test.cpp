@@ -91,5 +91,18 @@ TEST(Recording, WhatCannotBeOpenedIsSaid) {
   EXPECT_TRUE(read(folder.write("empty", "")).empty());
 }
 
+TEST(Recording, MarksOfMissingMessagesAreCountedAndSkipped) {
+  const test::TemporaryFolder folder;
+  RecordingReader reader(folder.write("marked",
+                                      "1 {\"a\":1}\n# 7 messages are missing here: the buffer was full\n"
+                                      "2 {\"a\":2}\n# a remark\n"));
+  RecordedLine line;
+  ASSERT_TRUE(reader.next(line));
+  ASSERT_TRUE(reader.next(line));
+  EXPECT_EQ(line.message, R"({"a":2})");
+  EXPECT_FALSE(reader.next(line));
+  EXPECT_EQ(reader.missing(), 7U);
+}
+
 } // namespace
 } // namespace quietcore

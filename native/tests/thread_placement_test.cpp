@@ -47,6 +47,34 @@ TEST(ThreadPlacement, PinningIsReadBack) {
   EXPECT_EQ(ran_on, cpu);
 }
 
+TEST(ThreadPlacement, AffinityIsGivenBack) {
+  std::thread([] {
+    cpu_set_t before;
+    CPU_ZERO(&before);
+    ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+    int cpu = 0;
+    while (!CPU_ISSET(static_cast<std::size_t>(cpu), &before))
+      ++cpu;
+    {
+      const AffinityRestored affinity;
+      EXPECT_EQ(pin_this_thread(cpu), "");
+    }
+    cpu_set_t after;
+    CPU_ZERO(&after);
+    ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+    EXPECT_TRUE(CPU_EQUAL(&before, &after));
+  }).join();
+}
+
+TEST(ThreadPlacement, WhatMayShareGetsTheHousekeepingSet) {
+  const test::TemporaryFolder folder;
+  const std::string plan =
+      folder.write("plan.json", R"({"version": 1, "sets": {"housekeeping": [0, 1], "feed": [3]}})");
+  EXPECT_EQ(resolve_shared_cpus({CpuWish::Kind::Plan, -1}, plan), (std::vector<int>{0, 1}));
+  EXPECT_EQ(resolve_shared_cpus({CpuWish::Kind::Number, 7}, plan), std::vector<int>{7});
+  EXPECT_TRUE(resolve_shared_cpus({}, plan).empty());
+}
+
 TEST(ThreadPlacement, ACpuThatIsNotThereIsSaid) {
   std::string result;
   std::thread([&] { result = pin_this_thread(CPU_SETSIZE - 1); }).join();

@@ -21,28 +21,37 @@ std::size_t occurrences(const std::string &text, const std::string &part) {
   return count;
 }
 
-TEST(VenuePlan, BybitSplitsByItsCharacterLimit) {
-  const auto venue = make_venue("bybit-linear");
-  const auto plans = venue->plan(many(700), "stream.bybit.com");
-  std::set<std::string> symbols;
-  std::size_t topics = 0;
-  EXPECT_GT(plans.size(), 1U);
-  for (const ConnectionPlan &plan : plans) {
-    EXPECT_EQ(plan.target, "/v5/public/linear");
-    std::size_t characters = 0;
-    for (std::size_t i = 0; i < plan.requests.size(); ++i) {
-      const std::string &request = plan.requests[i];
-      EXPECT_TRUE(
-          request.starts_with(R"({"req_id":")" + std::to_string(i + 1) + R"(","op":"subscribe","args":[")"));
-      characters += request.size();
-      topics += occurrences(request, "orderbook.50.") + occurrences(request, "publicTrade.") +
-                occurrences(request, "tickers.");
+TEST(VenuePlan, BybitSplitsByItsLimits) {
+  struct Product {
+    const char *name;
+    const char *target;
+    std::size_t topics_per_request;
+  };
+  for (const Product product :
+       {Product{"bybit-linear", "/v5/public/linear", 50}, Product{"bybit-inverse", "/v5/public/inverse", 50},
+        Product{"bybit-spot", "/v5/public/spot", 10}}) {
+    const auto venue = make_venue(product.name);
+    const auto plans = venue->plan(many(700), "stream.bybit.com");
+    std::set<std::string> symbols;
+    std::size_t topics = 0;
+    EXPECT_GT(plans.size(), 1U);
+    for (const ConnectionPlan &plan : plans) {
+      EXPECT_EQ(plan.target, product.target);
+      std::size_t characters = 0;
+      for (const auto &batch : plan.batches) {
+        EXPECT_LE(batch.size(), product.topics_per_request);
+        topics += batch.size();
+        for (const std::string &topic : batch)
+          characters += topic.size() + 3;
+      }
+      EXPECT_LE(characters, 21'000U);
+      symbols.insert(plan.symbols.begin(), plan.symbols.end());
     }
-    EXPECT_LE(characters - plan.requests.size() * 40, 21'000U);
-    symbols.insert(plan.symbols.begin(), plan.symbols.end());
+    EXPECT_EQ(symbols.size(), 700U);
+    EXPECT_EQ(topics, 2100U);
+    EXPECT_EQ(venue->limits().connections, 500U);
+    EXPECT_EQ(venue->subscribe({"a.b", "c.d"}, 7), R"({"req_id":"7","op":"subscribe","args":["a.b","c.d"]})");
   }
-  EXPECT_EQ(symbols.size(), 700U);
-  EXPECT_EQ(topics, 2100U);
 }
 
 TEST(VenuePlan, BybitResubscribesOneBook) {
@@ -61,13 +70,24 @@ TEST(VenuePlan, BinanceRoutesAtTheVenueAndNotElsewhere) {
   const auto local = venue->plan(many(1), "127.0.0.1");
   ASSERT_EQ(local.size(), 1U);
   EXPECT_EQ(local[0].target, "/stream?streams=sym0usdt@depth@0ms/sym0usdt@bookTicker/sym0usdt@trade");
-  EXPECT_TRUE(local[0].requests.empty());
+  EXPECT_TRUE(local[0].batches.empty());
   const auto routed = venue->plan(many(1), "fstream.binance.com");
   ASSERT_EQ(routed.size(), 2U);
   EXPECT_EQ(routed[0].target, "/public/stream?streams=sym0usdt@depth@0ms/sym0usdt@bookTicker");
   EXPECT_EQ(routed[1].target, "/market/stream?streams=sym0usdt@trade");
   EXPECT_TRUE(routed[1].symbols.empty()) << "no book depends on the trades";
   EXPECT_EQ(venue->snapshot_target("BTCUSDT"), "/fapi/v1/depth?symbol=BTCUSDT&limit=1000");
+}
+
+TEST(VenuePlan, BinanceSpotHasOnePathAndSlowerDepth) {
+  const auto venue = make_venue("binance-spot");
+  const auto plans = venue->plan(many(1), "stream.binance.com");
+  ASSERT_EQ(plans.size(), 1U);
+  EXPECT_EQ(plans[0].target, "/stream?streams=sym0usdt@depth@100ms/sym0usdt@bookTicker/sym0usdt@trade");
+  EXPECT_EQ(venue->snapshot_target("BTCUSDT"), "/api/v3/depth?symbol=BTCUSDT&limit=1000");
+  EXPECT_EQ(venue->revive("BTCUSDT", many(1))[1],
+            R"({"method":"SUBSCRIBE","params":["btcusdt@depth@100ms"],"id":2})");
+  EXPECT_EQ(venue->limits().lifetime, std::chrono::hours(23));
 }
 
 TEST(VenuePlan, BinanceKeepsToStreamsPerConnection) {
@@ -118,7 +138,7 @@ TEST(VenueInstruments, BinanceReadsFilters) {
 }
 
 TEST(VenueInstruments, WhatIsNotUnderstoodIsRefused) {
-  for (const char *name : {"bybit-linear", "binance-usdm"}) {
+  for (const char *name : {"bybit-linear", "bybit-spot", "binance-usdm", "binance-spot"}) {
     const auto venue = make_venue(name);
     for (const char *body :
          {"", "x", "{}", R"({"retCode":10001,"result":{"list":[]}})", R"({"symbols":[{}]})",

@@ -1,7 +1,8 @@
-"""Read a feed's ring, choose the fastest endpoints, compare ring and stream, place and cancel one order.
+"""Read a feed's ring, choose the fastest endpoints, take a stream, place one order and one in jittered slices.
 
-Needs a running feed handler, and the venue (or the simulator) that it is subscribed to. The order is post-only and
-far below the market: it rests, is seen among the open orders, and is cancelled. Prints one JSON object.
+Needs a running feed handler, and the venue (or the simulator) that it is subscribed to. Orders are post-only and far
+below the market: they rest, are seen on the private stream or among the open orders, and are cancelled. Prints one
+JSON object.
 Key and secret come from the files that QUIETCORE_API_KEY_FILE and QUIETCORE_API_SECRET_FILE name.
 """
 
@@ -23,11 +24,15 @@ from quietcore.bridge.scale import Step
 from quietcore.bridge.ticks import Quote, Trade
 from quietcore.config import credentials
 from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.execution.bus import EventBus
+from quietcore.execution.smart_limit import ParentOrder, SmartLimitExecutor
 from quietcore.scout import DynamicAPIScouter
-from quietcore.venues.bybit import BybitHTTPClient, BybitPublicWebSocket
+from quietcore.venues.bybit import BybitHTTPClient, BybitPrivateWebSocket, BybitPublicWebSocket
+from quietcore.venues.bybit.venue import instrument
 from quietcore.venues.registry import targets_of_urls
 
 STREAM_MESSAGES = 20
+SLICES = 5
 FAR_BELOW = Decimal("0.9")
 
 
@@ -124,6 +129,52 @@ async def one_order(
     return {"order_id": placed["orderId"], "link": link, "states": states, "limits": len(http.limits)}
 
 
+async def sliced_order(
+    http: BybitHTTPClient, private: BybitPrivateWebSocket, symbol: str, bid: Decimal, tick: Step
+) -> dict[str, Any]:
+    """Place a parent in jittered post-only slices far below the market, see each rest, cancel all."""
+    entry = next(entry for entry in await http.instruments() if entry["symbol"] == symbol)
+    rules = instrument(entry, http.endpoint)
+    bus = EventBus()
+    resting: set[str] = set()
+    over: set[str] = set()
+
+    def heard(row: dict[str, Any]) -> None:
+        (resting if row["orderStatus"] == "New" else over).add(row["orderLinkId"])
+
+    async def listen() -> None:
+        async for message in private.messages():
+            for row in message.content["data"]:
+                bus.publish("order", row)
+
+    bus.subscribe("order", heard)
+    await private.subscribe(["order"])
+    listening = asyncio.create_task(listen())
+    executor = SmartLimitExecutor(bus, http, rules={symbol: rules})
+    executor.set_jitter_parameters(True, order_count=SLICES, min_size_threshold=0)
+    price = tick.decimal(int(bid * FAR_BELOW / tick.value))
+    # Each slice of the least value that the venue takes, and one lot over: the sum must still be exact.
+    least = max(rules.min_quantity, -(-rules.min_notional / price // rules.lot_size) * rules.lot_size)
+    parent = ParentOrder(symbol, True, (SLICES + 1) * least + rules.lot_size, price)
+    children = await executor.place_post_only_order_with_jitter(parent)
+    mine = {child.client_id for child in children}
+    async with asyncio.timeout(10):
+        while not mine <= resting:  # noqa: ASYNC110 -- sets that grow by themselves
+            await asyncio.sleep(0.01)
+        await http.cancel_all_orders(symbol=symbol)
+        while not mine <= over:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    listening.cancel()
+    return {
+        "parent": str(parent.size),
+        "children": [str(child.size) for child in children],
+        "states": sorted({child.state.value for child in children}),
+        "jittered": [child.metadata["jitter_index"] for child in children if child.metadata["jittered"]],
+        "rested": len(mine & resting),
+        "cancelled": len(mine & over),
+    }
+
+
 async def main(arguments: argparse.Namespace) -> dict[str, Any]:
     """Do all of it."""
     key = credentials()
@@ -147,16 +198,19 @@ async def main(arguments: argparse.Namespace) -> dict[str, Any]:
     await scouter.start()
     websocket, rest = scouter.get_fastest_endpoints()
     stream = BybitPublicWebSocket(websocket, tls_ca=arguments.tls_ca, pins=scouter.pins)
+    private = BybitPrivateWebSocket(websocket, key, tls_ca=arguments.tls_ca, pins=scouter.pins)
     http = BybitHTTPClient(rest, key, tls_ca=arguments.tls_ca, pins=scouter.pins)
 
     async def changed(new_websocket: str, new_rest: str) -> None:
-        await asyncio.gather(stream.switch_endpoint(new_websocket), http.switch_endpoint(new_rest))
+        streams = [one.switch_endpoint(new_websocket) for one in (stream, private)]
+        await asyncio.gather(*streams, http.switch_endpoint(new_rest))
 
     scouter.set_endpoint_change_callback(changed)
     try:
-        async with stream, http:
+        async with stream, private, http:
             streamed = await watch_stream(stream, symbol)
             order = await one_order(http, symbol, tick.decimal(best[0]), tick, lot)
+            sliced = await sliced_order(http, private, symbol, tick.decimal(best[0]), tick)
             state = stream.socket_state()
     finally:
         await scouter.stop()
@@ -166,6 +220,7 @@ async def main(arguments: argparse.Namespace) -> dict[str, Any]:
         "endpoints": {"websocket": websocket, "rest": rest, "pins": scouter.pins},
         "stream": {**streamed, "socket": None if state is None else state._asdict()},
         "order": order,
+        "sliced": sliced,
         "problems": scouter.problems,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import re
@@ -15,9 +16,11 @@ import msgspec
 from quietcore.errors import QuietcoreError
 from quietcore.venues.interface import Credentials
 
-MODES = ("sim",)
-MODES_TO_COME = ("paper", "testnet", "live")
+# replay and paper fill orders within this process; sim, testnet and live send them to venue.rest.
+MODES = ("replay", "sim", "paper", "testnet", "live")
+ORDERING_MODES = ("sim", "testnet", "live")
 WAITS = ("nap", "spin")
+ACTIONS = ("reduce", "stop")
 
 
 class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -58,13 +61,29 @@ class GuardConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     disconnect_cancel: int = 0
 
 
-class RuntimeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The whole file."""
+class DegradeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """[degrade]: limits of one period (a second), 0 for none, and what is done where they are passed.
 
-    mode: str
+    ``action``: "reduce" orders the ``share`` of each size, "stop" only what reduces the position; until
+    ``recover_after`` periods in a row were well.
+    """
+
+    max_latency_us: float = 0.0  # p99 from published to read
+    max_drops: int = 0  # ticks lost by the strategy
+    action: str = "stop"
+    share: float = 0.5
+    recover_after: int = 5
+
+
+class RuntimeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The whole file. ``allow_live``: the inventory's flag, without which mode live is refused."""
+
     feed: str
-    venue: VenueConfig
     risk: RiskConfig
+    mode: str = "paper"
+    allow_live: bool = False
+    venue: VenueConfig = VenueConfig("", "", "")
+    degrade: DegradeConfig = DegradeConfig()
     strategy: StrategyConfig = StrategyConfig()
     symbol: str = ""
     wait: str = "nap"
@@ -109,6 +128,7 @@ def explain(path: Path, message: str) -> QuietcoreError:
             "strategy": StrategyConfig,
             "risk": RiskConfig,
             "guard": GuardConfig,
+            "degrade": DegradeConfig,
         }
         kind = kinds[table]
         return QuietcoreError(
@@ -130,13 +150,6 @@ def check(path: Path, config: RuntimeConfig) -> None:
         if not holds:
             raise QuietcoreError("bad value", where=f"{path}: {key}", found=repr(found), expected=expected)
 
-    if config.mode in MODES_TO_COME:
-        raise QuietcoreError(
-            "mode is not built yet",
-            where=f"{path}: mode",
-            found=repr(config.mode),
-            expected=" or ".join(MODES),
-        )
     demand(config.mode in MODES, "mode", config.mode, " or ".join(MODES))
     demand(config.wait in WAITS, "wait", config.wait, " or ".join(WAITS))
     demand(bool(config.feed), "feed", config.feed, "a feed's name")
@@ -144,12 +157,15 @@ def check(path: Path, config: RuntimeConfig) -> None:
         wish = getattr(config, key)
         fits = wish == "plan" or (isinstance(wish, int) and -1 <= wish < 8192)
         demand(fits, key, wish, '"plan", a CPU number, or -1')
-    schemes = {"rest": ("http://", "https://"), "private_websocket": ("ws://", "wss://")}
-    for key, allowed in schemes.items():
-        url = getattr(config.venue, key)
-        host = url.partition("://")[2]
-        fits = url.startswith(allowed) and bool(host.rstrip("/")) and "/" not in host.rstrip("/")
-        demand(fits, f"venue.{key}", url, f"{' or '.join(allowed)} and a host, without a path")
+    if config.mode in ORDERING_MODES:
+        check_venue(path, config)
+    degrade = config.degrade
+    demand(degrade.action in ACTIONS, "degrade.action", degrade.action, " or ".join(ACTIONS))
+    latency = degrade.max_latency_us
+    demand(math.isfinite(latency) and latency >= 0, "degrade.max_latency_us", latency, "0 or more")
+    demand(degrade.max_drops >= 0, "degrade.max_drops", degrade.max_drops, "0 or more")
+    demand(0 < degrade.share <= 1, "degrade.share", degrade.share, "above 0, at most 1")
+    demand(degrade.recover_after >= 1, "degrade.recover_after", degrade.recover_after, "1 or more seconds")
     risk = config.risk
     for key in ("order_size", "max_position"):
         value = getattr(risk, key)
@@ -170,6 +186,49 @@ def check(path: Path, config: RuntimeConfig) -> None:
     demand(bool(config.kill_file), "kill_file", config.kill_file, "a path")
     band = risk.price_band
     demand(math.isfinite(band) and 0 < band < 1, "risk.price_band", band, "above 0 and below 1")
+
+
+def check_venue(path: Path, config: RuntimeConfig) -> None:
+    """Raise where orders would go to a place that the mode does not allow, or nowhere."""
+    schemes = {"rest": ("http://", "https://"), "private_websocket": ("ws://", "wss://")}
+    for key, allowed in schemes.items():
+        url: str = getattr(config.venue, key)
+        host = url.partition("://")[2].rstrip("/")
+        name = host.rpartition(":")[0] or host
+
+        def refuse(expected: str, key: str = key, url: str = url) -> QuietcoreError:
+            return QuietcoreError(
+                "bad value", where=f"{path}: venue.{key}", found=repr(url), expected=expected
+            )
+
+        if not url.startswith(allowed) or not host or "/" in host:
+            raise refuse(f"{' or '.join(allowed)} and a host, without a path")
+        near = is_near(name.strip("[]"))
+        if config.mode == "sim" and not near:
+            raise refuse("a simulator: this machine, a private address or a name without a dot (mode sim)")
+        if config.mode == "testnet" and not near and "testnet" not in name:
+            raise refuse('a host with "testnet" in its name (mode testnet)')
+    if config.mode == "live" and not config.allow_live:
+        raise QuietcoreError(
+            "mode live is not allowed",
+            where=f"{path}: allow_live",
+            found="false",
+            remedy="set runtime_allow_live: true in the inventory, if real orders are meant",
+        )
+
+
+def is_near(host: str) -> bool:
+    """Return whether a host is this machine or one of a private network, by its name alone."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host
+    return address.is_loopback or address.is_private
+
+
+def live_sentence(config: RuntimeConfig) -> str:
+    """Return what somebody must type before real orders go out."""
+    return f"real orders: {config.symbol or 'first symbol'} of {config.feed} on {config.venue.name}"
 
 
 def is_positive(text: str) -> bool:

@@ -118,6 +118,16 @@ def test_one_role_comes_back_and_the_others_stay(host: FakeHost) -> None:
     assert not [finding for finding in audit(host.machine()) if finding.failed]
 
 
+def test_what_held_already_and_drifted_later_comes_back_as_it_was(host: FakeHost) -> None:
+    wanted = [setting("s", "sysctl", "vm.swappiness", "60")]
+    assert promise(host.machine(), "sysctl", wanted).findings[0].verdict == "ok"
+    host.put("/proc/sys/vm/swappiness", "7\n")
+    promise(host.machine(), "sysctl", wanted)
+    host.put("/proc/sys/vm/swappiness", "9\n")
+    revert(host.machine())
+    assert host.get("/proc/sys/vm/swappiness") == "60"
+
+
 def test_the_first_value_is_the_one_that_comes_back(host: FakeHost) -> None:
     for wanted in ("0", "10", "20"):
         promise(host.machine(), "sysctl", [setting("s", "sysctl", "vm.swappiness", wanted)])

@@ -194,6 +194,7 @@ def test_a_thread_on_an_isolated_cpu_is_found_and_mended(
     finding = found(host, setting_id)
     assert finding.verdict is Verdict.DRIFT
     assert finding.found == f"{pid} ({name}) on 2-3"
+    assert finding.cause.startswith(f"{name}: started or moved")
     apply_all(host.machine(), live_only=True)
     assert found(host, setting_id).verdict is Verdict.OK
     assert host.allowed(pid) == "0-2"

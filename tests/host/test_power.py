@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.host.cut_off import PowerCutError, cut_after
 from tests.host.fake_host import FakeHost
 from tests.host.promises import setting
+from tests.host.test_converge import files
 
 from quietcore.errors import QuietcoreError
 from quietcore.host.audit import audit
@@ -201,6 +204,54 @@ def test_bad_wishes_are_refused_before_anything_changes(
     with pytest.raises(QuietcoreError, match=message):
         promise(metal.machine(), "cpu_power", wanted)
     assert state(metal) == before
+
+
+def test_turbo_that_the_firmware_forbids_is_said(metal: FakeHost) -> None:
+    metal.put(f"{CPU}/intel_pstate/no_turbo", "1\n")
+    machine = metal.machine()
+
+    def forbidden(path: str, value: str) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    machine.write_value = forbidden  # type: ignore[method-assign]
+    with pytest.raises(
+        QuietcoreError, match=r"no_turbo; found Operation not permitted.*allow turbo in the firmware"
+    ):
+        promise(machine, "cpu_power", [setting("t", "turbo", "turbo", "on")])
+
+
+@pytest.mark.timeout(300)
+def test_a_run_cut_off_anywhere_is_finished_or_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Siblings off line, idle states, huge pages by node, dirty limits: each write may be the last before the dark."""
+    promises = [
+        *wishes("3-5", off="9-11"),
+        setting("pages", "huge_pages", "2048", {"0": 64, "1": 32}),
+        setting("dirty", "sysctl", "vm.dirty_bytes", "268435456"),
+    ]
+    for limit in range(60):
+        host = FakeHost(tmp_path / str(limit), cpus=12, threads=2, nodes=2)
+        host.add_power()
+        host.add_nodes()
+        host.put("/proc/sys/vm/dirty_bytes", "0\n")
+        host.put("/proc/sys/vm/dirty_ratio", "20\n")
+        before = files(host)
+        cut = False
+        with cut_after(limit, monkeypatch):
+            try:
+                promise(host.machine(), "cpu_power", promises)
+            except PowerCutError:
+                cut = True
+        if limit % 2:
+            assert not promise(host.machine(), "cpu_power", promises).failures
+            assert not failed(host), limit
+        else:
+            assert not revert(host.machine()).failures
+            assert files(host) == before, limit
+        if not cut:
+            return
+    pytest.fail("the run never got to its end")
 
 
 def planned(host: FakeHost) -> CorePlan:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.native.venue_server import MakeServer, VenueServer
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
@@ -95,3 +96,16 @@ def start(feed_handler: Path, tmp_path: Path) -> Iterator[Start]:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
         process.wait(timeout=10)
+
+
+@pytest.fixture
+def make_server() -> Iterator[MakeServer]:
+    servers: list[VenueServer] = []
+
+    def make(*symbols: str, tls: tuple[Path, Path] | None = None) -> VenueServer:
+        servers.append(VenueServer(list(symbols) or ["BTCUSDT"], tls))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()

@@ -29,11 +29,15 @@ def refused(run: Run, *arguments: object, code: int = 2) -> str:
     ("arguments", "parts"),
     [
         ([], ["no command"]),
-        (["fly"], ["unknown command", "fly", "run, replay or verify"]),
+        (["fly"], ["unknown command", "fly", "run, replay, verify or control"]),
         (["verify"], ["--venue", "verify --help"]),
         (["verify", "--venue", "bybit-linear"], ["argument missing", "FILE"]),
-        (["verify", "--venue", "nyse", "x"], ["unknown venue", "nyse", "bybit-linear, binance-usdm"]),
-        (["verify", "--venue", "bybit-spot", "x"], ["not built yet", "bybit-spot"]),
+        (
+            ["verify", "--venue", "nyse", "x"],
+            ["unknown venue", "nyse", "bybit-linear, bybit-inverse, bybit-spot, binance-usdm, binance-spot"],
+        ),
+        (["control", "--feed", "x", "fly"], ["request not usable", "fly", "switch WEBSOCKET"]),
+        (["control", "status"], ["--feed"]),
         (["verify", "--venue", "bybit-linear", "/nowhere/x"], ["/nowhere/x", "No such file"]),
         (["verify", "--venue", "bybit-linear", "--depth", "0", "x"], ["--depth", "0"]),
         (["verify", "--deep"], ["unknown option", "--deep"]),
@@ -58,6 +62,13 @@ def test_wrong_usage(run: Run, arguments: list[str], parts: list[str]) -> None:
         ("[ring]\ncapacity = 1000", ["ring.capacity", "1000"]),
         ("[ring]\ncapacity = 3000", ["ring capacity", "3000", "power of two"]),
         ("symbols = ", ["demo.toml:5"]),
+        ('receive = "af_xdp"', ["receive", "not built", "af_xdp", "XDP program", "socket"]),
+        ('receive = "dpdk"', ["receive", "not built", "vfio-pci"]),
+        ('receive = "io_uring"', ["receive", "not built", "multishot"]),
+        ('receive = "pigeon"', ["not known", "pigeon", "af_xdp, dpdk and io_uring"]),
+        ("[connection]\nstale_after = -1", ["connection.stale_after", "-1"]),
+        ("[connection]\nstale_after = true", ["wrong type", "seconds"]),
+        ('websocket_b = "http://x"', ["websocket_b", "http://x"]),
         ('cpu = "plan"\nplan = "/nowhere/plan.json"', ["core plan", "/nowhere/plan.json", "quietcore plan"]),
     ],
 )
@@ -137,3 +148,9 @@ def test_help_and_version(run: Run) -> None:
         assert "quietcore-feed" in done.stdout
     for option in ("--config", "--websocket", "--tls-ca", "--cpu", "--wait", "--symbols-list"):
         assert option in run("run", "--help").stdout
+
+
+def test_control_without_a_feed(run: Run, tmp_path: Path) -> None:
+    message = refused(run, "control", "--socket", tmp_path / "none", "status", code=3)
+    assert str(tmp_path / "none") in message
+    assert "remedy" in message

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 from aiohttp import WSMsgType, web
 
 Result = TypeVar("Result")
+MakeServer = Callable[..., "VenueServer"]
 
 
 def certificate(folder: Path, host: str = "localhost") -> tuple[Path, Path]:
@@ -41,6 +43,10 @@ class VenueServer:
         self.snapshots: dict[str, dict[str, Any]] = {}
         self.snapshot_failures = 0
         self.confirm = True
+        self.refused_topics: set[str] = set()
+        self.ticks: dict[str, str] = {}  # tick sizes other than 0.10
+        self.mute = False  # neither pongs nor answers
+        self.on_subscribe: Callable[[list[str]], list[dict[str, Any]]] | None = None
         self.refusal = ""
         self.received: list[str] = []
         self.targets: list[str] = []
@@ -101,9 +107,11 @@ class VenueServer:
     async def _listen(self) -> None:
         application = web.Application()
         application.router.add_get("/v5/market/instruments-info", self._bybit_instruments)
-        application.router.add_get("/fapi/v1/exchangeInfo", self._binance_instruments)
-        application.router.add_get("/fapi/v1/depth", self._binance_depth)
-        application.router.add_get("/v5/public/linear", self._stream)
+        for api in ("/fapi/v1", "/api/v3"):
+            application.router.add_get(f"{api}/exchangeInfo", self._binance_instruments)
+            application.router.add_get(f"{api}/depth", self._binance_depth)
+        for product in ("linear", "inverse", "spot"):
+            application.router.add_get(f"/v5/public/{product}", self._stream)
         application.router.add_get("/stream", self._stream)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -128,26 +136,29 @@ class VenueServer:
     async def _send(self, messages: list[str]) -> None:
         for message in messages:
             for socket in list(self._sockets):
-                await socket.send_str(message)
+                with contextlib.suppress(ConnectionError):  # it is just being closed
+                    await socket.send_str(message)
 
     async def _ping(self, payload: bytes) -> None:
         for socket in list(self._sockets):
             await socket.ping(payload)
 
     async def _bybit_instruments(self, request: web.Request) -> web.Response:
-        """One symbol a page, so that the cursor is needed."""
+        """Half of them a page, so that the cursor is needed."""
         self.requests.append(request.path_qs)
         at = int(request.query.get("cursor") or 0)
+        page = max(1, len(self.symbols) // 2)
+        step = "basePrecision" if request.query["category"] == "spot" else "qtyStep"
         rows = [
             {
                 "symbol": symbol,
                 "status": "Trading",
-                "priceFilter": {"tickSize": "0.10"},
-                "lotSizeFilter": {"qtyStep": "0.001"},
+                "priceFilter": {"tickSize": self.ticks.get(symbol, "0.10")},
+                "lotSizeFilter": {step: "0.001"},
             }
-            for symbol in self.symbols[at : at + 1]
+            for symbol in self.symbols[at : at + page]
         ]
-        cursor = str(at + 1) if at + 1 < len(self.symbols) else ""
+        cursor = str(at + page) if at + page < len(self.symbols) else ""
         return web.json_response({"retCode": 0, "result": {"list": rows, "nextPageCursor": cursor}})
 
     async def _binance_instruments(self, request: web.Request) -> web.Response:
@@ -176,7 +187,8 @@ class VenueServer:
                 if message.type == WSMsgType.PONG:
                     self.received.append(f"pong {bytes(message.data).decode()}")
                 elif message.type == WSMsgType.PING:
-                    await socket.pong(message.data)
+                    if not self.mute:
+                        await socket.pong(message.data)
                 elif message.type == WSMsgType.TEXT:
                     self.received.append(message.data)
                     await self._answer(socket, json.loads(message.data))
@@ -185,7 +197,12 @@ class VenueServer:
         return socket
 
     async def _answer(self, socket: web.WebSocketResponse, request: dict[str, Any]) -> None:
-        if request.get("op") != "subscribe" or not self.confirm:
+        if request.get("op") != "subscribe" or not self.confirm or self.mute:
             return
-        answer = {"success": not self.refusal, "ret_msg": self.refusal, "op": "subscribe"}
+        bad = self.refused_topics.intersection(request["args"])
+        refusal = self.refusal or (f"error:handler not found,topic:{min(bad)}" if bad else "")
+        answer = {"success": not refusal, "ret_msg": refusal, "op": "subscribe"}
         await socket.send_json({**answer, "req_id": request.get("req_id", "")})
+        if self.on_subscribe and not refusal:
+            for message in self.on_subscribe(request["args"]):
+                await socket.send_json(message)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,16 @@ def test_market_and_orders(keys: dict[str, str], feed_handler: Path, monkeypatch
     assert found["stream"]["overflowed"] == 0
     assert found["stream"]["socket"]["nodelay"] is True
     assert found["order"]["states"] == ["New", "Cancelled"]
+    sliced = found["sliced"]
+    assert sum(map(Decimal, sliced["children"])) == Decimal(sliced["parent"])
+    assert (
+        len(sliced["children"])
+        == len(set(sliced["jittered"]))
+        == sliced["rested"]
+        == sliced["cancelled"]
+        == 5
+    )
+    assert sliced["states"] == ["accepted"]
     assert found["problems"] == []
     assert SECRET not in done.stdout + done.stderr
 

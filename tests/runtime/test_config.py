@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from quietcore import config
+from quietcore.cli.run import confirm_live
 from quietcore.errors import ExitCode, QuietcoreError
 
 GOOD = """
@@ -68,7 +69,7 @@ risk = {order_size = "1", max_position = "2"}
         (
             'symbol = "BTCUSDT"',
             "colour = 1",
-            r"unknown key: .*runtime\.toml: colour; expected one of mode",
+            r"unknown key: .*runtime\.toml: colour; expected one of feed",
         ),
         (
             'name = "crossing"',
@@ -86,8 +87,19 @@ risk = {order_size = "1", max_position = "2"}
         ("fast = 20", 'fast = "20"', r"wrong type: .*strategy\.parameters.*; found str; expected int"),
         ("fast = 20", "fast = true", r"wrong type: .*strategy\.parameters.*; found bool; expected int"),
         ("gateway_cpu = -1", "gateway_cpu = 1.5", r"wrong type: .*gateway_cpu; found float"),
-        ('mode = "sim"', 'mode = "live"', "mode is not built yet: .*: mode; found 'live'; expected sim"),
-        ('mode = "sim"', 'mode = "paper"', "mode is not built yet"),
+        ('mode = "sim"', 'mode = "live"', "mode live is not allowed: .*: allow_live; found false"),
+        ("http://127.0.0.1:8760", "https://api.bybit.com", r"venue\.rest.*expected a simulator"),
+        (
+            'mode = "sim"\nfeed = "demo"',
+            'mode = "testnet"\nallow_live = true\nfeed = 3',
+            r"wrong type: .*: feed",
+        ),
+        ("[venue]\n", '[degrade]\naction = "pause"\n[venue]\n', r"degrade\.action; found 'pause'"),
+        ("[venue]\n", "[degrade]\nshare = 0.0\n[venue]\n", r"degrade\.share"),
+        ("[venue]\n", "[guard]\ntimeout = 0.0\n[venue]\n", r"guard\.timeout"),
+        ("[venue]\n", "[guard]\ndisconnect_cancel = 2\n[venue]\n", r"guard\.disconnect_cancel"),
+        ("price_band", 'max_loss = "-1"\nprice_band', r"risk\.max_loss"),
+        ("price_band", "max_book_age = -1.0\nprice_band", r"risk\.max_book_age"),
         ('mode = "sim"', 'mode = "simm"', "bad value: .*: mode; found 'simm'"),
         ('wait = "nap"', 'wait = "sleep"', "bad value: .*: wait; found 'sleep'; expected nap or spin"),
         (
@@ -158,3 +170,34 @@ def test_credentials_that_are_not_there(environment: dict[str, str], expected: s
     with pytest.raises(QuietcoreError, match=expected) as raised:
         config.credentials(environment)
     assert raised.value.code is ExitCode.USAGE
+
+
+def mode(name: str, host: str, extra: str = "") -> str:
+    text = GOOD.replace('mode = "sim"', f'mode = "{name}"\n{extra}')
+    return text.replace("http://127.0.0.1:8760", f"https://{host}").replace(
+        "ws://127.0.0.1:8760", f"wss://{host}"
+    )
+
+
+def test_modes_and_where_their_orders_may_go(tmp_path: Path) -> None:
+    assert load(tmp_path, mode("testnet", "api-testnet.bybit.com")).mode == "testnet"
+    assert load(tmp_path, mode("sim", "10.0.0.5:8760")).mode == "sim"
+    assert load(tmp_path, mode("sim", "simulator")).mode == "sim"
+    for name, host in (("testnet", "api.bybit.com"), ("sim", "api.bybit.com"), ("sim", "8.8.8.8")):
+        with pytest.raises(QuietcoreError, match=r"venue\.rest"):
+            load(tmp_path, mode(name, host))
+    with pytest.raises(QuietcoreError, match="mode live is not allowed"):
+        load(tmp_path, mode("live", "api.bybit.com"))
+    live = load(tmp_path, mode("live", "api.bybit.com", "allow_live = true"))
+    sentence = config.live_sentence(live)
+    assert sentence == "real orders: BTCUSDT of demo on bybit-linear"
+    confirm_live(sentence, sentence)
+    for wrong in (None, "", "yes", sentence.upper()):
+        with pytest.raises(QuietcoreError, match="real orders are not confirmed"):
+            confirm_live(sentence, wrong)
+
+
+def test_paper_is_the_default_and_needs_no_venue(tmp_path: Path) -> None:
+    text = 'feed = "demo"\nrisk = {order_size = "1", max_position = "2"}\n'
+    assert load(tmp_path, text).mode == "paper"
+    assert load(tmp_path, 'mode = "replay"\n' + text).mode == "replay"

@@ -158,7 +158,9 @@ def test_hops_of_comparable_clocks(make_writer: MakeWriter, make_rig: MakeRig) -
     writer = make_writer()
     rig = make_rig()
     for _ in range(10):
-        writer.trade(1, 1, venue_delta=250, publish_delta=3000)
+        # Received long enough ago that it is read after it says it was published.
+        receive_ns = time.time_ns() - 1_000_000
+        writer.trade(1, 1, venue_delta=250, publish_delta=3000, receive_ns=receive_ns)
     picture = rig.read(10)
     hops = picture.hops
     assert hops[VENUE_RECEIVED, : NOT_COMPARABLE + 1].tolist() == [10, 250_000, 0]

@@ -25,6 +25,7 @@ CONFIG = """
 mode = "sim"
 feed = "{feed}"
 wait = "{wait}"
+kill_file = "{folder}/kill"
 strategy_cpu = {cpu}
 gateway_cpu = {cpu}
 [venue]
@@ -79,6 +80,7 @@ class Run:
         config.write_text(
             CONFIG.format(
                 feed=feed,
+                folder=folder,
                 wait=options.get("wait", "nap"),
                 cpu=options.get("cpu", -1),
                 strategy=options.get("strategy", "parameters = {fast = 2, slow = 5}"),
@@ -152,6 +154,20 @@ def runs() -> Iterator[list[Run]]:
         run.close()
 
 
+def shown(status: Path) -> dict[str, Any]:
+    """Return what `quietcore status` says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "quietcore", "status", "--json", "--status", str(status)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(RUNTIME)},
+        timeout=60,
+        check=False,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def test_from_tick_to_fill_and_to_the_report(
     make_writer: MakeWriter, feed: str, tmp_path: Path, runs: list[Run]
 ) -> None:
@@ -160,19 +176,13 @@ def test_from_tick_to_fill_and_to_the_report(
         runs.append(run)
         run.ready()
         run.until(lambda: run.status_path.exists() and len(venue.created) >= 3)
-        status = subprocess.run(
-            [sys.executable, "-m", "quietcore", "status", "--json", "--status", str(run.status_path)],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(RUNTIME)},
-            timeout=60,
-            check=False,
-        )
+        live = shown(run.status_path)
+        # The writer is a thread of this test: put off in mid-write, it leaves its book busy for a moment.
+        run.until(lambda: (live.update(shown(run.status_path)) or live["feeds"][feed]["books"]["LIVE"]) == 1)
         market.stop()
         code, out, errors, seconds = run.end()
         created = len(venue.created)
         assert venue.bad_signatures == 0
-    live = json.loads(status.stdout)
     assert live["runtime"]["final"] is False
     assert live["feeds"][feed]["producer"] == "alive"
     assert live["feeds"][feed]["books"]["LIVE"] == 1
@@ -275,6 +285,7 @@ def test_works_where_nothing_can_be_written(
         code, out, errors = run.result()
     assert code == 0, errors
     assert errors.count("status cannot be written: /proc/nowhere/runtime.json") == 1
+    assert errors.count("heartbeat cannot be written: /proc/nowhere/heartbeat") == 1
     assert "ticks read" in out
 
 
@@ -346,7 +357,8 @@ def test_check_validates_and_ends(tmp_path: Path) -> None:
     path = tmp_path / "runtime.toml"
     path.write_text(
         CONFIG.format(
-            feed="f", wait="nap", cpu=-1, size="0.001", rest="http://h", websocket="ws://h", strategy=""
+            **{"feed": "f", "wait": "nap", "cpu": -1, "size": "0.001", "folder": tmp_path},
+            **{"rest": "http://h", "websocket": "ws://h", "strategy": ""},
         )
     )
     assert quietcore("run", "--config", str(path), "--check").returncode == 0

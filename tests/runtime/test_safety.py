@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runtime.conftest import MakeWriter
 from tests.runtime.fake_venue import FakeVenue
+from tests.runtime.test_run import Market, Run
 
 from quietcore.cli.main import main
 from quietcore.errors import QuietcoreError
@@ -217,3 +219,34 @@ def test_guard_as_a_process_outlives_a_killed_runtime(tmp_path: Path) -> None:
             for process in (runtime, guard):
                 process.kill()
                 process.communicate()
+
+
+def test_kill_and_clear_of_a_running_runtime(make_writer: MakeWriter, feed: str, tmp_path: Path) -> None:
+    with FakeVenue(default="rest") as venue, Market(make_writer(capacity=65536)):
+        run = Run(tmp_path, feed, venue, words=["--json"])
+        try:
+            config = tmp_path / "runtime.toml"
+            assert f'kill_file = "{tmp_path}/kill"' in config.read_text()
+            run.ready()
+            run.until(lambda: run.status_path.exists() and len(venue.created) >= 1)
+            words = ["--file", str(tmp_path / "kill"), "--status", str(run.status_path)]
+            assert main(["kill", *words, "--reason", "too hot"]) == 0
+            status = json.loads(run.status_path.read_text())
+            assert status["killed"].endswith("too hot")
+            assert status["orders"]["open"] == 0
+            sent = len(venue.created)
+            run.until(lambda: refused(run.status_path, "kill switch") > 0)
+            assert len(venue.created) == sent
+            assert main(["clear", "--file", str(tmp_path / "kill")]) == 0
+            run.until(lambda: len(venue.created) > sent)
+            code, out, errors, _ = run.end()
+            assert code == 0, errors
+            assert json.loads(out)["killed"] == ""
+            assert heartbeat.read(tmp_path / "heartbeat")
+        finally:
+            run.close()
+
+
+def refused(status: Path, reason: str) -> int:
+    found: dict[str, int] = json.loads(status.read_text())["orders"]["refusals"]
+    return found.get(reason, 0)

@@ -95,12 +95,14 @@ def test_goes_over_when_another_becomes_faster_and_tells(tmp_path: Path) -> None
             venue.sites["127.0.0.2"].delay = 0.06
             venue.sites["127.0.0.4"].delay = 0.001
             await until(lambda: scout.elected["websocket"].address == "127.0.0.4")  # type: ignore[union-attr]
-            await until(lambda: told)
+            # Both kinds may go over by way of another that measured well for a moment.
+            await until(lambda: told and told[-1][2] == "127.0.0.4")
             assert told[-1] == (venue.url("ws"), venue.url("http"), "127.0.0.4")
             await scout.stop()
             elections = [entry for entry in scout.history.entries if entry["event"] == "elected"]
             assert {entry["kind"] for entry in elections} == {"websocket", "rest"}
-            assert elections[-1]["before"]["address"] == "127.0.0.2"
+            left = {entry["before"]["address"] for entry in elections if entry["before"]}
+            assert "127.0.0.2" in left
 
     run(work())
 

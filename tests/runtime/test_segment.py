@@ -48,7 +48,7 @@ def put(field: str, value: object) -> Break:
     [
         (put("magic", 0), "half made", ExitCode.UNKNOWN),
         (put("magic", 7), "not a Quietcore ring.*found magic 0x0000000000000007", ExitCode.USAGE),
-        (put("version", 2), "another version.*found 2; expected 1", ExitCode.USAGE),
+        (put("version", 99), f"another version.*found 99; expected {layout.VERSION}", ExitCode.USAGE),
         (put("schema_hash", 1), "another schema", ExitCode.USAGE),
         (put("total_size", 4096), "impossible size.*total_size 4096", ExitCode.USAGE),
         (put("header_size", 256), "impossible size.*header of 256", ExitCode.USAGE),

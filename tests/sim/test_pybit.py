@@ -166,6 +166,8 @@ def test_pybit_subscribes_places_amends_cancels_and_sees_fills(simulator: Simula
 
     where: dict[str, Any] = {"testnet": False, "domain": DOMAIN}
     keys: dict[str, Any] = {"api_key": "sim-key", "api_secret": "sim-secret"}
+    # pybit signs for one second only, which a busy machine may need to deliver it, and waits for ever once refused.
+    keys["private_auth_expire"] = 30
     http = simulator.http("sim-key", "sim-secret")
     public = WebSocket(channel_type="linear", **where)
     private = WebSocket(channel_type="private", **where, **keys)

@@ -17,6 +17,11 @@ def promised(role: str, sh: Sh) -> list[Promise]:
     return settings
 
 
+def roles_on(sh: Sh) -> list[str]:
+    """Return the roles that promised something on the host."""
+    return sorted(name.removesuffix(".json") for name in sh("ls /etc/quietcore/host.d").split())
+
+
 def _kernel_parameter(promise: Promise, sh: Sh) -> tuple[str, str]:
     given = boot_values(sh("cat /proc/cmdline")).get(promise["name"], ["absent"])
     return given[-1], str(promise["wanted"])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.virtual_host.conftest import Sh
+from tests.virtual_host.promises import Promise, promised, roles_on
 
 pytestmark = pytest.mark.side_effect
 
@@ -16,7 +17,11 @@ ROLE = os.environ.get("QUIETCORE_ROLE", "")
 # Roles of which an emulated host has nothing that plain shell could break while it runs.
 NOTHING_TO_BREAK = {
     "cpu_power": "a virtual machine has no cpufreq: its settings are broken in a copied tree",
+    "daily_life": "a minimal host has none of the programs that it keeps quiet",
+    "network": "the card of a virtual machine offers nothing to set",
+    "real_time": "its files are broken as all files are",
     "release": "it promises no setting: what it unpacks is named by its content",
+    "time_sync": "an emulated clock is the machine's beneath",
 }
 
 AUDIT = "/usr/local/sbin/quietcore audit"
@@ -144,6 +149,15 @@ MUTATIONS += [
     ),
     Mutation("simulator.unit", "missing", "removed", "rm /etc/systemd/system/quietcore-sim.service"),
 ]
+MUTATIONS += [
+    Mutation(
+        "isolation.user",
+        "drift",
+        "moved after they were set",
+        "setsid taskset -c 4 sleep 900 >/dev/null 2>&1 </dev/null & sleep 0.5",
+        "pkill -x sleep",
+    ),
+]
 CHOSEN = [mutation for mutation in MUTATIONS if ROLE in ("", mutation.setting.split(".")[0])]
 
 
@@ -167,6 +181,51 @@ def test_a_broken_setting_is_found_alone_with_its_cause(mutation: Mutation, sh: 
     assert found[0]["verdict"] == mutation.verdict
     assert mutation.cause in found[0]["cause"]
     assert found[0]["remedy"]
+
+
+def by_kind(promise: Promise) -> tuple[str, str, str] | None:
+    """Return how any setting of this kind is broken, the verdict to expect, and how it is mended; None: not alike."""
+    name, kind = promise["name"], promise["kind"]
+    if kind == "file":
+        return f"cp -p {name} /root/kept; echo '# mine' >> {name}", "drift", f"mv /root/kept {name}"
+    if kind == "sysctl":
+        path = "/proc/sys/" + name.replace(".", "/")
+        wanted = " ".join(str(promise["wanted"]).split())
+        other = " ".join(str(int(word) + 1) for word in wanted.split())
+        return f"echo {other} > {path}", "drift", f"echo {wanted} > {path}"
+    if kind == "unit" and promise["wanted"] == "enabled":
+        return f"systemctl disable -q {name}", "drift", f"systemctl enable -q {name}"
+    return None
+
+
+@pytest.mark.timeout(900)
+def test_files_keys_and_units_broken_one_at_a_time_are_each_found_alone(
+    sh: Sh, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_hand = {mutation.setting for mutation in MUTATIONS}
+    promises = [promise for role in roles_on(sh) if ROLE in ("", role) for promise in promised(role, sh)]
+    fine = {line["id"] for line in json.loads(sh(f"{AUDIT} --json"))["findings"] if line["verdict"] == "ok"}
+    broken: set[str] = set()
+    wrong: list[str] = []
+    for promise in promises:
+        way = None if promise["id"] in by_hand or promise["id"] not in fine else by_kind(promise)
+        if way is None:
+            continue
+        breaks, verdict, mends = way
+        # One login for all three: the host is emulated.
+        text = sh(f"{breaks}; code=0; {AUDIT} --failed --json || code=$?; {mends}; echo exit $code")
+        told, _, code = text.rpartition("exit ")
+        findings = json.loads(told)["findings"]
+        seen = [(line["id"], line["verdict"], bool(line["cause"]), bool(line["remedy"])) for line in findings]
+        if int(code) != 1 or seen != [(promise["id"], verdict, True, True)]:
+            wrong.append(f"{promise['id']}: {seen}")
+        broken.add(promise["id"])
+    with capsys.disabled():
+        print(
+            f"\nsettings {len(promises)}, broken alike {len(broken)}, detected {len(broken) - len(wrong)}, "
+            f"broken by hand {len(CHOSEN)}, other {len(promises) - len(broken) - len(CHOSEN)}"
+        )
+    assert wrong == []
 
 
 def test_there_is_something_to_break_for_this_role(sh: Sh) -> None:

@@ -39,13 +39,27 @@ def test_inventory_names_the_command_when_the_host_is_not_up(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("playbook", ["prepare", "converge"])
 def test_empty_group_fails(playbook: str, tmp_path: Path) -> None:
-    done = ansible("ansible-playbook", "-i", "localhost,", f"molecule/default/{playbook}.yml", state=tmp_path)
+    done = ansible("ansible-playbook", "-i", "localhost,", f"molecule/shared/{playbook}.yml", state=tmp_path)
     assert done.returncode == 2
     assert "the group quietcore is empty" in done.stdout
 
 
-def test_scenario_checks_before_it_converges_and_looks_for_idempotence() -> None:
-    text = (REPOSITORY / "molecule" / "default" / "molecule.yml").read_text()
+@pytest.mark.parametrize(("scenario", "more"), [("default", []), ("shared", ["side_effect", "cleanup"])])
+def test_scenarios_check_before_they_converge_and_look_for_idempotence(
+    scenario: str, more: list[str]
+) -> None:
+    text = (REPOSITORY / "molecule" / scenario / "molecule.yml").read_text()
     sequence = next(line for line in text.splitlines() if "test_sequence:" in line)
     steps = sequence.partition("[")[2].rstrip("]").split(", ")
-    assert steps == ["destroy", "create", "prepare", "check", "converge", "idempotence", "verify", "destroy"]
+    expected = [
+        "destroy",
+        "create",
+        "prepare",
+        "check",
+        "converge",
+        "idempotence",
+        "verify",
+        *more,
+        "destroy",
+    ]
+    assert steps == expected

@@ -21,7 +21,7 @@ struct OptionSpec {
 struct CommandSpec {
   std::string_view name;
   std::string_view summary;
-  std::string_view positional; ///< "" where it takes none
+  std::string_view positional; ///< "" where it takes none, "A B…" where it takes several
   std::string_view positional_help;
   std::span<const OptionSpec> options;
   std::string_view notes; ///< shown last
@@ -39,13 +39,14 @@ public:
   /// A whole number within [low, high].
   [[nodiscard]] std::optional<std::int64_t> number(std::string_view option, std::int64_t low,
                                                    std::int64_t high) const;
-  /// The positional argument.
+  /// The positional argument, or the first of several.
   [[nodiscard]] std::string positional() const;
+  [[nodiscard]] const std::vector<std::string> &positionals() const noexcept { return positionals_; }
 
 private:
   const CommandSpec &spec_;
   std::map<std::string_view, std::string> values_;
-  std::optional<std::string> positional_;
+  std::vector<std::string> positionals_;
   bool help_ = false;
 };
 

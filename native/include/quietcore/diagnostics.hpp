@@ -20,6 +20,10 @@ enum class Trouble : std::uint8_t {
   Connection,
   Refused,
   Snapshot,
+  Silence,
+  Listing,
+  Recorder,
+  Socket,
   Count
 };
 

@@ -1,7 +1,9 @@
 #pragma once
 
+#include "quietcore/recorder.hpp"
 #include "quietcore/venue.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -23,12 +25,48 @@ enum class Wait : std::uint8_t {
   Spin ///< never sleep: for a core of its own
 };
 
+/// Where a venue's services are.
+struct Endpoint {
+  std::string websocket{};
+  std::string rest{};
+
+  friend bool operator==(const Endpoint &, const Endpoint &) = default;
+};
+
+/// How connections and books are watched and brought back. All times are above zero unless they say
+/// otherwise.
+struct ConnectionConfig {
+  std::chrono::milliseconds idle_timeout{
+      30'000}; ///< nothing at all came, pings unanswered: the connection is dead
+  std::chrono::milliseconds retry_first{250}; ///< doubles with each failure, and is shortened at random
+  std::chrono::milliseconds retry_limit{30'000};
+  std::chrono::milliseconds resync_first{
+      1'000}; ///< between two requests for the same book's snapshot, doubling
+  std::chrono::milliseconds resync_limit{30'000};
+  std::chrono::milliseconds stale_after{30'000};    ///< a book without any message is doubted; 0: never
+  std::chrono::milliseconds switch_timeout{30'000}; ///< for a new endpoint to have every book
+  std::chrono::seconds lifetime{0};    ///< a connection is replaced after it; 0: as the venue needs
+  std::chrono::seconds refresh{3'600}; ///< between two looks at the instruments; 0: only at the start
+};
+
+/// What is asked of the kernel for each connection.
+struct SocketConfig {
+  std::uint32_t receive_buffer = 0; ///< bytes, 0: as the kernel sizes it
+  std::uint32_t busy_poll_us = 0;   ///< microseconds of polling the card's queue in a read, 0: none
+};
+
 /// Everything `run` needs, from a TOML file and from options.
 struct FeedConfig {
   std::string feed{};
   std::string venue{};
   std::string websocket{};
   std::string rest{};
+  Endpoint second{};     ///< another host with the same streams, empty: none
+  std::string control{}; ///< path of the control socket, empty: none
+  ConnectionConfig connection{};
+  RecorderConfig recorder{};
+  CpuWish recorder_cpu{}; ///< "plan": the housekeeping set
+  SocketConfig socket{};
   std::string tls_ca{};
   Subscription subscription{}; ///< symbols empty: all that the venue lists
   std::size_t max_symbols = 0; ///< 0: no limit
@@ -49,6 +87,9 @@ struct FeedConfig {
 
 /// Sets streams from names (book, trade, ticker). Throws Error.
 void set_streams(Subscription &subscription, const std::vector<std::string> &names, const std::string &where);
+/// Only sockets are built; af_xdp, dpdk and io_uring are known names that are refused with what they need.
+/// Throws Error.
+void check_receive(const std::string &way, const std::string &where);
 [[nodiscard]] Wait parse_wait(const std::string &text, const std::string &where);
 
 } // namespace quietcore

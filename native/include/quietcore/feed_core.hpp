@@ -128,8 +128,9 @@ public:
   void all_connections_lost();
   /// Nothing came for a book for too long: not LIVE until something does, or a snapshot confirms it.
   void doubt(std::uint32_t symbol, std::uint32_t leg);
-  /// Publishes another leg's book where the published one is of a leg that has lost it.
-  void prefer_live(std::uint32_t symbol);
+  /// Publishes another leg's book where the published one is of a leg that has lost it, and nothing newer
+  /// came since the last call.
+  void prefer_live_books();
 
   /// Stores only the cursor.
   void publish_cursor() noexcept {
@@ -163,7 +164,7 @@ private:
 
   /// A leg's book of a symbol.
   struct Follower {
-    explicit Follower(std::uint32_t window);
+    Follower(std::uint32_t window, std::size_t deep_reserve);
     OrderBook book;
     BookSync sync{};
     std::uint64_t sequence = 0; ///< the venue's, of the last message applied
@@ -188,6 +189,7 @@ private:
     std::vector<shm::Level> asks;
     std::uint64_t announced_tick = 0; ///< BOOK tick of the table's content
     std::uint64_t messages = 0;
+    std::uint64_t messages_before = 0; ///< at the last look for books of lost legs
     std::uint64_t last_id = 0;
     std::uint64_t sequence = 0;
     std::uint64_t ticker_id = 0; ///< of the last quote of the venue's own
@@ -264,7 +266,8 @@ private:
   std::vector<SymbolBook> books_;
   std::array<std::vector<Follower>, kMaxLegs> legs_; ///< by symbol; empty: no such leg
   std::uint32_t leg_count_ = 1;
-  Receipt receipt_{}; ///< of the message being parsed
+  bool leg_closed_ = false; ///< and its books may still be what is published
+  Receipt receipt_{};       ///< of the message being parsed
   LadderLog<Side::Bid> bid_log_;
   LadderLog<Side::Ask> ask_log_;
   std::vector<LadderChange> changes_;

@@ -6,6 +6,7 @@
 #include "quietcore/service_notify.hpp"
 #include "quietcore/venue.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -13,6 +14,7 @@ namespace quietcore {
 
 /// Follows a venue over its WebSocket connections until a stop is asked for: subscribes, pings, reconnects,
 /// fetches snapshots, and hands every message to the core. Everything runs on the calling thread, but REST.
+/// Answers requests on the control socket: `status`, and `switch a|b WEBSOCKET [REST]`.
 class LiveFeed {
 public:
   /// `subscription` with the symbols that `core` was made for, in the same order.
@@ -26,8 +28,13 @@ public:
   /// here, so that neither the helper inherits the CPU nor its stack is left out.
   void before_loop(std::function<void()> call);
 
-  /// Returns when StopSignal is set; books are STALE then. Throws Error where it cannot even begin.
-  void run();
+  enum class End : std::uint8_t {
+    Stopped,           ///< StopSignal is set
+    InstrumentsChanged ///< scales are others now: the ring must be made anew
+  };
+
+  /// Returns at the end, with the books STALE. Throws Error where it cannot even begin.
+  End run();
 
 private:
   class Implementation;

@@ -19,10 +19,11 @@ struct RecordedLine {
 /// How reading came to its end.
 enum class RecordingEnd : std::uint8_t {
   Complete,
-  Truncated, ///< gzip data that stops, or is damaged, before its end
+  Truncated, ///< compressed data that stops, or is damaged, before its end
 };
 
-/// Reads `receive_ns raw_json` or bare `raw_json` lines, plain or gzip. Empty lines are skipped.
+/// Reads `receive_ns raw_json` or bare `raw_json` lines, plain, gzip or zstd. Empty lines and lines that
+/// begin with # are skipped; the recorder marks with such a line how many messages are missing at a place.
 class RecordingReader {
 public:
   /// Throws Error where the file cannot be opened.
@@ -39,19 +40,23 @@ public:
   /// Number of the last line taken.
   [[nodiscard]] std::uint64_t line() const noexcept { return line_; }
 
+  /// Messages that the recorder says are missing in what was read.
+  [[nodiscard]] std::uint64_t missing() const noexcept { return missing_; }
+
 private:
-  struct Gzip;
+  struct Source;
   /// Reads more behind what is left; false at the end of the file.
   bool refill();
 
   std::string path_;
-  std::unique_ptr<Gzip> file_;
+  std::unique_ptr<Source> file_;
   std::vector<char> buffer_;
   std::size_t begin_ = 0; ///< of what has not been taken
   std::size_t filled_ = 0;
   bool eof_ = false;
   RecordingEnd end_ = RecordingEnd::Complete;
   std::uint64_t line_ = 0;
+  std::uint64_t missing_ = 0;
 };
 
 } // namespace quietcore

@@ -15,12 +15,15 @@
 namespace quietcore {
 
 /// Fetches book snapshots over REST on a thread of its own, so that the receiving thread never waits for one.
-/// Keeps to a budget: `burst` at once, then one every `spacing`.
+/// Keeps to a budget: `burst` at once, then one every `spacing`; where the venue has shut the door (HTTP 403
+/// or 418) nothing is asked for ten minutes, as more would only keep it shut.
 class SnapshotFetcher {
 public:
   struct Request {
     std::uint32_t symbol = 0;
+    std::uint32_t leg = 0;
     std::uint64_t generation = 0; ///< of the connection; the asker drops answers of an older one
+    Url server{};
     std::string target{};
   };
   struct Answer {
@@ -37,7 +40,7 @@ public:
     std::chrono::milliseconds spacing{500};
   };
 
-  SnapshotFetcher(Url server, TlsTrust trust, Budget budget, OnAnswer on_answer);
+  SnapshotFetcher(TlsTrust trust, Budget budget, OnAnswer on_answer);
   SnapshotFetcher(const SnapshotFetcher &) = delete;
   SnapshotFetcher &operator=(const SnapshotFetcher &) = delete;
   ~SnapshotFetcher();
@@ -47,7 +50,6 @@ public:
 private:
   void work();
 
-  Url server_;
   TlsTrust trust_;
   Budget budget_;
   OnAnswer on_answer_;

@@ -67,12 +67,19 @@ struct Subscription {
   bool ticker = true;
 };
 
-/// One WebSocket connection and what is said on it.
+/// One WebSocket connection and what is subscribed to on it.
 struct ConnectionPlan {
   std::string target; ///< path and query
-  std::vector<std::string>
-      requests; ///< sent after the handshake, each answered by a Subscribed control message
-  std::vector<std::string> symbols; ///< whose books depend on it
+  /// Topics, in the batches in which the venue takes them; none where the target names them already.
+  std::vector<std::vector<std::string>> batches{};
+  std::vector<std::string> symbols{}; ///< whose books depend on it
+};
+
+/// What the venue allows an address, and how long it keeps a connection.
+struct VenueLimits {
+  unsigned connections = 0;                     ///< tries within five minutes
+  std::chrono::milliseconds message_spacing{0}; ///< between two requests on a connection
+  std::chrono::seconds lifetime{0};             ///< after which the venue hangs up, 0: it does not
 };
 
 /// Fetches a REST target; returns the body or throws Error.
@@ -101,21 +108,29 @@ public:
                                                          std::string_view host) const = 0;
   /// What to send so that the venue keeps the connection, and how often; nothing where it pings by itself.
   struct KeepAlive {
-    std::chrono::seconds every;
+    std::chrono::milliseconds every;
     std::string message;
   };
   [[nodiscard]] virtual std::optional<KeepAlive> keep_alive() const = 0;
+  [[nodiscard]] virtual VenueLimits limits() const noexcept = 0;
+  /// The request that subscribes to these topics; its answer is a Subscribed or Refused control message with
+  /// the same number.
+  [[nodiscard]] virtual std::string subscribe(const std::vector<std::string> &topics,
+                                              std::uint64_t number) const = 0;
   /// REST target of a book snapshot, empty where the stream itself sends them.
   [[nodiscard]] virtual std::string snapshot_target(std::string_view symbol) const = 0;
   /// Messages that make the stream send a new snapshot of one symbol, empty where REST does.
   [[nodiscard]] virtual std::vector<std::string> resubscribe(std::string_view symbol,
                                                              const Subscription &subscription) const = 0;
+  /// Messages that make a book's stream speak again where it fell silent.
+  [[nodiscard]] virtual std::vector<std::string> revive(std::string_view symbol,
+                                                        const Subscription &subscription) const = 0;
 };
 
 /// Names of the venues built in.
 [[nodiscard]] std::vector<std::string_view> venue_names();
 
-/// The venue of a name. Throws Error (exit 2) with the list where it is unknown or not built.
+/// The venue of a name. Throws Error (exit 2) with the list where it is unknown.
 [[nodiscard]] std::unique_ptr<Venue> make_venue(std::string_view name);
 
 } // namespace quietcore

@@ -3,6 +3,7 @@
 #include "quietcore/http_client.hpp"
 #include "quietcore/url.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,11 +19,21 @@ namespace quietcore {
 /// What a connection tells its owner, on the loop's thread.
 struct WebSocketEvents {
   std::function<void()> opened;
+  /// Something asked of the kernel was not granted, in one line; the connection goes on.
+  std::function<void(const std::string &what)> not_granted;
   /// A complete text or binary message, followed by kMessagePadding readable bytes; the time is taken right
   /// after the read returned.
   std::function<void(std::string_view bytes, std::int64_t receive_ns)> message;
   /// The connection is over, or never came to be. Called once; not after close().
   std::function<void(const std::string &why)> closed;
+};
+
+/// How a connection is watched.
+struct WebSocketOptions {
+  /// After half of it without a frame a ping goes out; after the whole the connection is over.
+  std::chrono::milliseconds idle_timeout{30'000};
+  std::uint32_t receive_buffer = 0; ///< bytes, 0: as the kernel sizes it
+  std::uint32_t busy_poll_us = 0;   ///< 0: none
 };
 
 /// One WebSocket connection, plain or TLS, without compression. Pings are answered. Runs on the loop it is
@@ -41,8 +52,8 @@ public:
 };
 
 /// Resolves, connects, verifies and shakes hands; then reads until the end.
-[[nodiscard]] std::shared_ptr<WebSocketClient> open_websocket(boost::asio::io_context &loop,
-                                                              const Url &server, const std::string &target,
-                                                              const TlsTrust &trust, WebSocketEvents events);
+[[nodiscard]] std::shared_ptr<WebSocketClient>
+open_websocket(boost::asio::io_context &loop, const Url &server, const std::string &target,
+               const TlsTrust &trust, const WebSocketOptions &options, WebSocketEvents events);
 
 } // namespace quietcore

@@ -13,9 +13,11 @@ using Arguments = std::span<const std::string_view>;
 extern const CommandSpec kRunCommand;
 extern const CommandSpec kReplayCommand;
 extern const CommandSpec kVerifyCommand;
+extern const CommandSpec kControlCommand;
 
 ExitCode run_command(Arguments arguments);
 ExitCode replay_command(Arguments arguments);
 ExitCode verify_command(Arguments arguments);
+ExitCode control_command(Arguments arguments);
 
 } // namespace quietcore

@@ -23,7 +23,8 @@ namespace {
 
 constexpr std::array<OptionSpec, 7> kOptions{{
     {"--feed", "NAME", "publish to /dev/shm/quietcore.NAME (required)"},
-    {"--venue", "NAME", "whose messages these are: bybit-linear, binance-usdm (required)"},
+    {"--venue", "NAME",
+     "whose messages these are: bybit-linear, -inverse, -spot, binance-usdm, -spot (required)"},
     {"--speed", "X|max", "multiple of the recorded speed, or as fast as it goes (default 1)"},
     {"--loop", "N", "play it N times (default 1)"},
     {"--capacity", "SLOTS", "of the ring, a power of two (default 65536)"},

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <iostream>
 #include <optional>
 #include <thread>
@@ -23,12 +24,17 @@
 namespace quietcore {
 namespace {
 
-constexpr std::array<OptionSpec, 17> kOptions{{
+constexpr std::array<OptionSpec, 20> kOptions{{
     {"--config", "FILE", "TOML file; the feed is named after it, and options override it"},
     {"--feed", "NAME", "publish to /dev/shm/quietcore.NAME"},
-    {"--venue", "NAME", "bybit-linear or binance-usdm"},
+    {"--venue", "NAME", "bybit-linear, bybit-inverse, bybit-spot, binance-usdm or binance-spot"},
     {"--websocket", "URL", "ws:// or wss:// and host; the venue's path is added"},
     {"--rest", "URL", "http:// or https:// and host, for instruments and snapshots"},
+    {"--websocket-b", "URL",
+     "another host with the same streams: whichever is first with an update is published"},
+    {"--rest-b", "URL", "its REST service (default that of --rest)"},
+    {"--control", "PATH",
+     "socket for quietcore-feed control (default $RUNTIME_DIRECTORY/control, where that is set)"},
     {"--symbols-list", "A,B", "symbols as the venue spells them (default: all it lists)"},
     {"--symbols", "N", "only the first N of them"},
     {"--depth", "D", "of the book stream: Bybit 1, 50, 200, 500 or 1000 (default 50)"},
@@ -63,6 +69,11 @@ FeedConfig read_config(const CommandLine &line) {
   config.venue = line.text("--venue").value_or(config.venue);
   config.websocket = line.text("--websocket").value_or(config.websocket);
   config.rest = line.text("--rest").value_or(config.rest);
+  config.second.websocket = line.text("--websocket-b").value_or(config.second.websocket);
+  config.second.rest = line.text("--rest-b").value_or(config.second.rest);
+  config.control = line.text("--control").value_or(config.control);
+  if (const char *folder = std::getenv("RUNTIME_DIRECTORY"); config.control.empty() && folder != nullptr)
+    config.control = std::string(folder) + "/control";
   config.tls_ca = line.text("--tls-ca").value_or(config.tls_ca);
   config.plan = line.text("--plan").value_or(config.plan);
   config.group = line.text("--group").value_or(config.group);
@@ -145,6 +156,48 @@ std::vector<Instrument> choose(const FeedConfig &config, std::vector<Instrument>
   return chosen;
 }
 
+/// Follows the venue with the instruments it has now, to the end or until they change.
+LiveFeed::End follow(const FeedConfig &config, const Venue &venue, std::optional<int> cpu,
+                     Diagnostics &diagnostics, const ServiceNotify &notify) {
+  const AffinityRestored affinity;
+  const std::vector<Instrument> instruments = choose(config, fetch_instruments(config, venue));
+  Subscription subscription = config.subscription;
+  subscription.symbols.clear();
+  for (const Instrument &instrument : instruments)
+    subscription.symbols.push_back(instrument.name);
+
+  SegmentSpec spec{config.feed, std::string(venue.name()), config.capacity, config.ladder_depth, instruments};
+  SegmentPlace place;
+  place.group = config.group;
+  const ProducerSegment segment = ProducerSegment::open(spec, place);
+  if (!segment.replaced().empty())
+    diagnostics.say("replaced the ring " + place.segment(config.feed) + ": " + segment.replaced());
+  diagnostics.say("ring: " + segment.pages());
+  RingWriter ring(segment.view());
+  const std::uint32_t window = venue.depths().empty() ? 0 : subscription.depth;
+  FeedCore core(venue, instruments,
+                {config.ladder_depth, std::vector<std::uint32_t>(instruments.size(), window)}, diagnostics,
+                &ring);
+  LiveFeed feed(config, venue, subscription, core, diagnostics, notify);
+
+  core.statistics().cpu = 0;
+  core.statistics().locked_kib = 0;
+  feed.before_loop([&] {
+    if (cpu) {
+      if (const std::string warning = pin_this_thread(*cpu); warning.empty())
+        core.statistics().cpu = static_cast<std::uint64_t>(*cpu) + 1;
+      else
+        diagnostics.say("warning: " + warning);
+    }
+    prefault_heap_and_stack();
+    const MemoryLock lock = lock_memory();
+    core.statistics().locked_kib = lock.locked_kib;
+    if (!lock.warning.empty())
+      diagnostics.say("warning: " + lock.warning);
+  });
+  return feed.run();
+}
+
 } // namespace
 
 constexpr CommandSpec kRunCommand{
@@ -168,6 +221,7 @@ ExitCode run_command(Arguments arguments) {
   const auto venue = make_venue(config.venue);
   config.check(*venue, line.text("--config").value_or("command line"));
   const std::optional<int> cpu = resolve_cpu(config.cpu, config.plan);
+  config.recorder.cpus = resolve_shared_cpus(config.recorder_cpu, config.plan);
   if (line.has("--check")) {
     std::cout << "configuration of feed " << config.feed << " is valid" << std::endl;
     return ExitCode::Ok;
@@ -176,43 +230,9 @@ ExitCode run_command(Arguments arguments) {
   StopSignal::install();
   Diagnostics diagnostics;
   const ServiceNotify notify;
-  const std::vector<Instrument> instruments = choose(config, fetch_instruments(config, *venue));
-  Subscription subscription = config.subscription;
-  subscription.symbols.clear();
-  for (const Instrument &instrument : instruments)
-    subscription.symbols.push_back(instrument.name);
-
-  SegmentSpec spec{config.feed, std::string(venue->name()), config.capacity, config.ladder_depth,
-                   instruments};
-  SegmentPlace place;
-  place.group = config.group;
-  const ProducerSegment segment = ProducerSegment::open(spec, place);
-  if (!segment.replaced().empty())
-    diagnostics.say("replaced the ring " + place.segment(config.feed) + ": " + segment.replaced());
-  diagnostics.say("ring: " + segment.pages());
-  RingWriter ring(segment.view());
-  const std::uint32_t window = venue->depths().empty() ? 0 : subscription.depth;
-  FeedCore core(*venue, instruments,
-                {config.ladder_depth, std::vector<std::uint32_t>(instruments.size(), window)}, diagnostics,
-                &ring);
-  LiveFeed feed(config, *venue, subscription, core, diagnostics, notify);
-
-  core.statistics().cpu = 0;
-  core.statistics().locked_kib = 0;
-  feed.before_loop([&] {
-    if (cpu) {
-      if (const std::string warning = pin_this_thread(*cpu); warning.empty())
-        core.statistics().cpu = static_cast<std::uint64_t>(*cpu) + 1;
-      else
-        diagnostics.say("warning: " + warning);
-    }
-    prefault_heap_and_stack();
-    const MemoryLock lock = lock_memory();
-    core.statistics().locked_kib = lock.locked_kib;
-    if (!lock.warning.empty())
-      diagnostics.say("warning: " + lock.warning);
-  });
-  feed.run();
+  while (follow(config, *venue, cpu, diagnostics, notify) == LiveFeed::End::InstrumentsChanged) {
+    // A scale is another: the ring's directory must say so, and readers attach anew.
+  }
   notify.send("STOPPING=1");
   return ExitCode::Ok;
 }

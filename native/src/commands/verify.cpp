@@ -11,7 +11,8 @@
 namespace quietcore {
 namespace {
 constexpr std::array<OptionSpec, 3> kOptions{{
-    {"--venue", "NAME", "whose messages these are: bybit-linear, binance-usdm (required)"},
+    {"--venue", "NAME",
+     "whose messages these are: bybit-linear, -inverse, -spot, binance-usdm, -spot (required)"},
     {"--hashes", "OUT", "write `symbol update_id hash` for each book message applied while live"},
     {"--depth", "N", "levels a side in the ladder (default 20)"},
 }};

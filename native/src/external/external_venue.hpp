@@ -19,8 +19,15 @@ public:
     return {};
   }
   [[nodiscard]] std::optional<KeepAlive> keep_alive() const override { return std::nullopt; }
+  [[nodiscard]] VenueLimits limits() const noexcept override { return {}; }
+  [[nodiscard]] std::string subscribe(const std::vector<std::string> &, std::uint64_t) const override {
+    return {};
+  }
   [[nodiscard]] std::string snapshot_target(std::string_view) const override { return {}; }
   [[nodiscard]] std::vector<std::string> resubscribe(std::string_view, const Subscription &) const override {
+    return {};
+  }
+  [[nodiscard]] std::vector<std::string> revive(std::string_view, const Subscription &) const override {
     return {};
   }
 };

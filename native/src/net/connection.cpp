@@ -2,100 +2,170 @@
 
 #include "quietcore/error.hpp"
 
+#include <algorithm>
+
 namespace quietcore {
 namespace {
 
 using Milliseconds = std::chrono::milliseconds;
-constexpr Milliseconds kFirstRetry{250};
-constexpr Milliseconds kLongestRetry{30'000};
 constexpr std::chrono::seconds kConfirmWithin{10};
 
 } // namespace
 
-Connection::Connection(boost::asio::io_context &loop, Url server, ConnectionPlan plan, TlsTrust trust,
-                       std::optional<Venue::KeepAlive> keep_alive, ConnectionOwner &owner,
-                       Diagnostics &diagnostics, std::uint64_t seed)
-    : loop_(loop), server_(std::move(server)), plan_(std::move(plan)), trust_(std::move(trust)),
-      keep_alive_(std::move(keep_alive)), owner_(owner), diagnostics_(diagnostics),
-      backoff_(kFirstRetry, kLongestRetry, seed),
-      name_(server_.text() + plan_.target.substr(0, plan_.target.find('?'))), retry_timer_(loop),
-      ping_timer_(loop), deadline_timer_(loop) {}
+Connection::Connection(const ConnectionContext &context, Url server, ConnectionPlan plan, TlsTrust trust,
+                       ConnectionOwner &owner, std::uint64_t seed)
+    : context_(context), server_(std::move(server)), plan_(std::move(plan)), trust_(std::move(trust)),
+      keep_alive_(context.venue.keep_alive()), limits_(context.venue.limits()), owner_(owner),
+      backoff_(context.config.retry_first, context.config.retry_limit, seed),
+      name_(server_.text() + plan_.target.substr(0, plan_.target.find('?'))), retry_timer_(context.loop),
+      ping_timer_(context.loop), deadline_timer_(context.loop), send_timer_(context.loop) {
+  // Twice within the time that silence may last, or as often as the venue asks for.
+  if (keep_alive_)
+    keep_alive_->every = std::min<Milliseconds>(keep_alive_->every, context.config.idle_timeout / 2);
+}
 
 Connection::~Connection() { close(); }
 
 void Connection::open() {
   client_ = open_websocket(
-      loop_, server_, plan_.target, trust_,
+      context_.loop, server_, plan_.target, trust_,
+      {.idle_timeout = context_.config.idle_timeout,
+       .receive_buffer = context_.socket.receive_buffer,
+       .busy_poll_us = context_.socket.busy_poll_us},
       {.opened = [this] { on_opened(); },
+       .not_granted =
+           [this](const std::string &what) {
+             context_.diagnostics.report(Trouble::Socket,
+                                         {.what = "not granted by the kernel", .where = name_ + ": " + what});
+           },
        .message = [this](std::string_view bytes,
                          std::int64_t receive_ns) { owner_.connection_message(*this, bytes, receive_ns); },
        .closed = [this](const std::string &why) { on_closed(why); }});
 }
 
-void Connection::close() {
-  retry_timer_.cancel();
+void Connection::stop_timers() {
   ping_timer_.cancel();
   deadline_timer_.cancel();
+  send_timer_.cancel();
+  sending_ = false;
+  outbox_.clear();
+}
+
+void Connection::close() {
+  retry_timer_.cancel();
+  stop_timers();
   ready_ = false;
   if (client_)
     client_->close();
 }
 
-void Connection::send(std::string text) {
+void Connection::restart(const std::string &why) {
   if (client_)
-    client_->send(std::move(text));
+    client_->close();
+  on_closed(why);
+}
+
+void Connection::send(std::string text) {
+  outbox_.push_back(std::move(text));
+  if (!sending_)
+    send_next();
+}
+
+void Connection::send_next() {
+  while (!outbox_.empty() && client_) {
+    client_->send(std::move(outbox_.front()));
+    outbox_.pop_front();
+    if (limits_.message_spacing.count() == 0)
+      continue;
+    sending_ = true;
+    send_timer_.expires_after(limits_.message_spacing);
+    send_timer_.async_wait([this](boost::system::error_code error) {
+      if (error)
+        return;
+      sending_ = false;
+      send_next();
+    });
+    return;
+  }
+}
+
+void Connection::subscribe(std::vector<std::string> topics) {
+  const std::uint64_t number = next_request_++;
+  send(context_.venue.subscribe(topics, number));
+  unconfirmed_.emplace(std::to_string(number), std::move(topics));
 }
 
 void Connection::on_opened() {
   was_open_ = true;
   unconfirmed_.clear();
-  for (std::size_t i = 0; i < plan_.requests.size(); ++i) {
-    unconfirmed_.insert(std::to_string(i + 1));
-    client_->send(plan_.requests[i]);
-  }
+  confirmed_ = 0;
+  next_request_ = 1;
+  for (const std::vector<std::string> &batch : plan_.batches)
+    subscribe(batch);
   arm_keep_alive();
-  if (unconfirmed_.empty()) {
-    ready_ = true;
-    backoff_.reset();
-    owner_.connection_ready(*this);
-  } else {
+  if (unconfirmed_.empty())
+    confirmed_ = 1; // the target says it all
+  else
     arm_confirmation_deadline();
-  }
+  check_ready();
+}
+
+void Connection::check_ready() {
+  if (ready_ || !unconfirmed_.empty() || confirmed_ == 0)
+    return;
+  ready_ = true;
+  backoff_.reset();
+  deadline_timer_.cancel();
+  owner_.connection_ready(*this);
 }
 
 void Connection::on_control(const ControlMessage &message) {
-  if (message.kind == ControlMessage::Kind::Refused) {
-    diagnostics_.report(Trouble::Refused,
-                        {.what = "request refused by the venue",
-                         .where = name_,
-                         .found = std::string(message.text),
-                         .expected = "confirmed subscriptions",
-                         .remedy = "check symbols, depth and streams against what the venue offers"});
+  using Kind = ControlMessage::Kind;
+  if (message.kind != Kind::Subscribed && message.kind != Kind::Refused)
     return;
-  }
-  if (message.kind != ControlMessage::Kind::Subscribed || ready_)
-    return;
-  if (const auto at = unconfirmed_.find(message.id); at != unconfirmed_.end())
+  const auto at = unconfirmed_.find(message.id);
+  const bool known = at != unconfirmed_.end();
+  std::vector<std::string> topics;
+  if (known) {
+    topics = std::move(at->second);
     unconfirmed_.erase(at);
-  if (unconfirmed_.empty()) {
-    ready_ = true;
-    backoff_.reset();
-    deadline_timer_.cancel();
-    owner_.connection_ready(*this);
   }
+  if (message.kind == Kind::Subscribed) {
+    confirmed_ += known ? 1 : 0;
+  } else {
+    // A batch is refused as a whole: its halves tell which topic it was.
+    if (topics.size() > 1) {
+      const auto middle = topics.begin() + static_cast<std::ptrdiff_t>(topics.size() / 2);
+      subscribe({topics.begin(), middle});
+      subscribe({middle, topics.end()});
+      arm_confirmation_deadline();
+      return;
+    }
+    context_.diagnostics.report(Trouble::Refused,
+                                {.what = "request refused by the venue",
+                                 .where = name_ + (topics.empty() ? "" : " " + topics.front()),
+                                 .found = std::string(message.text),
+                                 .expected = "confirmed subscriptions",
+                                 .remedy = "check symbols, depth and streams against what the venue offers"});
+    if (!topics.empty())
+      owner_.topic_refused(*this, topics.front());
+  }
+  check_ready();
 }
 
 void Connection::on_closed(const std::string &why) {
-  ping_timer_.cancel();
-  deadline_timer_.cancel();
+  stop_timers();
   ready_ = false;
-  const Milliseconds wait = backoff_.next();
-  diagnostics_.report(Trouble::Connection,
-                      {.what = was_open_ ? "connection lost" : "no connection",
-                       .where = name_,
-                       .found = why,
-                       .remedy = "trying again in " + std::to_string(wait.count()) +
-                                 " ms; check that the address is right and the service runs"});
+  last_trouble_ = why;
+  const auto wait =
+      std::max(backoff_.next(),
+               std::chrono::duration_cast<Milliseconds>(context_.tries.take(TryBudget::Clock::now())));
+  context_.diagnostics.report(Trouble::Connection,
+                              {.what = was_open_ ? "connection lost" : "no connection",
+                               .where = name_,
+                               .found = why,
+                               .remedy = "trying again in " + std::to_string(wait.count()) +
+                                         " ms; check that the address is right and the service runs"});
   if (was_open_) {
     was_open_ = false;
     owner_.connection_lost(*this);
@@ -132,8 +202,8 @@ void Connection::arm_confirmation_deadline() {
   deadline_timer_.async_wait([this](boost::system::error_code error) {
     if (error || ready_)
       return;
-    client_->close();
-    on_closed("subscriptions not confirmed within 10 s");
+    restart(unconfirmed_.empty() ? "the venue refused every subscription"
+                                 : "subscriptions not confirmed within 10 s");
   });
 }
 

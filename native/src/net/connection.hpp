@@ -2,16 +2,19 @@
 
 #include "quietcore/backoff.hpp"
 #include "quietcore/diagnostics.hpp"
+#include "quietcore/feed_config.hpp"
+#include "quietcore/try_budget.hpp"
 #include "quietcore/venue.hpp"
 #include "quietcore/websocket_client.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <deque>
+#include <map>
 #include <memory>
-#include <optional>
-#include <set>
 #include <string>
+#include <vector>
 
 namespace quietcore {
 
@@ -24,21 +27,32 @@ public:
   ConnectionOwner(const ConnectionOwner &) = delete;
   ConnectionOwner &operator=(const ConnectionOwner &) = delete;
   virtual ~ConnectionOwner() = default;
-  /// Open, and every subscription confirmed.
+  /// Open, every subscription answered, and at least one of them confirmed.
   virtual void connection_ready(Connection &connection) = 0;
   /// Was open and is no more. It will try again by itself.
   virtual void connection_lost(Connection &connection) = 0;
   virtual void connection_message(Connection &connection, std::string_view bytes,
                                   std::int64_t receive_ns) = 0;
+  /// The venue takes all but this topic.
+  virtual void topic_refused(Connection &connection, const std::string &topic) = 0;
+};
+
+/// What all connections of a feed share.
+struct ConnectionContext {
+  boost::asio::io_context &loop;
+  const Venue &venue;
+  const ConnectionConfig &config;
+  const SocketConfig &socket;
+  Diagnostics &diagnostics;
+  TryBudget &tries;
 };
 
 /// One WebSocket connection kept up: subscribes, counts the confirmations, pings, and comes back after a
-/// loss.
+/// loss. Of a batch that the venue refuses it finds the topics that are to blame, and goes on without them.
 class Connection {
 public:
-  Connection(boost::asio::io_context &loop, Url server, ConnectionPlan plan, TlsTrust trust,
-             std::optional<Venue::KeepAlive> keep_alive, ConnectionOwner &owner, Diagnostics &diagnostics,
-             std::uint64_t seed);
+  Connection(const ConnectionContext &context, Url server, ConnectionPlan plan, TlsTrust trust,
+             ConnectionOwner &owner, std::uint64_t seed);
   Connection(const Connection &) = delete;
   Connection &operator=(const Connection &) = delete;
   ~Connection();
@@ -46,6 +60,9 @@ public:
   /// Throws Error where the trust cannot be set up.
   void open();
   void close();
+  /// Ends what there is and begins again, by the rules of a loss.
+  void restart(const std::string &why);
+  /// Sends after what waits already, no faster than the venue allows.
   void send(std::string text);
   void on_control(const ControlMessage &message);
 
@@ -53,28 +70,41 @@ public:
   [[nodiscard]] const ConnectionPlan &plan() const noexcept { return plan_; }
   /// For messages: the server and the path without its query.
   [[nodiscard]] const std::string &name() const noexcept { return name_; }
+  /// Why the last try or connection ended; empty where there was none.
+  [[nodiscard]] const std::string &last_trouble() const noexcept { return last_trouble_; }
 
 private:
   void on_opened();
   void on_closed(const std::string &why);
   void retry();
+  void subscribe(std::vector<std::string> topics);
+  void check_ready();
+  void send_next();
   void arm_keep_alive();
   void arm_confirmation_deadline();
+  void stop_timers();
 
-  boost::asio::io_context &loop_;
+  ConnectionContext context_;
   Url server_;
   ConnectionPlan plan_;
   TlsTrust trust_;
   std::optional<Venue::KeepAlive> keep_alive_;
+  VenueLimits limits_;
   ConnectionOwner &owner_;
-  Diagnostics &diagnostics_;
   Backoff backoff_;
   std::string name_;
+  std::string last_trouble_;
   std::shared_ptr<WebSocketClient> client_;
   boost::asio::steady_timer retry_timer_;
   boost::asio::steady_timer ping_timer_;
   boost::asio::steady_timer deadline_timer_;
-  std::set<std::string, std::less<>> unconfirmed_; ///< ids of subscriptions without an answer
+  boost::asio::steady_timer send_timer_;
+  std::deque<std::string> outbox_; ///< waits for its turn
+  bool sending_ = false;           ///< the send timer runs
+  std::map<std::string, std::vector<std::string>, std::less<>>
+      unconfirmed_; ///< topics by number of the request
+  std::uint64_t next_request_ = 1;
+  std::size_t confirmed_ = 0; ///< requests
   bool was_open_ = false;
   bool ready_ = false;
 };

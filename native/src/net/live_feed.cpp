@@ -1,19 +1,26 @@
 #include "quietcore/live_feed.hpp"
 
-#include "connection.hpp"
+#include "control_server.hpp"
+#include "endpoint_switch.hpp"
+#include "instrument_watch.hpp"
+#include "leg.hpp"
 
 #include "quietcore/clock.hpp"
+#include "quietcore/json_writer.hpp"
 #include "quietcore/memory_lock.hpp"
-#include "quietcore/snapshot_fetcher.hpp"
 #include "quietcore/stop_signal.hpp"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
 #include <random>
+#include <sstream>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace quietcore {
@@ -25,185 +32,273 @@ using Milliseconds = std::chrono::milliseconds;
 constexpr Milliseconds kTendEvery{20};
 /// After this long without a start-up chore left, a page fault of the receiving thread counts.
 constexpr std::uint64_t kSteadyAfterNs = 2'000'000'000;
-/// How often a book that still waits is asked for again: an answer may have been lost.
-constexpr std::uint64_t kSweepEveryNs = 5'000'000'000;
+/// How often books are looked after.
+constexpr std::uint64_t kSweepEveryNs = 200'000'000;
+constexpr std::chrono::minutes kConnectionWindow{5};
+constexpr std::uint64_t kRenewAgainNs = 60'000'000'000;
+
+std::uint64_t nanoseconds(std::chrono::seconds time) {
+  return static_cast<std::uint64_t>(time.count()) * 1'000'000'000;
+}
 
 } // namespace
 
-class LiveFeed::Implementation final : public ConnectionOwner {
+class LiveFeed::Implementation final {
 public:
   Implementation(const FeedConfig &config, const Venue &venue, const Subscription &subscription,
                  FeedCore &core, Diagnostics &diagnostics, const ServiceNotify &notify)
       : config_(config), venue_(venue), subscription_(subscription), core_(core), diagnostics_(diagnostics),
-        notify_(notify), parser_(venue.make_parser()), tend_timer_(loop_) {
-    for (std::size_t i = 0; i < core.instruments().size(); ++i)
-      symbols_.emplace_back(random_());
-    core_.on_snapshot_needed([this](std::uint32_t symbol, std::uint32_t) { snapshot_needed(symbol); });
+        notify_(notify), parser_(venue.make_parser()), tries_(venue.limits().connections, kConnectionWindow),
+        tend_timer_(loop_),
+        legs_(
+            core, diagnostics, config.connection.switch_timeout,
+            [this](std::uint32_t index, Endpoint endpoint) { return make_leg(index, std::move(endpoint)); },
+            [this](std::shared_ptr<Leg> leg) {
+              // What is queued already runs before this.
+              asio::post(loop_, [held = std::move(leg)] {});
+            }) {
+    core_.on_snapshot_needed([this](std::uint32_t symbol, std::uint32_t leg) {
+      if (Leg *its = legs_.find(leg))
+        its->snapshot_needed(symbol);
+    });
     core_.on_control_message([this](const ControlMessage &message) {
-      if (speaking_ != nullptr)
-        speaking_->on_control(message);
+      legs_.each([&](Leg &leg) {
+        if (leg.speaking())
+          leg.on_control(message);
+      });
     });
   }
 
   std::function<void()> before_loop = [] {};
 
-  void run() {
-    const Url websocket = Url::parse(config_.websocket, "ws", "websocket");
+  LiveFeed::End run() {
     const TlsTrust trust{config_.tls_ca};
     if (!venue_.snapshot_target("").empty() && subscription_.book)
       fetcher_ = std::make_unique<SnapshotFetcher>(
-          Url::parse(config_.rest, "http", "rest"), trust, SnapshotFetcher::Budget{},
-          [this](SnapshotFetcher::Answer answer) {
-            asio::post(loop_, [this, held = std::move(answer)]() mutable { take_snapshot(held); });
+          trust, SnapshotFetcher::Budget{}, [this](SnapshotFetcher::Answer answer) {
+            asio::post(loop_, [this, held = std::move(answer)]() mutable {
+              if (Leg *leg = legs_.find(held.request.leg))
+                leg->take_snapshot(held);
+            });
           });
+    if (!config_.recorder.folder.empty())
+      recorder_ = std::make_unique<Recorder>(config_.recorder, config_.feed,
+                                             [this](const std::string &line) { diagnostics_.say(line); });
+    if (config_.connection.refresh.count() != 0)
+      instrument_watch_ = std::make_unique<InstrumentWatch>(
+          venue_, Url::parse(config_.rest, "http", "rest"), trust, config_.connection.refresh,
+          [this](InstrumentWatch::News news) {
+            asio::post(loop_, [this, held = std::move(news)] { take_instruments(held); });
+          });
+    if (!config_.control.empty())
+      control_ =
+          std::make_unique<ControlServer>(loop_, config_.control, config_.group,
+                                          [this](const std::string &request, ControlServer::Reply reply) {
+                                            answer(request, std::move(reply));
+                                          });
     before_loop();
-    std::vector<ConnectionPlan> plans = venue_.plan(subscription_, websocket.host);
-    for (ConnectionPlan &plan : plans)
-      connections_.push_back(std::make_unique<Connection>(
-          loop_, websocket, std::move(plan), trust, venue_.keep_alive(), *this, diagnostics_, random_()));
-    for (const auto &connection : connections_) {
-      for (const std::string &symbol : connection->plan().symbols)
-        symbols_[core_.index().find(symbol)].connection = connection.get();
-      connection->open();
-    }
+    legs_.add({config_.websocket, config_.rest});
+    if (!config_.second.websocket.empty())
+      legs_.add({config_.second.websocket, config_.second.rest.empty() ? config_.rest : config_.second.rest});
+    began_ns_ = monotonic_ns();
     tend();
-    while (!StopSignal::requested()) {
+    while (!StopSignal::requested() && end_ == LiveFeed::End::Stopped) {
       if (config_.wait == Wait::Spin)
         loop_.poll();
       else
         loop_.run_one();
     }
-    for (const auto &connection : connections_)
-      connection->close();
+    legs_.close_all();
     fetcher_.reset();
+    instrument_watch_.reset();
+    loop_.poll(); // last answers
+    control_.reset();
     core_.all_connections_lost();
+    count_recorded();
     core_.pause();
-  }
-
-  void connection_ready(Connection &connection) override {
-    diagnostics_.say("subscribed on " + connection.name() + ": " +
-                     std::to_string(connection.plan().symbols.size()) + " books");
-    if (fetcher_) {
-      for (const std::string &symbol : connection.plan().symbols)
-        ask_snapshot(core_.index().find(symbol), Milliseconds(0));
-    }
-    for (const auto &other : connections_) {
-      if (!other->ready())
-        return;
-    }
-    if (!announced_) {
-      announced_ = true;
-      ready_ns_ = monotonic_ns();
-      core_.pause();
-      notify_.send("READY=1\nSTATUS=following " + std::to_string(symbols_.size()) + " symbols of " +
-                   std::string(venue_.name()));
-      diagnostics_.say("ready: " + std::to_string(symbols_.size()) + " symbols of " +
-                       std::string(venue_.name()));
-    }
-  }
-
-  void connection_lost(Connection &connection) override {
-    ++core_.statistics().reconnects;
-    for (const std::string &symbol : connection.plan().symbols) {
-      const std::uint32_t index = core_.index().find(symbol);
-      ++symbols_[index].generation;
-      symbols_[index].asked = false;
-      core_.connection_lost(index);
-    }
-    core_.pause();
-  }
-
-  void connection_message(Connection &connection, std::string_view bytes, std::int64_t receive_ns) override {
-    speaking_ = &connection;
-    Receipt receipt;
-    receipt.receive_ns = receive_ns;
-    receipt.source = shm::TimeSource::USER;
-    receipt.origin = {connection.name().c_str(), 0};
-    (void)core_.receive(*parser_, bytes, receipt);
-    core_.publish_cursor();
-    speaking_ = nullptr;
+    return end_;
   }
 
 private:
-  /// What the network side knows of a symbol's book.
-  struct SymbolLink {
-    explicit SymbolLink(std::uint64_t seed) : backoff(Milliseconds(1000), Milliseconds(30'000), seed) {}
-    Connection *connection = nullptr;
-    std::uint64_t generation = 0;
-    std::uint64_t asked_ns = 0;
-    bool asked = false; ///< an answer is on its way, or a try is waiting for its time
-    Backoff backoff;
-  };
-
-  /// The core wants a snapshot: ask, unless one is on its way, and not more often than the back-off allows.
-  void snapshot_needed(std::uint32_t symbol) {
-    SymbolLink &link = symbols_[symbol];
-    if (link.asked || link.connection == nullptr || !link.connection->ready())
-      return;
-    const std::uint64_t now = monotonic_ns();
-    // Long after the last trouble the first try is free again.
-    if (now - link.asked_ns > 60'000'000'000ULL)
-      link.backoff.reset();
-    ask_snapshot(symbol, link.asked_ns == 0 ? Milliseconds(0) : link.backoff.next());
+  std::shared_ptr<Leg> make_leg(std::uint32_t index, Endpoint endpoint) {
+    return std::make_shared<Leg>(
+        LegContext{{loop_, venue_, config_.connection, config_.socket, diagnostics_, tries_},
+                   config_,
+                   subscription_,
+                   core_,
+                   *parser_,
+                   recorder_.get(),
+                   fetcher_.get(),
+                   random_,
+                   [this] { leg_ready(); }},
+        index, std::move(endpoint));
   }
 
-  void ask_snapshot(std::uint32_t symbol, Milliseconds wait) {
-    SymbolLink &link = symbols_[symbol];
-    link.asked = true;
-    if (wait.count() == 0) {
-      ask_now(symbol);
+  /// One ready leg has every book: the feed is ready.
+  void leg_ready() {
+    bool any = false;
+    legs_.each([&](Leg &leg) { any = any || leg.ready(); });
+    if (announced_ || !any)
+      return;
+    announced_ = true;
+    ready_ns_ = monotonic_ns();
+    core_.pause();
+    const std::string symbols =
+        std::to_string(core_.instruments().size()) + " symbols of " + std::string(venue_.name());
+    notify_.send("READY=1\nSTATUS=following " + symbols);
+    diagnostics_.say("ready: " + symbols);
+  }
+
+  void take_instruments(const InstrumentWatch::News &news) {
+    if (!news.problem.empty()) {
+      diagnostics_.report(Trouble::Listing, {.what = "instruments not refreshed",
+                                             .where = config_.rest,
+                                             .found = news.problem,
+                                             .remedy = "those of the last time stay"});
       return;
     }
-    auto timer = std::make_shared<asio::steady_timer>(loop_, wait);
-    timer->async_wait([this, timer, symbol, generation = link.generation](boost::system::error_code error) {
-      if (!error && symbols_[symbol].generation == generation)
-        ask_now(symbol);
+    std::unordered_map<std::string, const Instrument *> listed;
+    for (const Instrument &instrument : news.instruments)
+      listed.emplace(instrument.name, &instrument);
+    const std::vector<Instrument> &ours = core_.instruments();
+    unlisted_.resize(ours.size(), false);
+    for (std::uint32_t symbol = 0; symbol < ours.size(); ++symbol) {
+      const auto at = listed.find(ours[symbol].name);
+      const bool gone = at == listed.end();
+      if (gone != unlisted_[symbol]) {
+        unlisted_[symbol] = gone;
+        diagnostics_.say(ours[symbol].name + (gone ? ": the venue lists it no more; its book is STALE"
+                                                   : ": the venue lists it again"));
+        legs_.each([&](Leg &leg) { leg.set_listed(symbol, !gone); });
+      }
+      if (!gone && (at->second->tick != ours[symbol].tick || at->second->lot != ours[symbol].lot)) {
+        diagnostics_.say(ours[symbol].name +
+                         ": the venue has changed its tick or lot; the feed begins again with "
+                         "the new scale");
+        end_ = LiveFeed::End::InstrumentsChanged;
+      }
+    }
+    // A segment has a fixed directory: new symbols wait for a restart.
+    if (config_.subscription.symbols.empty() && config_.max_symbols == 0 &&
+        news.instruments.size() > ours.size())
+      diagnostics_.report(Trouble::Listing, {.what = "new symbols",
+                                             .where = config_.rest,
+                                             .found = std::to_string(news.instruments.size()) + " are listed",
+                                             .expected = std::to_string(ours.size()) + ", as at the start",
+                                             .remedy = "restart the feed when it suits to follow them too"});
+  }
+
+  void answer(const std::string &request, const ControlServer::Reply &reply) {
+    std::istringstream words(request);
+    std::string word;
+    words >> word;
+    if (word == "status") {
+      reply(status());
+      return;
+    }
+    const auto refuse = [&](const std::string &problem) {
+      reply(JsonWriter().open().member("ok", false).member("problem", problem).close().text());
+    };
+    if (word != "switch") {
+      refuse("unknown request \"" + word.substr(0, 40) + "\"; expected status or switch");
+      return;
+    }
+    std::size_t which = 0;
+    std::string leg;
+    Endpoint endpoint;
+    words >> leg >> endpoint.websocket >> endpoint.rest;
+    which = leg == "b" ? 1 : 0;
+    try {
+      if (leg != "a" && leg != "b")
+        throw Error({.what = "leg not known", .found = leg.substr(0, 40), .expected = "a or b"});
+      (void)Url::parse(endpoint.websocket, "ws", "switch");
+      if (!endpoint.rest.empty())
+        (void)Url::parse(endpoint.rest, "http", "switch");
+    } catch (const Error &error) {
+      refuse(error.what());
+      return;
+    }
+    begin_switch(which, std::move(endpoint), reply);
+  }
+
+  void begin_switch(std::size_t which, Endpoint endpoint, const ControlServer::Reply &reply) {
+    const std::string from = which < legs_.legs().size() ? legs_.legs()[which]->endpoint().websocket : "";
+    if (endpoint.rest.empty() && which < legs_.legs().size())
+      endpoint.rest = legs_.legs()[which]->endpoint().rest;
+    const std::string to = endpoint.websocket;
+    const std::uint64_t began = monotonic_ns();
+    legs_.begin(which, std::move(endpoint), [reply, from, to, began](const std::string &problem) {
+      JsonWriter json;
+      json.open().member("ok", problem.empty());
+      if (!problem.empty())
+        json.member("problem", problem);
+      json.member("from", from).member("to", to);
+      reply(json.member("milliseconds", (monotonic_ns() - began) / 1'000'000).close().text());
     });
   }
 
-  void ask_now(std::uint32_t symbol) {
-    SymbolLink &link = symbols_[symbol];
-    const std::string &name = core_.instruments()[symbol].name;
-    link.asked_ns = monotonic_ns();
-    if (fetcher_) {
-      fetcher_->ask({symbol, link.generation, venue_.snapshot_target(name)});
-      return;
-    }
-    link.asked = false; // the stream answers; if it does not, the next gap or delta asks again
-    if (link.connection != nullptr && link.connection->ready()) {
-      for (std::string &request : venue_.resubscribe(name, subscription_))
-        link.connection->send(std::move(request));
-    }
+  std::string status() {
+    JsonWriter json;
+    json.open().member("ok", true).member("feed", config_.feed).member("venue", venue_.name());
+    json.member("symbols", core_.instruments().size()).member("switching", legs_.switching());
+    std::size_t live = 0;
+    for (std::uint32_t symbol = 0; symbol < core_.instruments().size(); ++symbol)
+      live += core_.state(symbol) == shm::State::LIVE ? 1 : 0;
+    json.member("books_live", live).key("legs").open('[');
+    legs_.each([&](Leg &leg) {
+      const LegState state = leg.state();
+      json.open().member("websocket", state.websocket).member("rest", leg.endpoint().rest);
+      json.member("connections", state.connections).member("ready", state.ready);
+      json.member("books_live", state.books_live).member("last_trouble", state.last_trouble).close();
+    });
+    json.close(']');
+    const shm::Statistics &counts = core_.statistics();
+    json.key("statistics").open();
+    json.member("messages", counts.messages).member("depth_applied", counts.depth_applied);
+    json.member("gaps", counts.gaps)
+        .member("resyncs", counts.resyncs)
+        .member("reconnects", counts.reconnects);
+    json.member("duplicates", counts.duplicates).member("silences", counts.silences);
+    json.member("refused_topics", counts.refused_topics).member("switches", counts.switches);
+    json.member("recorded", counts.recorded).member("record_dropped", counts.record_dropped);
+    return json.close().close().text();
   }
 
-  void take_snapshot(SnapshotFetcher::Answer &answer) {
-    const std::uint32_t symbol = answer.request.symbol;
-    SymbolLink &link = symbols_[symbol];
-    if (link.generation != answer.request.generation)
+  /// The venue hangs up on connections of an age: each is replaced before that, one leg after the other.
+  void renew(std::uint64_t now) {
+    const std::chrono::seconds configured = config_.connection.lifetime;
+    const std::uint64_t lifetime =
+        nanoseconds(configured.count() != 0 ? configured : venue_.limits().lifetime);
+    if (lifetime == 0 || now - began_ns_ < lifetime || legs_.switching())
       return;
-    link.asked = false;
-    if (!answer.problem.empty()) {
-      diagnostics_.report(Trouble::Snapshot, {.what = "no snapshot of " + core_.instruments()[symbol].name,
-                                              .where = config_.rest,
-                                              .found = answer.problem});
-      ask_snapshot(symbol, link.backoff.next());
+    const std::size_t which = renewed_++ % legs_.legs().size();
+    if (renewed_ % legs_.legs().size() == 0)
+      began_ns_ = now;
+    diagnostics_.say("renewing connections before the venue ends them");
+    legs_.begin(which, legs_.legs()[which]->endpoint(), [this, lifetime](const std::string &problem) {
+      // Not much time is left: soon again.
+      if (!problem.empty())
+        began_ns_ = monotonic_ns() - lifetime + std::min(lifetime, kRenewAgainNs);
+    });
+  }
+
+  void count_recorded() {
+    if (!recorder_)
       return;
-    }
-    const std::size_t size = answer.body.size();
-    answer.body.resize(size + kMessagePadding, '\0');
-    Receipt receipt;
-    receipt.receive_ns = answer.receive_ns;
-    receipt.source = shm::TimeSource::USER;
-    receipt.origin = {answer.request.target.c_str(), 0};
-    receipt.symbol_hint = symbol;
-    const std::uint64_t before = core_.statistics().snapshots;
-    (void)core_.receive(*parser_, std::string_view(answer.body).substr(0, size), receipt);
-    core_.publish_cursor();
-    if (core_.statistics().snapshots == before && !link.asked)
-      ask_snapshot(symbol, link.backoff.next()); // it was no snapshot
+    shm::Statistics &counts = core_.statistics();
+    counts.recorded += recorder_->taken() - std::exchange(recorded_, recorder_->taken());
+    const std::uint64_t dropped = recorder_->dropped();
+    if (dropped != dropped_)
+      diagnostics_.report(Trouble::Recorder,
+                          {.what = "messages not recorded",
+                           .where = config_.recorder.folder,
+                           .found = std::to_string(dropped) + " so far, as the buffer or the disk was full",
+                           .remedy = "a larger recorder.buffer_mib, a faster disk, or fewer symbols"});
+    counts.record_dropped += dropped - std::exchange(dropped_, dropped);
   }
 
   void tend() {
+    count_recorded();
     core_.pause();
     const std::uint64_t now = monotonic_ns();
     if (notify_.watchdog_ns() != 0 && now - watchdog_ns_ >= notify_.watchdog_ns()) {
@@ -220,13 +315,12 @@ private:
       core_.statistics().page_faults_major += faults.major - steady_faults_.major;
       steady_faults_ = faults;
     }
+    legs_.tend(now);
     if (now - swept_ns_ >= kSweepEveryNs) {
       swept_ns_ = now;
-      for (std::uint32_t symbol = 0; symbol < symbols_.size(); ++symbol) {
-        if (const shm::State state = core_.state(symbol);
-            state == shm::State::RESYNC || state == shm::State::STALE)
-          snapshot_needed(symbol);
-      }
+      legs_.each([&](Leg &leg) { leg.sweep(now); });
+      core_.prefer_live_books();
+      renew(now);
     }
     tend_timer_.expires_after(kTendEvery);
     tend_timer_.async_wait([this](boost::system::error_code error) {
@@ -245,17 +339,25 @@ private:
   std::random_device random_device_;
   std::mt19937_64 random_{random_device_()};
   std::unique_ptr<Parser> parser_;
+  TryBudget tries_;
   asio::steady_timer tend_timer_;
-  std::vector<SymbolLink> symbols_;
-  std::vector<std::unique_ptr<Connection>> connections_;
-  Connection *speaking_ = nullptr; ///< whose message the core is working on
+  EndpointSwitch legs_;
+  std::vector<bool> unlisted_; ///< by symbol
+  LiveFeed::End end_ = LiveFeed::End::Stopped;
   bool announced_ = false;
   bool steady_ = false;
+  std::uint64_t began_ns_ = 0;
+  std::size_t renewed_ = 0;
   std::uint64_t ready_ns_ = 0;
   std::uint64_t watchdog_ns_ = 0;
   std::uint64_t swept_ns_ = 0;
   PageFaults steady_faults_{};
-  std::unique_ptr<SnapshotFetcher> fetcher_; ///< last: its thread posts to the loop
+  std::uint64_t recorded_ = 0; ///< already in the statistics
+  std::uint64_t dropped_ = 0;
+  std::unique_ptr<Recorder> recorder_;
+  std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<InstrumentWatch> instrument_watch_; ///< its thread posts to the loop
+  std::unique_ptr<SnapshotFetcher> fetcher_;          ///< and so does its
 };
 
 LiveFeed::LiveFeed(const FeedConfig &config, const Venue &venue, const Subscription &subscription,
@@ -267,6 +369,6 @@ LiveFeed::~LiveFeed() = default;
 
 void LiveFeed::before_loop(std::function<void()> call) { implementation_->before_loop = std::move(call); }
 
-void LiveFeed::run() { implementation_->run(); }
+LiveFeed::End LiveFeed::run() { return implementation_->run(); }
 
 } // namespace quietcore

@@ -11,10 +11,11 @@
 namespace quietcore {
 namespace {
 constexpr std::chrono::milliseconds kTimeout{5000};
-}
+constexpr std::chrono::minutes kShut{10};
+} // namespace
 
-SnapshotFetcher::SnapshotFetcher(Url server, TlsTrust trust, Budget budget, OnAnswer on_answer)
-    : server_(std::move(server)), trust_(std::move(trust)), budget_(budget), on_answer_(std::move(on_answer)),
+SnapshotFetcher::SnapshotFetcher(TlsTrust trust, Budget budget, OnAnswer on_answer)
+    : trust_(std::move(trust)), budget_(budget), on_answer_(std::move(on_answer)),
       thread_([this] { work(); }) {}
 
 SnapshotFetcher::~SnapshotFetcher() {
@@ -57,12 +58,17 @@ void SnapshotFetcher::work() {
     requests_.pop_front();
     lock.unlock();
     try {
-      answer.body = http_get(server_, answer.request.target, trust_, kTimeout);
+      answer.body = http_get(answer.request.server, answer.request.target, trust_, kTimeout);
       answer.receive_ns = realtime_ns();
       answer.body.reserve(answer.body.size() + kMessagePadding);
     } catch (const std::exception &error) {
       answer.body.clear();
       answer.problem = error.what();
+      if (answer.problem.find("HTTP 403") != std::string::npos ||
+          answer.problem.find("HTTP 418") != std::string::npos) {
+        answer.problem += "; no snapshot is asked for in the next ten minutes";
+        free_from = Clock::now() + kShut;
+      }
     }
     on_answer_(std::move(answer));
     lock.lock();

@@ -10,6 +10,7 @@
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket.hpp>
 #include <boost/beast/websocket/ssl.hpp>
+#include <cerrno>
 #include <cstring>
 #include <deque>
 
@@ -23,7 +24,6 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::chrono::seconds kHandshakeTimeout{10};
-constexpr std::chrono::seconds kIdleTimeout{60};
 constexpr std::size_t kMaxMessage = std::size_t{16} << 20U;
 
 /// Stream: TCP, or TLS over it.
@@ -31,10 +31,10 @@ template <typename Stream>
 class Client final : public WebSocketClient, public std::enable_shared_from_this<Client<Stream>> {
 public:
   template <typename... StreamArguments>
-  Client(asio::io_context &loop, Url server, std::string target, WebSocketEvents events,
-         std::shared_ptr<asio::ssl::context> tls, StreamArguments &...arguments)
+  Client(asio::io_context &loop, Url server, std::string target, const WebSocketOptions &options,
+         WebSocketEvents events, std::shared_ptr<asio::ssl::context> tls, StreamArguments &...arguments)
       : tls_(std::move(tls)), resolver_(loop), stream_(loop, arguments...), server_(std::move(server)),
-        target_(std::move(target)), events_(std::move(events)) {
+        target_(std::move(target)), options_(options), events_(std::move(events)) {
     buffer_.reserve(std::size_t{1} << 20U);
   }
 
@@ -76,15 +76,45 @@ private:
 
   void connect(const tcp::resolver::results_type &found) {
     auto &tcp_layer = beast::get_lowest_layer(stream_);
-    tcp_layer.expires_after(kHandshakeTimeout);
+    tcp_layer.expires_after(patience());
     tcp_layer.async_connect(
         found, [self = this->shared_from_this()](error_code error, const tcp::endpoint &) {
           if (self->failed(error, "connect"))
             return;
           error_code ignored;
           beast::get_lowest_layer(self->stream_).socket().set_option(tcp::no_delay(true), ignored);
+          self->ask_kernel();
           self->secure();
         });
+  }
+
+  void ask_kernel() {
+    auto &socket = beast::get_lowest_layer(stream_).socket();
+    error_code error;
+    if (options_.receive_buffer != 0) {
+      socket.set_option(asio::socket_base::receive_buffer_size(static_cast<int>(options_.receive_buffer)),
+                        error);
+      asio::socket_base::receive_buffer_size got;
+      socket.get_option(got, error);
+      // The kernel reports twice what was asked for, as it counts its own overhead.
+      if (error || static_cast<std::uint32_t>(got.value()) < options_.receive_buffer)
+        events_.not_granted("receive buffer of " + std::to_string(options_.receive_buffer) + " bytes: got " +
+                            std::to_string(got.value()) + "; remedy: raise net.core.rmem_max");
+    }
+    if (options_.busy_poll_us != 0) {
+      const int wanted = static_cast<int>(options_.busy_poll_us);
+      int got = 0;
+      socklen_t size = sizeof(got);
+      if (::setsockopt(socket.native_handle(), SOL_SOCKET, SO_BUSY_POLL, &wanted, sizeof(wanted)) != 0 ||
+          ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_BUSY_POLL, &got, &size) != 0 || got != wanted)
+        events_.not_granted("busy polling of " + std::to_string(wanted) +
+                            " us: " + std::string(std::strerror(errno)) +
+                            "; remedy: give the service CAP_NET_ADMIN, or set net.core.busy_read");
+    }
+  }
+
+  [[nodiscard]] std::chrono::milliseconds patience() const {
+    return std::min<std::chrono::milliseconds>(kHandshakeTimeout, options_.idle_timeout);
   }
 
   void secure() {
@@ -106,8 +136,8 @@ private:
   void shake_hands() {
     beast::get_lowest_layer(stream_).expires_never(); // from here on the WebSocket layer watches the time
     websocket::stream_base::timeout timeouts{};
-    timeouts.handshake_timeout = kHandshakeTimeout;
-    timeouts.idle_timeout = kIdleTimeout;
+    timeouts.handshake_timeout = patience();
+    timeouts.idle_timeout = options_.idle_timeout;
     timeouts.keep_alive_pings = true;
     stream_.set_option(timeouts);
     stream_.set_option(websocket::stream_base::decorator([](websocket::request_type &request) {
@@ -160,6 +190,7 @@ private:
   websocket::stream<Stream, false> stream_; ///< false: compression is not even compiled in
   Url server_;
   std::string target_;
+  WebSocketOptions options_;
   WebSocketEvents events_;
   beast::flat_buffer buffer_;
   std::deque<std::string> waiting_;
@@ -172,16 +203,16 @@ private:
 
 std::shared_ptr<WebSocketClient> open_websocket(boost::asio::io_context &loop, const Url &server,
                                                 const std::string &target, const TlsTrust &trust,
-                                                WebSocketEvents events) {
+                                                const WebSocketOptions &options, WebSocketEvents events) {
   if (!server.tls()) {
-    auto client =
-        std::make_shared<Client<beast::tcp_stream>>(loop, server, target, std::move(events), nullptr);
+    auto client = std::make_shared<Client<beast::tcp_stream>>(loop, server, target, options,
+                                                              std::move(events), nullptr);
     client->start();
     return client;
   }
   auto context = make_tls_context(trust);
   auto client = std::make_shared<Client<asio::ssl::stream<beast::tcp_stream>>>(
-      loop, server, target, std::move(events), context, *context);
+      loop, server, target, options, std::move(events), context, *context);
   client->start();
   return client;
 }

@@ -12,23 +12,21 @@ namespace {
 
 struct Entry {
   std::string_view name;
-  std::unique_ptr<Venue> (*make)(); ///< nullptr: a known name that is not built yet
+  std::unique_ptr<Venue> (*make)();
 };
 
 constexpr std::array<Entry, 5> kVenues{{{"bybit-linear", bybit::make_linear},
+                                        {"bybit-inverse", bybit::make_inverse},
+                                        {"bybit-spot", bybit::make_spot},
                                         {"binance-usdm", binance::make_usdm},
-                                        {"bybit-spot", nullptr},
-                                        {"bybit-inverse", nullptr},
-                                        {"binance-spot", nullptr}}};
+                                        {"binance-spot", binance::make_spot}}};
 
 } // namespace
 
 std::vector<std::string_view> venue_names() {
   std::vector<std::string_view> names;
-  for (const Entry &entry : kVenues) {
-    if (entry.make != nullptr)
-      names.push_back(entry.name);
-  }
+  for (const Entry &entry : kVenues)
+    names.push_back(entry.name);
   return names;
 }
 
@@ -37,11 +35,8 @@ std::unique_ptr<Venue> make_venue(std::string_view name) {
   for (const std::string_view known : venue_names())
     built += (built.empty() ? "" : ", ") + std::string(known);
   for (const Entry &entry : kVenues) {
-    if (entry.name != name)
-      continue;
-    if (entry.make != nullptr)
+    if (entry.name == name)
       return entry.make();
-    throw Error({.what = "venue not built yet", .where = std::string(name), .expected = built});
   }
   throw Error({.what = "unknown venue", .found = std::string(name), .expected = built});
 }

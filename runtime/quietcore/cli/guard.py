@@ -42,6 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
     from quietcore.venues.registry import order_venue
 
     settings = config.load(arguments.config)
+    if settings.mode not in config.ORDERING_MODES:
+        raise QuietcoreError(
+            "nothing to guard",
+            where=f"{arguments.config}: mode",
+            found=repr(settings.mode),
+            expected=f"one that sends orders: {', '.join(config.ORDERING_MODES)}",
+        )
     path = arguments.heartbeat or heartbeat.default_path()
     endpoints = Endpoints(settings.venue.rest, settings.venue.private_websocket, settings.venue.tls_ca)
 
@@ -89,6 +96,4 @@ def run(arguments: argparse.Namespace) -> int:
             await venue.close()
         return ExitCode.OK
 
-    if settings.guard.timeout <= 0:
-        raise QuietcoreError("bad value", where=f"{arguments.config}: guard.timeout")
     return uvloop.run(main())

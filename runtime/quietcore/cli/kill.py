@@ -17,7 +17,6 @@ from pathlib import Path
 
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution.kill_switch import DEFAULT_FILE, KillSwitch
-from quietcore.observe import status as status_file
 
 POLL_SECONDS = 0.05
 
@@ -34,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Switch off, and wait until it is done."""
     switch = KillSwitch(arguments.file)
-    switch.engage(arguments.reason)
+    switch.engage(arguments.reason)  # before anything that takes time, imports included
+    from quietcore.observe import status as status_file
+
     path = arguments.status or status_file.default_path()
     status = running(path)
     outcome = {"kill_file": str(switch.path), "reason": switch.reason(), "runtime": status is not None}
@@ -61,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def running(path: Path) -> dict[str, int] | None:
     """Return the status of a runtime that lives, else None."""
+    from quietcore.observe import status as status_file
+
     try:
         status = status_file.read(path)
     except QuietcoreError:
@@ -73,6 +76,8 @@ def running(path: Path) -> dict[str, int] | None:
 
 def confirmed(path: Path, timeout: float) -> bool:
     """Wait until the runtime reports itself off with nothing open, or is gone in good order."""
+    from quietcore.observe import status as status_file
+
     end = time.monotonic() + timeout
     while time.monotonic() < end:
         try:

@@ -47,6 +47,9 @@ COMMANDS: dict[str, Command] = {
         "quietcore.sim.cli", "a venue on this machine: replays a recording or generates a session", UNIX
     ),
     "run": Command("quietcore.cli.run", "the runtime: read ticks, compute signals, send orders"),
+    "backtest": Command(
+        "quietcore.cli.backtest", "run a strategy over a recording, through the live risk checks"
+    ),
     "kill": Command("quietcore.cli.kill", "switch trading off, cancel everything, stay off until cleared"),
     "clear": Command("quietcore.cli.clear", "clear the kill switch"),
     "guard": Command("quietcore.cli.guard", "cancel everything when the runtime's heartbeat stops"),

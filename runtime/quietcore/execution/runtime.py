@@ -21,13 +21,15 @@ from typing import Any
 from quietcore.bridge.compiled import CompileCounter
 from quietcore.bridge.scale import Step
 from quietcore.bridge.segment import Segment, attach
-from quietcore.config import RuntimeConfig, load
+from quietcore.config import ORDERING_MODES, RuntimeConfig, load
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution import process
+from quietcore.execution.degrade import Degrader
 from quietcore.execution.gateway import Gateway
 from quietcore.execution.heartbeat import Heartbeat
 from quietcore.execution.kill_switch import KillSwitch
 from quietcore.execution.orders import OrderLedger
+from quietcore.execution.paper import PaperVenue
 from quietcore.observe import status as status_file
 from quietcore.observe.histogram import Histogram
 from quietcore.strategy import choice
@@ -38,7 +40,7 @@ from quietcore.strategy.interface import Context, Strategy
 from quietcore.strategy.risk import NO_LIMIT, limits
 from quietcore.strategy.thread import StrategyThread
 from quietcore.strategy.workspace import Workspace
-from quietcore.venues.interface import Credentials, Endpoints, Instrument
+from quietcore.venues.interface import Credentials, Endpoints, Instrument, OrderVenue
 from quietcore.venues.registry import order_venue
 
 FEED_TIMEOUT_SECONDS = 30.0
@@ -122,7 +124,11 @@ class Runtime:
         strategy_cpu = process.planned_cpu(config.strategy_cpu, "strategy", plan)
         gateway_cpu = process.planned_cpu(config.gateway_cpu, "gateway", plan)
         endpoints = Endpoints(config.venue.rest, config.venue.private_websocket, config.venue.tls_ca)
-        venue = order_venue(config.venue.name, endpoints, self._credentials, f"{self._where}: venue.name")
+        ordering = config.mode in ORDERING_MODES
+        venue: OrderVenue | None = None
+        if ordering:
+            where = f"{self._where}: venue.name"
+            venue = order_venue(config.venue.name, endpoints, self._credentials, where)
         # First of all, so that threads made by libraries inherit it.
         process.name_thread("gateway")
         process.one_heap()
@@ -145,6 +151,9 @@ class Runtime:
         )
         self.account, intents, arena = Account(), IntentRing(), OrderArena()
         self.ledger = OrderLedger(run_id(), symbol.name, self.tick, self.lot, self.account, arena)
+        self.degrader = Degrader(config.degrade, self.account, self.warn)
+        if venue is None:
+            venue = PaperVenue(segment, symbol)
         self.gateway = Gateway(venue, self.ledger, intents, self.account, spin=spin, warn=self.warn)
         self._definition = choice.find(config.strategy.name, config.strategy.path)
         self.strategy = self._make_strategy(config)
@@ -208,7 +217,12 @@ class Runtime:
     def _take_off(self) -> None:
         """Start the loop, lock memory, say READY, allow orders."""
         if self._status_path is not None:
-            self.heart = Heartbeat(self._status_path.parent / "heartbeat")
+            try:
+                self.heart = Heartbeat(self._status_path.parent / "heartbeat")
+            except QuietcoreError as error:
+                if self.config.mode == "live":
+                    raise  # real orders that no guard can look after
+                self.warn(str(error))
         self._beating = asyncio.create_task(self._keep_alive())
         self.thread.start()
         gc.collect()
@@ -326,7 +340,10 @@ class Runtime:
             except TimeoutError:
                 self.thread.leave_if_replaced()
                 picture = await self._picture()
+                if isinstance(self.gateway.venue, PaperVenue):
+                    self.gateway.venue.follow(self.thread.segment)
                 if picture is not None:
+                    self.degrader.judge(picture)
                     self._write(self._status(picture, final=False))
                     # Only a loop that answers counts as alive.
                     if watchdog:
@@ -404,6 +421,7 @@ class Runtime:
                 "attachments": self.thread.attachments,
             },
             killed=self.switch.reason() if self.account.is_killed else "",
+            degraded=self.degrader.reason,
             stream_losses=self.gateway.stream_losses,
             wait=self.config.wait,
             pid=os.getpid(),

@@ -130,6 +130,9 @@ class Dry:
     def change(self, role: str, change: Change) -> None:
         """Leave the target as it is."""
 
+    def remember(self, role: str, target: str) -> None:
+        """Leave the journal as it is."""
+
     def put_back(self, change: Change) -> None:
         """Leave the target as it is."""
 
@@ -181,6 +184,17 @@ class Real(Dry):
         if "/hugepages-" in change.target and read_target(self._machine, change.target) != change.new:
             compact(self._machine, change.target)
             write_target(self._machine, change.target, change.new)
+
+    def remember(self, role: str, target: str) -> None:
+        """Note what a target holds that needs no change: it may drift later, and undo is to know the original."""
+        if target in self._journal.open_targets():
+            return
+        try:
+            found = read_target(self._machine, target)
+        except UnreadableError:
+            return
+        if found is not None:
+            self._journal.append([("change", role, target, found, found)])
 
     def put_back(self, change: Change) -> None:
         """Write a target's original value; its journal entry stays open until `close`."""
@@ -275,7 +289,12 @@ def _converge(
                 continue
             if setting.kind == "unit":
                 aftermath.reload()
-            for change in kind_of(setting).changes(setting, context):
+            changes = list(kind_of(setting).changes(setting, context))
+            changing = {change.target for change in changes}
+            for target in kind_of(setting).baseline(setting):
+                if target not in changing:
+                    hands.remember(role, target)
+            for change in changes:
                 hands.change(role, change)
                 outcome.changes.append(change)
                 aftermath.note(change.target)

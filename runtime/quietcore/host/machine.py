@@ -19,8 +19,8 @@ from .topology import Topology, read_topology, with_siblings_off
 DESIRED_FOLDER = "/etc/quietcore/host.d"
 JOURNAL = "/var/lib/quietcore/journal.jsonl"
 PLAN = "/etc/quietcore/plan.json"
-# Seconds; a recheck of interrupts takes less than three, on an emulated host too.
-LOCK_WAIT = 30.0
+# Seconds; an emulated host on a busy machine has been seen to hold the lock for more than 30.
+LOCK_WAIT = 120.0
 
 Runner = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
 

@@ -126,12 +126,15 @@ def refused(target: str, value: Any, error: OSError) -> QuietcoreError:
         errno.EROFS: "make the file system writable (inside a container it never is)",
         errno.ENOSPC: "make room on the disk",
     }
+    remedy = remedies.get(error.errno or 0, "choose a value that this kernel accepts")
+    if target.endswith("/no_turbo") and error.errno == errno.EPERM:
+        remedy = "allow turbo in the firmware, or leave it as it is (cpu_power_turbo: keep)"
     shown = value.get("mode", "") if target.startswith("file:") and isinstance(value, dict) else value
     return QuietcoreError(
         "the kernel refused a value",
         where=target.partition(":")[2],
         found=f"{os.strerror(error.errno or 0)} for {shown!r}",
-        remedy=remedies.get(error.errno or 0, "choose a value that this kernel accepts"),
+        remedy=remedy,
         code=ExitCode.FOUND,
     )
 

@@ -6,13 +6,14 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import Coroutine
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 import uvloop
 
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.execution.process import Warn, name_thread, pin
+from quietcore.execution.process import Warn, name_thread, pin, planned_cpu
 
 Result = TypeVar("Result")
 START_SECONDS = 10.0
@@ -25,6 +26,13 @@ class LoopSettings(NamedTuple):
     name: str
     cpu: int = -1
     spin: bool = False
+
+    @classmethod
+    def planned(cls, name: str, cpu: str | int, wait: str, plan: Path) -> LoopSettings:
+        """Return the settings of a configuration: ``cpu`` "plan", a number or -1; ``wait`` "spin" or "nap"."""
+        if wait not in ("spin", "nap"):
+            raise QuietcoreError("bad value", where=f"{name}: wait", found=repr(wait), expected="spin or nap")
+        return cls(name, planned_cpu(cpu, "gateway", plan), wait == "spin")
 
 
 class VenueLoop:

@@ -56,9 +56,9 @@ struct Fields {
   [[nodiscard]] bool has(unsigned bits) const noexcept { return (seen & bits) == bits; }
 };
 
-class UsdmParser final : public Parser {
+class BinanceParser final : public Parser {
 public:
-  UsdmParser() {
+  explicit BinanceParser(bool spot) : needed_ids_(spot ? kFirst | kLast : kFirst | kLast | kPrevious) {
     json::reserve(parser_);
     bids_.reserve(4096);
     asks_.reserve(4096);
@@ -205,6 +205,8 @@ private:
   }
 
   ParseResult deliver(Fields &fields, MessageSink &sink) noexcept {
+    if (fields.event.empty() && fields.has(kBid | kBidSize | kAsk | kAskSize | kLast))
+      fields.event = "bookTicker"; // on spot it does not say so
     const bool snapshot = fields.has(kSnapshotId);
     const bool used =
         snapshot || fields.event == "depthUpdate" || fields.event == "bookTicker" || fields.event == "trade";
@@ -226,7 +228,7 @@ private:
   ParseResult deliver_depth(const Fields &fields, bool snapshot, MessageSink &sink) noexcept {
     if (!fields.has(kBids | kAsks))
       return {ParseStatus::Incomplete, "bids or asks are missing"};
-    if (!snapshot && !fields.has(kFirst | kLast | kPrevious))
+    if (!snapshot && !fields.has(needed_ids_))
       return {ParseStatus::Incomplete, "U, u or pu is missing"};
     DepthMessage message;
     message.symbol = fields.symbol;
@@ -290,6 +292,7 @@ private:
     return {upper_.data(), at};
   }
 
+  unsigned needed_ids_; ///< of a delta
   ondemand::parser parser_;
   std::vector<RawLevel> bids_;
   std::vector<RawLevel> asks_;
@@ -298,6 +301,7 @@ private:
 
 } // namespace
 
-std::unique_ptr<Parser> make_usdm_parser() { return std::make_unique<UsdmParser>(); }
+std::unique_ptr<Parser> make_spot_parser() { return std::make_unique<BinanceParser>(true); }
+std::unique_ptr<Parser> make_usdm_parser() { return std::make_unique<BinanceParser>(false); }
 
 } // namespace quietcore::binance

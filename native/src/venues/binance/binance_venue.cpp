@@ -33,6 +33,42 @@ public:
   bool holds_deltas() const noexcept override { return true; }
 };
 
+/// As on futures, but no delta names its predecessor: each begins where the one before it ended. Deltas that
+/// the snapshot holds are dropped.
+class SpotRule final : public SyncRule {
+public:
+  Verdict judge(const DepthMessage &message, const BookSync &sync) const noexcept override {
+    if (message.snapshot) {
+      if (!sync.bridged)
+        return Verdict::Reset;
+      return message.last_id <= sync.last_id ? Verdict::Drop : Verdict::Keep;
+    }
+    if (!sync.has_snapshot)
+      return Verdict::Hold;
+    if (!sync.bridged) {
+      if (message.last_id <= sync.snapshot_id)
+        return Verdict::Drop;
+      return message.first_id <= sync.snapshot_id + 1 ? Verdict::Apply : Verdict::Stale;
+    }
+    if (message.last_id == sync.last_id)
+      return Verdict::Drop; // the same message again
+    return message.first_id == sync.last_id + 1 ? Verdict::Apply : Verdict::Gap;
+  }
+  bool live_at_snapshot() const noexcept override { return false; }
+  bool holds_deltas() const noexcept override { return true; }
+};
+
+/// What differs between the venue's markets.
+struct Market {
+  std::string_view name;
+  std::string_view api;          ///< prefix of REST targets
+  std::string_view depth_stream; ///< fastest there is
+  bool routed;                   ///< the venue's hosts have a path for each kind of stream (since 2026-04-23)
+};
+
+constexpr Market kSpot{"binance-spot", "/api/v3", "@depth@100ms", false};
+constexpr Market kUsdm{"binance-usdm", "/fapi/v1", "@depth@0ms", true};
+
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char &c : out)
@@ -40,17 +76,25 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-class BinanceUsdm final : public Venue {
+class Binance final : public Venue {
 public:
-  std::string_view name() const noexcept override { return "binance-usdm"; }
-  std::unique_ptr<Parser> make_parser() const override { return make_usdm_parser(); }
-  const SyncRule &rule() const noexcept override { return rule_; }
+  explicit Binance(const Market &market) : market_(market), spot_(!market.routed) {}
+
+  std::string_view name() const noexcept override { return market_.name; }
+  std::unique_ptr<Parser> make_parser() const override {
+    return spot_ ? make_spot_parser() : make_usdm_parser();
+  }
+  const SyncRule &rule() const noexcept override {
+    if (spot_)
+      return spot_rule_;
+    return usdm_rule_;
+  }
   std::span<const std::uint32_t> depths() const noexcept override { return {}; }
   /// The venue documents that deletes of unknown levels are normal.
   bool absent_delete_is_wrong() const noexcept override { return false; }
 
   std::vector<Instrument> instruments(const Fetch &fetch) const override {
-    const std::string target = "/fapi/v1/exchangeInfo";
+    const std::string target = std::string(market_.api) + "/exchangeInfo";
     const std::string body = fetch(target);
     simdjson::dom::parser parser;
     simdjson::dom::element root;
@@ -90,7 +134,7 @@ public:
   std::vector<ConnectionPlan> plan(const Subscription &subscription, std::string_view host) const override {
     // The venue itself routes streams by their kind since 2026-04-23; a simulator or proxy serves all on one
     // path.
-    const bool routed = host.ends_with("binance.com");
+    const bool routed = market_.routed && host.ends_with("binance.com");
     std::vector<ConnectionPlan> plans;
     if (routed) {
       add(plans, "/public", subscription, true, false);
@@ -103,20 +147,43 @@ public:
 
   std::optional<KeepAlive> keep_alive() const override { return std::nullopt; }
 
+  /// The venue takes five messages a second on spot and ten on futures, its own pings' answers among them; it
+  /// hangs up after 24 hours, so a connection is replaced before that.
+  VenueLimits limits() const noexcept override {
+    return {.connections = 300,
+            .message_spacing = std::chrono::milliseconds(250),
+            .lifetime = std::chrono::hours(23)};
+  }
+  std::string subscribe(const std::vector<std::string> &topics, std::uint64_t number) const override {
+    return request("SUBSCRIBE", topics, number);
+  }
+
   std::string snapshot_target(std::string_view symbol) const override {
-    return "/fapi/v1/depth?symbol=" + std::string(symbol) + "&limit=1000";
+    return std::string(market_.api) + "/depth?symbol=" + std::string(symbol) + "&limit=1000";
   }
   std::vector<std::string> resubscribe(std::string_view, const Subscription &) const override { return {}; }
+  std::vector<std::string> revive(std::string_view symbol, const Subscription &) const override {
+    const std::vector<std::string> topics{lower(symbol) + std::string(market_.depth_stream)};
+    return {request("UNSUBSCRIBE", topics, 1), request("SUBSCRIBE", topics, 2)};
+  }
 
 private:
-  static void add(std::vector<ConnectionPlan> &plans, const std::string &path,
-                  const Subscription &subscription, bool quotes, bool trades) {
+  static std::string request(const char *method, const std::vector<std::string> &topics,
+                             std::uint64_t number) {
+    std::string text = R"({"method":")" + std::string(method) + R"(","params":[)";
+    for (std::size_t i = 0; i < topics.size(); ++i)
+      text += (i == 0 ? "\"" : ",\"") + topics[i] + "\"";
+    return text + R"(],"id":)" + std::to_string(number) + "}";
+  }
+
+  void add(std::vector<ConnectionPlan> &plans, const std::string &path, const Subscription &subscription,
+           bool quotes, bool trades) const {
     constexpr std::size_t kMaxStreams = 200; // on one connection
     std::size_t streams = kMaxStreams;
     for (const std::string &symbol : subscription.symbols) {
       std::vector<std::string> names;
       if (quotes && subscription.book)
-        names.push_back(lower(symbol) + "@depth@0ms");
+        names.push_back(lower(symbol) + std::string(market_.depth_stream));
       if (quotes && subscription.ticker)
         names.push_back(lower(symbol) + "@bookTicker");
       if (trades && subscription.trade)
@@ -124,7 +191,7 @@ private:
       if (names.empty())
         continue;
       if (streams + names.size() > kMaxStreams) {
-        plans.push_back({.target = path + "/stream?streams=", .requests = {}, .symbols = {}});
+        plans.push_back({.target = path + "/stream?streams="});
         streams = 0;
       }
       for (const std::string &name : names) {
@@ -137,11 +204,15 @@ private:
     }
   }
 
-  UsdmRule rule_;
+  Market market_;
+  bool spot_;
+  SpotRule spot_rule_;
+  UsdmRule usdm_rule_;
 };
 
 } // namespace
 
-std::unique_ptr<Venue> make_usdm() { return std::make_unique<BinanceUsdm>(); }
+std::unique_ptr<Venue> make_spot() { return std::make_unique<Binance>(kSpot); }
+std::unique_ptr<Venue> make_usdm() { return std::make_unique<Binance>(kUsdm); }
 
 } // namespace quietcore::binance

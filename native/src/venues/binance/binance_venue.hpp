@@ -6,7 +6,8 @@
 
 namespace quietcore::binance {
 
-/// Binance USD-M futures.
+/// Binance spot and USD-M futures.
+[[nodiscard]] std::unique_ptr<Venue> make_spot();
 [[nodiscard]] std::unique_ptr<Venue> make_usdm();
 
 } // namespace quietcore::binance

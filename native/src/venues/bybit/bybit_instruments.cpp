@@ -25,7 +25,8 @@ std::string percent_encode(std::string_view text) {
 
 } // namespace
 
-std::vector<Instrument> fetch_instruments(const Fetch &fetch, std::string_view category) {
+std::vector<Instrument> fetch_instruments(const Fetch &fetch, std::string_view category,
+                                          std::string_view lot_field) {
   constexpr int kMaxPages = 100;
   const std::string base = "/v5/market/instruments-info?category=" + std::string(category) + "&limit=1000";
   std::vector<Instrument> out;
@@ -54,7 +55,7 @@ std::vector<Instrument> fetch_instruments(const Fetch &fetch, std::string_view c
           item["lotSizeFilter"].get(lot) != simdjson::SUCCESS)
         bad_instruments(target, "no priceFilter or lotSizeFilter of " + std::string(symbol));
       out.push_back({std::string(symbol), scale_of(text_of(price, "tickSize", target), symbol, target),
-                     scale_of(text_of(lot, "qtyStep", target), symbol, target)});
+                     scale_of(text_of(lot, std::string(lot_field).c_str(), target), symbol, target)});
     }
     std::string_view next;
     if (root["result"]["nextPageCursor"].get(next) != simdjson::SUCCESS || next.empty())

@@ -28,54 +28,67 @@ public:
   bool holds_deltas() const noexcept override { return false; }
 };
 
-class BybitLinear final : public Venue {
+/// What differs between the venue's products.
+struct Product {
+  std::string_view name;
+  std::string_view category;      ///< in paths and queries
+  std::string_view lot;           ///< which field of lotSizeFilter is the step of sizes
+  std::size_t topics_per_request; ///< the venue takes at most 10 on spot
+};
+
+constexpr Product kSpot{"bybit-spot", "spot", "basePrecision", 10};
+constexpr Product kLinear{"bybit-linear", "linear", "qtyStep", 50};
+constexpr Product kInverse{"bybit-inverse", "inverse", "qtyStep", 50};
+
+class Bybit final : public Venue {
 public:
-  std::string_view name() const noexcept override { return "bybit-linear"; }
+  explicit Bybit(const Product &product) : product_(product) {}
+
+  std::string_view name() const noexcept override { return product_.name; }
   std::unique_ptr<Parser> make_parser() const override { return bybit::make_parser(); }
   const SyncRule &rule() const noexcept override { return rule_; }
   std::span<const std::uint32_t> depths() const noexcept override { return kDepths; }
   bool absent_delete_is_wrong() const noexcept override { return true; }
 
   std::vector<Instrument> instruments(const Fetch &fetch) const override {
-    return fetch_instruments(fetch, "linear");
+    return fetch_instruments(fetch, product_.category, product_.lot);
   }
 
   std::vector<ConnectionPlan> plan(const Subscription &subscription, std::string_view) const override {
     // The venue takes at most 21,000 characters of topics on a connection.
     constexpr std::size_t kMaxCharacters = 20'000;
-    constexpr std::size_t kTopicsPerRequest = 50;
     std::vector<ConnectionPlan> plans;
-    std::vector<std::string> batch;
     std::size_t characters = 0;
-    const auto flush = [&] {
-      if (!batch.empty())
-        plans.back().requests.push_back(request("subscribe", batch, plans.back().requests.size() + 1));
-      batch.clear();
-    };
     for (const std::string &symbol : subscription.symbols) {
       const std::vector<std::string> topics = topics_of(symbol, subscription);
       std::size_t length = 0;
       for (const std::string &topic : topics)
         length += topic.size() + 3; // quotes and comma
       if (plans.empty() || characters + length > kMaxCharacters) {
-        flush();
-        plans.push_back({.target = "/v5/public/linear", .requests = {}, .symbols = {}});
+        plans.push_back({.target = "/v5/public/" + std::string(product_.category)});
         characters = 0;
       }
       characters += length;
-      plans.back().symbols.push_back(symbol);
+      ConnectionPlan &plan = plans.back();
+      if (subscription.book)
+        plan.symbols.push_back(symbol);
       for (const std::string &topic : topics) {
-        batch.push_back(topic);
-        if (batch.size() == kTopicsPerRequest)
-          flush();
+        if (plan.batches.empty() || plan.batches.back().size() == product_.topics_per_request)
+          plan.batches.emplace_back();
+        plan.batches.back().push_back(topic);
       }
     }
-    flush();
     return plans;
   }
 
   std::optional<KeepAlive> keep_alive() const override {
     return KeepAlive{std::chrono::seconds(20), R"({"op":"ping"})"};
+  }
+  VenueLimits limits() const noexcept override {
+    return {.connections = 500, .message_spacing = std::chrono::milliseconds(20), .lifetime = {}};
+  }
+  std::string subscribe(const std::vector<std::string> &topics, std::uint64_t number) const override {
+    return request("subscribe", topics, number);
   }
   std::string snapshot_target(std::string_view) const override { return {}; }
 
@@ -83,6 +96,9 @@ public:
                                        const Subscription &subscription) const override {
     const std::vector<std::string> topics{book_topic(symbol, subscription.depth)};
     return {request("unsubscribe", topics, 0), request("subscribe", topics, 0)};
+  }
+  std::vector<std::string> revive(std::string_view symbol, const Subscription &subscription) const override {
+    return resubscribe(symbol, subscription);
   }
 
 private:
@@ -104,7 +120,7 @@ private:
   }
 
   /// number 0: no id, nobody waits for the answer.
-  static std::string request(const char *op, const std::vector<std::string> &topics, std::size_t number) {
+  static std::string request(const char *op, const std::vector<std::string> &topics, std::uint64_t number) {
     std::string text = "{";
     if (number != 0)
       text += R"("req_id":")" + std::to_string(number) + R"(",)";
@@ -114,11 +130,14 @@ private:
     return text + "]}";
   }
 
+  Product product_;
   BybitRule rule_;
 };
 
 } // namespace
 
-std::unique_ptr<Venue> make_linear() { return std::make_unique<BybitLinear>(); }
+std::unique_ptr<Venue> make_spot() { return std::make_unique<Bybit>(kSpot); }
+std::unique_ptr<Venue> make_linear() { return std::make_unique<Bybit>(kLinear); }
+std::unique_ptr<Venue> make_inverse() { return std::make_unique<Bybit>(kInverse); }
 
 } // namespace quietcore::bybit

@@ -76,6 +76,10 @@ class Kind:
         """Compare the effective value with the wanted one."""
         raise NotImplementedError
 
+    def baseline(self, setting: Setting) -> Iterable[str]:
+        """Return the targets whose value is worth knowing for undo even where it is the wanted one already."""
+        return ()
+
     def changes(self, setting: Setting, context: Context) -> Iterable[Change]:
         """Return what must be written live, without writing it. Raises QuietcoreError.
 

@@ -33,7 +33,7 @@ class IsolationKind(Kind):
         """Return where the effective value is read."""
         if setting.name == "boot":
             return BOOT_LIST
-        return f"{partition_path(_slice(setting))} and cpuset.cpus.effective beside it"
+        return f"{partition_path(_slice(setting) or 'SLICE')} and cpuset.cpus.effective beside it"
 
     def check(self, setting: Setting, machine: Machine) -> None:
         """Refuse unknown modes, CPUs that cannot be isolated, and a slice that could never be a partition."""

@@ -83,6 +83,10 @@ class PerCpuKind(Kind):
             return report(setting, Verdict.DRIFT, text, cause, f"stop what sets it, then {APPLY}", wanted)
         return report(setting, Verdict.OK, text, wanted=wanted)
 
+    def baseline(self, setting: Setting) -> list[str]:
+        """Return what it writes."""
+        return [f"value:{cpu_path(cpu, setting.name)}" for cpu in sorted(cpus_of(setting))]
+
     def changes(self, setting: Setting, context: Context) -> list[Change]:
         """Return a write for each CPU that shows something else."""
         changes: list[Change] = []

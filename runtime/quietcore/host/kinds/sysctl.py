@@ -101,6 +101,10 @@ class SysctlKind(Kind):
             )
         return report(setting, Verdict.OK, found)
 
+    def baseline(self, setting: Setting) -> tuple[str, ...]:
+        """Return what it writes."""
+        return (f"value:{sysctl_path(setting.name)}",)
+
     def changes(self, setting: Setting, context: Context) -> list[Change]:
         """Return the write, where the live value is another one."""
         path = sysctl_path(setting.name)

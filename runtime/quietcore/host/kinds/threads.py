@@ -66,7 +66,11 @@ class ThreadsKind(Kind):
                 fixed.append(thread)
         note = f"{len(fixed)} cannot be moved: {_names(fixed)}" if fixed else ""
         if astray:
-            causes = ["started or moved after they were set", *reasons[:1], *([note] if note else [])]
+            causes = [
+                f"{_named(astray)}: started or moved after they were set",
+                *reasons[:1],
+                *([note] if note else []),
+            ]
             return report(setting, Verdict.DRIFT, _names(astray), "; ".join(causes), APPLY)
         return report(setting, Verdict.OK, f"all {len(selected) - len(fixed)} that can be moved", note)
 
@@ -123,6 +127,12 @@ def _selected(setting: Setting, machine: Machine) -> list[Thread]:
 def _elsewhere(setting: Setting, threads: list[Thread]) -> list[Thread]:
     wanted = parse_cpu_list(str(setting.wanted))
     return [thread for thread in threads if thread.allowed - wanted]
+
+
+def _named(threads: list[Thread]) -> str:
+    """Return the names alone, each once."""
+    names = list(dict.fromkeys(thread.name for thread in threads))
+    return ", ".join(names[:_SHOWN]) + (" and others" if len(names) > _SHOWN else "")
 
 
 def _names(threads: list[Thread]) -> str:

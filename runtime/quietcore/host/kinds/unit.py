@@ -52,6 +52,10 @@ class UnitKind(Kind):
             setting, Verdict.DRIFT, found, "started, stopped, enabled or disabled by someone else", APPLY
         )
 
+    def baseline(self, setting: Setting) -> tuple[str, ...]:
+        """Return what it writes."""
+        return (f"unit:{setting.name}",)
+
     def changes(self, setting: Setting, context: Context) -> list[Change]:
         """Return the change of state."""
         try:

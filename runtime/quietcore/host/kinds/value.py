@@ -56,6 +56,10 @@ class ValueKind(Kind):
             return report(setting, Verdict.OK, found)
         return report(setting, Verdict.DRIFT, found, f"{setting.name} was changed after it was set", APPLY)
 
+    def baseline(self, setting: Setting) -> tuple[str, ...]:
+        """Return what it writes."""
+        return (f"value:{setting.name}",)
+
     def changes(self, setting: Setting, context: Context) -> list[Change]:
         """Return the write, where the file shows something else."""
         try:
