@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -29,10 +28,9 @@ from quietcore.jitter.detector import (
     Detector,
     drain,
 )
-from quietcore.observe.histogram import BUCKETS, highest_value, percentile
+from quietcore.observe.histogram import BUCKETS, SHARES, highest_value, percentile
 
 WINDOW_SECONDS = 0.02
-SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
 
 
 class Watched(threading.Thread):
@@ -135,15 +133,15 @@ class Meter:
             thread.join()
         os.sched_setaffinity(0, self._allowed)
 
-    def measure(self) -> dict[str, Any]:
-        """Do all of it. An interruption by the keyboard ends it early and is no error."""
+    def measure(self, *, interruptible: bool = True) -> dict[str, Any]:
+        """Do all of it. Where ``interruptible``, Ctrl-C ends it early and is no error."""
         self.start()
         try:
             while self.step():
                 pass
         except KeyboardInterrupt:
-            self.stop()
-            time.sleep(0)
+            if not interruptible:
+                raise
         finally:
             self.stop()
             self._end()
@@ -201,6 +199,7 @@ def core_report(thread: Watched, others: list[tuple[int, str, int]]) -> dict[str
     return {
         "cpu": core.cpu,
         "seconds": seconds,
+        "began_ns": int(words[BEGAN_NS]),
         "step_ns": max(0, spent - lost - int(words[ASKING_NS])) / max(1, int(words[STEPS])),
         "interruptions": count,
         "per_second": count / seconds,
