@@ -16,7 +16,7 @@ import pytest
 from quietcore import vhost
 
 # Not among `make test` until all of it has passed on a guest.
-pytestmark = [pytest.mark.mutates_host, pytest.mark.slow, pytest.mark.timeout(1400)]
+pytestmark = [pytest.mark.mutates_host, pytest.mark.slow, pytest.mark.timeout(2700)]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MAY_DIFFER = Path(__file__).with_name("may_differ.toml")
