@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from quietcore import config
     from quietcore.execution import guard_report, heartbeat
     from quietcore.execution.guard import Guard, Pulse, arm_disconnect_cancel
-    from quietcore.execution.process import notify
+    from quietcore.execution.process import keep_memory_secret, notify
     from quietcore.venues.bybit.rest import explain
     from quietcore.venues.interface import Endpoints, RefusedError, UncertainError
     from quietcore.venues.registry import order_venue
@@ -81,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
             return Pulse.ENDED
         fresh = heartbeat.alive(beat, time.monotonic_ns(), settings.guard.timeout)
         return Pulse.ALIVE if fresh else Pulse.STOPPED
+
+    keep_memory_secret(say)
 
     async def main() -> int:
         venue = order_venue(

@@ -66,6 +66,9 @@ COMMANDS: dict[str, Command] = {
     "scout": Command(
         "quietcore.cli.scout", "measure which of a venue's endpoints answers fastest from here", UNIX
     ),
+    # what it all comes to
+    "jitter": Command("quietcore.cli.jitter", "measure who interrupts a core, how often and how long"),
+    "bench": Command("quietcore.cli.bench", "measure a configuration, and what a change of it has done"),
     "new": Command("quietcore.cli.new", "begin a strategy of your own, or check one", UNIX),
     # the throw-away host and the release
     "vhost": Command("quietcore.vhost.cli", "make, boot, enter and remove the throw-away virtual host"),

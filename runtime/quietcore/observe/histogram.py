@@ -28,6 +28,7 @@ FIRST: Final = constant(0)
 
 # Bounds at which counts leave the process (metrics, web page), in ns: 100 ns to 10 s, three a decade.
 BOUNDS_NS: Final = (*(step * 10**power for power in range(2, 10) for step in (1.0, 2.5, 5.0)), 1e10)
+SHARES: Final = {"p50": 0.50, "p90": 0.90, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
 
 
 @compiled
@@ -75,15 +76,21 @@ def percentile(buckets: Any, count: int, maximum: int, share: float) -> int:
     return min(highest_value(bucket), maximum)
 
 
-def summary(buckets: Any, marks: Any) -> dict[str, int | None]:
-    """Return one hop's figures as they stand in the status: ns, None where nothing could be measured."""
+def summary(buckets: Any, marks: Any) -> dict[str, Any]:
+    """Return one hop's figures as they stand in the status: ns, None where nothing could be measured.
+
+    ``buckets`` are [number, count] of those that are not empty: histograms of several times or hosts add up.
+    """
     count, maximum = int(marks[COUNT]), int(marks[MAXIMUM])
+    figures = {
+        name: percentile(buckets, count, maximum, share) if count else None for name, share in SHARES.items()
+    }
     return {
         "count": count,
-        "p50": percentile(buckets, count, maximum, 0.50) if count else None,
-        "p99": percentile(buckets, count, maximum, 0.99) if count else None,
+        **figures,
         "max": maximum if count else None,
         "not_comparable": int(marks[NOT_COMPARABLE]),
+        "buckets": [[int(i), int(buckets[i])] for i in np.flatnonzero(buckets)],
     }
 
 
@@ -117,6 +124,6 @@ class Histogram:
         """Count one latency in ns; a negative one counts as not comparable."""
         record(self.buckets, self.marks, FIRST, value)
 
-    def summary(self) -> dict[str, int | None]:
+    def summary(self) -> dict[str, Any]:
         """Return the figures as they stand in the status."""
         return summary(self.buckets[0], self.marks[0])
