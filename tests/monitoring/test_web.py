@@ -23,7 +23,7 @@ from tests.runtime.conftest import MakeWriter
 from tests.runtime.fake_venue import FakeVenue
 from tests.runtime.test_run import Market, Run
 
-from quietcore.monitoring import page_server
+from quietcore.monitoring import page_server, serving
 
 FIGURES = """Object.fromEntries([...document.querySelectorAll('[data-metric]')].map(
   (one) => [one.dataset.metric, Number(one.dataset.value)]))"""
@@ -184,6 +184,32 @@ def test_server_gives_looks_and_takes_nothing(address: str, scene: Scene) -> Non
                 await client.close()
 
     asyncio.run(story())
+
+
+def test_the_server_ends_where_nobody_looks_any_more() -> None:
+    class Broken:
+        def look(self) -> dict[str, Any]:
+            raise ValueError("a look that fails")
+
+    async def story() -> None:
+        served = serving.serve(page_server.application(Broken(), "h", 0.1), "127.0.0.1", 0, "at")  # type: ignore[arg-type]
+        task = asyncio.create_task(served)
+        async with asyncio.timeout(30):
+            while not page_address:  # noqa: ASYNC110 -- told by print, which cannot wake anybody
+                await asyncio.sleep(0.01)
+            async with aiohttp.ClientSession() as session:
+                await session.ws_connect(page_address[0] + "/live")
+                await task
+
+    page_address: list[str] = []
+
+    def said(*words: str, **_: object) -> None:
+        page_address.append(words[0].split()[-1])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builtins.print", said)
+        with pytest.raises(ValueError, match="a look that fails"):
+            asyncio.run(story())
 
 
 def test_a_client_that_reads_nothing_is_let_go(address: str, scene: Scene) -> None:

@@ -38,7 +38,7 @@ class Watchers:
 
     def __init__(self, observer: Observer, interval: float) -> None:
         self._observer, self._interval = observer, interval
-        self._clients: set[web.WebSocketResponse] = set()
+        self._clients: dict[web.WebSocketResponse, web.Request] = {}
         self._somebody = asyncio.Event()
         self._constant = {"host": socket.gethostname(), "bounds_ns": BOUNDS_NS}
 
@@ -63,13 +63,14 @@ class Watchers:
             async with asyncio.timeout(SEND_SECONDS):
                 await client.send_str(text)
         except (TimeoutError, ConnectionError, RuntimeError):
+            # A polite farewell would wait behind what it does not take.
+            transport = self._clients[client].transport
             self._leave(client)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SEND_SECONDS):
-                    await client.close()
+            if transport is not None:
+                transport.abort()
 
     def _leave(self, client: web.WebSocketResponse) -> None:
-        self._clients.discard(client)
+        self._clients.pop(client, None)
         if not self._clients:
             self._somebody.clear()
 
@@ -85,7 +86,7 @@ class Watchers:
             heartbeat=HEARTBEAT_SECONDS, max_msg_size=serving.MOST_BYTES, compress=False
         )
         await client.prepare(request)
-        self._clients.add(client)
+        self._clients[client] = request
         self._somebody.set()
         try:
             async for message in client:
@@ -117,6 +118,7 @@ def application(observer: Observer, host: str, interval: float) -> web.Applicati
 
     async def watching(application: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(watchers.watch())
+        application[serving.BACKGROUND].append(task)
         yield
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -128,6 +130,7 @@ def application(observer: Observer, host: str, interval: float) -> web.Applicati
     made = web.Application(middlewares=[serving.only_known_hosts(host)], client_max_size=serving.MOST_BYTES)
     made.add_routes([web.get(path, file) for path in FILES])
     made.add_routes([web.get("/live", watchers.serve), web.get("/state.json", state)])
+    made[serving.BACKGROUND] = []
     made.cleanup_ctx.append(watching)
     made.on_shutdown.append(closing)
     return made
