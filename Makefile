@@ -11,7 +11,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix bench lint format test-native test-python test-scenarios test-host clean
+.PHONY: help setup build native demo demo-down local test matrix bench ring-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,16 @@ bench: ## measure against baselines, limits and other projects in one run: build
 	@$(SETUP) python build
 	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench
 	@$(PYTHON) native/bench/run.py $(BENCH)
+
+ring-proof: ## hunt for torn reads, 10⁹ of them in C++ and in numba each (some minutes)
+	@$(SETUP) python build
+	@cd native && cmake --preset release >/dev/null && cmake --build --preset release --target quietcore_tests
+	@QUIETCORE_TORN_READS=1000000000 build/native/release/bin/quietcore_tests --gtest_filter='TornRead.*'
+	@QUIETCORE_TORN_READS=1000000000 pytest --timeout=0 -s -q tests/runtime/test_ring.py -k torn
+
+fuzz: ## run the fuzzers for SECONDS each (default 20); needs clang and its libclang-rt-…-dev
+	@cd native && cmake --preset fuzz >/dev/null && cmake --build --preset fuzz --target fuzz_bybit fuzz_binance fuzz_attach
+	@$(PYTHON) native/fuzz/run.py $(SECONDS)
 
 clean: ## remove what was built; the virtual environment and images stay
 	@rm -rf build/bin build/native build/log build/release

@@ -19,6 +19,12 @@ const std::map<std::string, Case> &cases() {
       {"feed-latency", feed_latency},
       {"plain", plain_book},
       {"simdjson-walk", simdjson_walk},
+      {"raw-round-trip", raw_round_trip},
+      {"ring-round-trip", ring_round_trip},
+      {"boost-round-trip", boost_round_trip},
+      {"bulk-throughput", bulk_throughput},
+      {"ring-throughput", ring_throughput},
+      {"boost-throughput", boost_throughput},
   };
   return all;
 }

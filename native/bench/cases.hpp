@@ -18,4 +18,13 @@ namespace quietcore::bench {
 /// The limit: simdjson on-demand walks the same bytes, get_string on every price and size, no book.
 [[nodiscard]] Outcome simdjson_walk(const std::string &input, double seconds);
 
+// Between two CPUs; the input does not matter. Operations are round trips, or ticks taken and checked.
+
+[[nodiscard]] Outcome raw_round_trip(const std::string &input, double seconds);
+[[nodiscard]] Outcome ring_round_trip(const std::string &input, double seconds);
+[[nodiscard]] Outcome boost_round_trip(const std::string &input, double seconds);
+[[nodiscard]] Outcome bulk_throughput(const std::string &input, double seconds);
+[[nodiscard]] Outcome ring_throughput(const std::string &input, double seconds);
+[[nodiscard]] Outcome boost_throughput(const std::string &input, double seconds);
+
 } // namespace quietcore::bench

@@ -20,10 +20,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import feed_plan
+import ring_plan
 from results import Result, table, write
 from worker import Worker, WorkerError
 
 ROOT = Path(__file__).resolve().parents[2]
+PARTS = ["feed", "ring"]
 
 
 def data_folder() -> Path:
@@ -39,7 +41,7 @@ def arguments_of(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--binary", type=Path, default=ROOT / "build/native/bench/bin/quietcore-bench")
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/results.json")
     parser.add_argument(
-        "--only", metavar="PART", action="append", choices=["feed"], help="measure only this part"
+        "--only", metavar="PART", action="append", choices=PARTS, help="measure only this part"
     )
     parser.add_argument("--no-peers", action="store_true", help="leave out the other projects")
     parser.add_argument("--seconds", type=float, default=0.12, help="length of a block (default 0.12)")
@@ -53,7 +55,7 @@ def arguments_of(words: list[str] | None) -> argparse.Namespace:
 
 def measure(arguments: argparse.Namespace) -> Iterator[Result]:
     """Yield the results of all parts asked for."""
-    parts = arguments.only or ["feed"]
+    parts = arguments.only or PARTS
     with Worker("quietcore-bench", [str(arguments.binary)], arguments.cpu) as native:
         if "feed" in parts:
             yield from feed_plan.measure(
@@ -65,6 +67,8 @@ def measure(arguments: argparse.Namespace) -> Iterator[Result]:
                 peers=not arguments.no_peers,
                 cpu=arguments.cpu,
             )
+        if "ring" in parts:
+            yield from ring_plan.measure(native, seconds=arguments.seconds / 2, pairs=arguments.pairs)
 
 
 def main(words: list[str] | None = None) -> int:

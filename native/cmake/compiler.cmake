@@ -7,7 +7,7 @@ if(QUIETCORE_WERROR)
 endif()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-  target_compile_options(quietcore_options INTERFACE -march=x86-64-v2)
+  target_compile_options(quietcore_options INTERFACE -march=${QUIETCORE_MARCH})
 endif()
 
 if(QUIETCORE_SANITIZE)

@@ -15,7 +15,9 @@ constexpr std::size_t kMaxHeld = 16384;
 FeedCore::Follower::Follower(std::uint32_t window, std::size_t deep_reserve)
     : book(window, window == 0 ? deep_reserve : std::size_t{window} * 2) {}
 
-FeedCore::SymbolBook::SymbolBook(std::uint32_t its_window, std::uint32_t ladder_depth) : window(its_window) {
+FeedCore::SymbolBook::SymbolBook(std::uint32_t its_window, std::uint32_t ladder_depth,
+                                 const Instrument &instrument)
+    : tick(instrument.tick), lot(instrument.lot), window(its_window) {
   bids.reserve(ladder_depth);
   asks.reserve(ladder_depth);
 }
@@ -27,12 +29,13 @@ FeedCore::FeedCore(const Venue &venue, std::vector<Instrument> instruments, Opti
   options.windows.resize(instruments_.size(), 0);
   books_.reserve(instruments_.size());
   for (std::size_t i = 0; i < instruments_.size(); ++i) {
-    books_.emplace_back(options.windows[i], ladder_depth_);
+    books_.emplace_back(options.windows[i], ladder_depth_, instruments_[i]);
     if (ring_ != nullptr && ring_->next() != 0)
       books_.back().announced_tick = ring_->next() - 1; // RESTART, as the writer has it in the table
   }
   open_leg(0);
-  pending_.reserve(4 * std::size_t{ladder_depth_} + 1100); // all changes of a ladder, or 1,024 trades
+  changes_.reserve(4 * std::size_t{ladder_depth_}); // every level of both sides gone and replaced
+  pending_.reserve(1100);                           // trades; a venue sends at most 1,024 in a message
   scratch_bids_.reserve(4096);
   scratch_asks_.reserve(4096);
   ladder_.resize(ladder_depth_);
@@ -97,7 +100,8 @@ void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Rec
     if (message.snapshot && book.sync.bridged && book.sync.state == shm::State::STALE) {
       // In doubt because nothing came; the venue says that there was nothing.
       book.sync.state = shm::State::LIVE;
-      publish_again(symbol, receipt.leg);
+      if (is_first(symbol, book, receipt.leg))
+        publish_again(symbol, receipt.leg);
     }
     break;
   case Verdict::Hold:
@@ -183,14 +187,16 @@ void FeedCore::hold(Follower &book, const DepthMessage &message, const Receipt &
 bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Receipt &receipt,
                      bool snapshot) {
   Follower &book = follower(symbol, receipt);
-  const Instrument &instrument = instruments_[symbol];
-  if (!to_levels(message.bids, instrument, scratch_bids_, receipt) ||
-      !to_levels(message.asks, instrument, scratch_asks_, receipt)) {
+  if (!to_levels(message.bids, symbol, scratch_bids_, receipt) ||
+      !to_levels(message.asks, symbol, scratch_asks_, receipt)) {
     lose(symbol, receipt);
     return false;
   }
+  SymbolBook &published = books_[symbol];
+  bid_log_.ladder_before(published.bids, ladder_depth_);
+  ask_log_.ladder_before(published.asks, ladder_depth_);
   const BookChange change = snapshot ? book.book.assign(scratch_bids_, scratch_asks_)
-                                     : book.book.apply(scratch_bids_, scratch_asks_);
+                                     : book.book.apply(scratch_bids_, scratch_asks_, bid_log_, ask_log_);
   counts_.absent_deletes += change.absent;
   counts_.overflow += change.overflow;
   BookSync &sync = book.sync;
@@ -211,13 +217,20 @@ bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Re
     ++statistics_.crossed;
     sync.state = shm::State::RESYNC;
   }
-  if ((leg_count_ == 1 && books_[symbol].leg == receipt.leg) || is_first(symbol, book, receipt.leg))
-    publish_book(symbol, book, receipt, change, snapshot);
-  else
+  // Only of this very book, as it was before this message, is what changed all that differs.
+  const bool alone = leg_count_ == 1 && published.leg == receipt.leg;
+  if (alone || is_first(symbol, book, receipt.leg)) {
+    LadderUpdate update;
+    if (alone && !book.unpublished)
+      update = {change.best_bid_rank, change.best_ask_rank, !snapshot && change.overflow == 0};
+    publish_book(symbol, book, receipt, update, snapshot);
+  } else {
+    book.unpublished = true;
     ++statistics_.duplicates;
+  }
   if (crossed) {
     diagnostics_.report(Trouble::Crossed,
-                        {.what = "crossed book of " + instrument.name,
+                        {.what = "crossed book of " + instruments_[symbol].name,
                          .where = receipt.origin.text(),
                          .found = "a bid at or above an ask after update " + std::to_string(message.last_id),
                          .remedy = "the book waits for a new snapshot"});

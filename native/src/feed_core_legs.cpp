@@ -114,9 +114,7 @@ void FeedCore::set_state(std::uint32_t symbol, shm::State state, const Receipt &
 }
 
 void FeedCore::publish_again(std::uint32_t symbol, std::uint32_t leg) {
-  BookChange all;
-  all.best_rank = 0;
-  publish_book(symbol, legs_[leg][symbol], now_on(leg), all, false);
+  publish_book(symbol, legs_[leg][symbol], now_on(leg), {}, false);
 }
 
 void FeedCore::prefer_live_books() {

@@ -50,73 +50,76 @@ void FeedCore::stamp_publish(std::int64_t receive_ns) noexcept {
       std::clamp<std::int64_t>(delta, 0, std::numeric_limits<std::uint32_t>::max()));
 }
 
-void FeedCore::emit(Tick &tick, std::size_t remaining) {
+void FeedCore::emit(Tick &tick, std::size_t remaining) noexcept {
   tick.remaining = static_cast<std::uint16_t>(std::min<std::size_t>(remaining, 65535));
   ++statistics_.ticks;
   if (ring_ != nullptr)
     ring_->push(tick);
 }
 
-void FeedCore::emit_pending(std::size_t after) {
-  for (std::size_t i = 0; i < pending_.size(); ++i)
-    emit(pending_[i], pending_.size() - 1 - i + after);
-  pending_.clear();
+template <Side kSide>
+void FeedCore::update_ladder(const BookSide<kSide> &side, std::size_t from, LadderLog<kSide> *log,
+                             std::vector<shm::Level> &published) {
+  if (from >= ladder_depth_)
+    return;
+  // What is better than the best rank touched is what it was.
+  const std::size_t same = std::min(from, published.size());
+  const std::size_t depth = ladder_depth_ - same;
+  const std::size_t count = side.top(std::span(ladder_).first(depth), same);
+  const std::span<const shm::Level> after(ladder_.data(), count);
+  const std::uint16_t flags = kSide == Side::Ask ? bit(shm::Flag::SELL) : std::uint16_t{0};
+  const auto note = [&](std::int64_t price, std::int64_t size) { changes_.push_back({price, size, flags}); };
+  if (log == nullptr)
+    ladder_diff<kSide>(std::span<const shm::Level>(published).subspan(same), after, depth, note);
+  published.resize(same + count);
+  std::copy(after.begin(), after.end(), published.begin() + static_cast<std::ptrdiff_t>(same));
+  if (log != nullptr)
+    log->changes(published, note);
 }
 
-void FeedCore::add_ladder_ticks(SymbolBook &book, const OrderBook &from, const Tick &like,
-                                std::uint64_t update_id) {
-  const auto add = [&](auto side, std::vector<shm::Level> &published, std::uint16_t flags) {
-    constexpr Side kSide = decltype(side)::value;
-    std::size_t count = 0;
-    if constexpr (kSide == Side::Bid)
-      count = from.bids().top(ladder_);
-    else
-      count = from.asks().top(ladder_);
-    const std::span<const shm::Level> after(ladder_.data(), count);
-    ladder_diff<kSide>(published, after, ladder_depth_, [&](std::int64_t price, std::int64_t size) {
-      Tick &tick = pending_.emplace_back(like);
-      tick.kind = shm::Kind::LEVEL;
-      tick.flags = static_cast<std::uint16_t>(tick.flags | flags);
-      tick.a = price;
-      tick.b = size;
-      tick.c = static_cast<std::int64_t>(update_id);
-      ++ticks_.level;
-    });
-    published.assign(after.begin(), after.end());
-  };
-  add(std::integral_constant<Side, Side::Bid>{}, book.bids, 0);
-  add(std::integral_constant<Side, Side::Ask>{}, book.asks, bit(shm::Flag::SELL));
-}
-
-void FeedCore::publish_book(std::uint32_t symbol, const Follower &follower, const Receipt &receipt,
-                            const BookChange &change, bool snapshot) {
+void FeedCore::publish_book(std::uint32_t symbol, Follower &follower, const Receipt &receipt,
+                            const LadderUpdate &update, bool snapshot) {
   SymbolBook &book = books_[symbol];
   const std::uint64_t update_id = follower.sync.last_id;
-  // What another leg's book differs in is not only what this message changed.
-  const bool whole = book.leg != receipt.leg || leg_count_ > 1;
+  follower.unpublished = false;
   book.leg = receipt.leg;
   book.state = follower.sync.state;
   ++book.messages;
   book.last_id = update_id;
   book.sequence = follower.sequence;
   stamp_publish(receipt.receive_ns);
-  Tick like = tick_like(symbol, receipt, follower.venue_ns);
+  Tick tick = tick_like(symbol, receipt, follower.venue_ns);
   if (snapshot)
-    like.flags = with(like.flags, shm::Flag::SNAPSHOT);
-  pending_.clear();
-  if (whole || change.best_rank < ladder_depth_)
-    add_ladder_ticks(book, follower.book, like, update_id);
-  if (const Quote quote = follower.book.quote(); quote != book.quote) {
+    tick.flags = with(tick.flags, shm::Flag::SNAPSHOT);
+  const std::uint16_t flags = tick.flags;
+  changes_.clear();
+  update_ladder(follower.book.bids(), update.bids_from,
+                update.logged && bid_log_.complete() ? &bid_log_ : nullptr, book.bids);
+  update_ladder(follower.book.asks(), update.asks_from,
+                update.logged && ask_log_.complete() ? &ask_log_ : nullptr, book.asks);
+  const Quote quote = follower.book.quote();
+  const bool quoted = quote != book.quote;
+  std::size_t remaining = changes_.size() + (quoted ? 1 : 0);
+  tick.kind = shm::Kind::LEVEL;
+  tick.c = static_cast<std::int64_t>(update_id);
+  for (const LadderChange &level : changes_) {
+    tick.flags = static_cast<std::uint16_t>(flags | level.flags);
+    tick.a = level.price;
+    tick.b = level.size;
+    emit(tick, remaining--);
+  }
+  ticks_.level += changes_.size();
+  tick.flags = flags;
+  if (quoted) {
     book.quote = quote;
-    Tick &tick = pending_.emplace_back(like);
     tick.kind = shm::Kind::BBO;
     tick.a = quote.bid_price;
     tick.b = quote.bid_size;
     tick.c = quote.ask_price;
     tick.d = quote.ask_size;
     ++ticks_.bbo;
+    emit(tick, 1);
   }
-  emit_pending(1);
 
   const auto bid_levels = static_cast<std::uint32_t>(follower.book.bids().size());
   const auto ask_levels = static_cast<std::uint32_t>(follower.book.asks().size());
@@ -125,9 +128,8 @@ void FeedCore::publish_book(std::uint32_t symbol, const Follower &follower, cons
     ring_->write_book(symbol,
                       {book.state, book.announced_tick, update_id, follower.sequence, receipt.receive_ns,
                        follower.venue_ns, follower.engine_ns, bid_levels, ask_levels, book.messages},
-                      book.bids, book.asks);
+                      book.bids, book.asks, update.bids_from, update.asks_from);
   }
-  Tick tick = like;
   tick.kind = shm::Kind::BOOK;
   tick.a = static_cast<std::int64_t>(update_id);
   tick.b = static_cast<std::int64_t>(follower.sequence);
@@ -143,22 +145,21 @@ void FeedCore::on_trades(const TradesMessage &message) {
   const std::uint32_t symbol = find(message.symbol, receipt_);
   if (symbol == SymbolIndex::kNone)
     return;
-  RecentKeys &seen = books_[symbol].trades;
-  const Instrument &instrument = instruments_[symbol];
+  SymbolBook &book = books_[symbol];
   stamp_publish(receipt_.receive_ns);
   const Tick like = tick_like(symbol, receipt_, message.venue_ns);
   pending_.clear();
   for (const RawTrade &trade : message.trades) {
     if (const std::uint64_t key = trade.id != 0 ? trade.id : trade.key;
-        key != 0 && seen.prepared() && !seen.add(key)) {
+        key != 0 && book.trades.prepared() && !book.trades.add(key)) {
       ++statistics_.duplicates;
       continue;
     }
     ++statistics_.trades;
     std::int64_t price = 0;
     std::int64_t size = 0;
-    if (!to_lots(trade.price, instrument.tick, "price", instrument, receipt_, price) ||
-        !to_lots(trade.size, instrument.lot, "size", instrument, receipt_, size))
+    if (!to_lots(trade.price, book.tick, "price", symbol, receipt_, price) ||
+        !to_lots(trade.size, book.lot, "size", symbol, receipt_, size))
       continue;
     Tick &tick = pending_.emplace_back(like);
     tick.kind = shm::Kind::TRADE;
@@ -169,7 +170,8 @@ void FeedCore::on_trades(const TradesMessage &message) {
     tick.c = static_cast<std::int64_t>(trade.id);
     ++ticks_.trade;
   }
-  emit_pending(0);
+  for (std::size_t i = 0; i < pending_.size(); ++i)
+    emit(pending_[i], pending_.size() - 1 - i);
 }
 
 void FeedCore::on_ticker(const TickerMessage &message) {
@@ -184,12 +186,12 @@ void FeedCore::on_ticker(const TickerMessage &message) {
   books_[symbol].ticker_id = message.update_id;
   if (!message.has_quote)
     return;
-  const Instrument &instrument = instruments_[symbol];
+  const SymbolBook &book = books_[symbol];
   Quote quote;
-  if (!to_lots(message.bid, instrument.tick, "price", instrument, receipt_, quote.bid_price) ||
-      !to_lots(message.bid_size, instrument.lot, "size", instrument, receipt_, quote.bid_size) ||
-      !to_lots(message.ask, instrument.tick, "price", instrument, receipt_, quote.ask_price) ||
-      !to_lots(message.ask_size, instrument.lot, "size", instrument, receipt_, quote.ask_size))
+  if (!to_lots(message.bid, book.tick, "price", symbol, receipt_, quote.bid_price) ||
+      !to_lots(message.bid_size, book.lot, "size", symbol, receipt_, quote.bid_size) ||
+      !to_lots(message.ask, book.tick, "price", symbol, receipt_, quote.ask_price) ||
+      !to_lots(message.ask_size, book.lot, "size", symbol, receipt_, quote.ask_size))
     return;
   stamp_publish(receipt_.receive_ns);
   Tick tick = tick_like(symbol, receipt_, message.venue_ns);
@@ -205,17 +207,23 @@ void FeedCore::on_ticker(const TickerMessage &message) {
     observer_->on_ticker_quote({symbol, message.update_id, quote});
 }
 
-bool FeedCore::to_lots(Decimal value, Scale scale, const char *what, const Instrument &instrument,
+bool FeedCore::to_lots(Decimal value, const UnitScale &scale, const char *what, std::uint32_t symbol,
                        const Receipt &receipt, std::int64_t &out) {
-  const DecimalStatus status = to_units(value, scale, out);
-  if (status == DecimalStatus::Ok)
+  const DecimalStatus status = scale.to_units(value, out);
+  if (status == DecimalStatus::Ok) [[likely]]
     return true;
+  report_out_of_range(value, scale.scale(), status, what, symbol, receipt);
+  return false;
+}
+
+void FeedCore::report_out_of_range(Decimal value, Scale scale, DecimalStatus status, const char *what,
+                                   std::uint32_t symbol, const Receipt &receipt) {
   ++statistics_.out_of_range;
   std::string digits = std::to_string(value.digits);
   if (value.places != 0)
     digits += "e-" + std::to_string(value.places);
   diagnostics_.report(Trouble::OutOfRange,
-                      {.what = std::string(what) + " of " + instrument.name + " refused",
+                      {.what = std::string(what) + " of " + instruments_[symbol].name + " refused",
                        .where = receipt.origin.text(),
                        .found = digits,
                        .expected = status == DecimalStatus::NotMultiple
@@ -223,18 +231,18 @@ bool FeedCore::to_lots(Decimal value, Scale scale, const char *what, const Instr
                                              std::to_string(scale.exponent)
                                        : "a number that fits 64 bits in these units",
                        .remedy = "restart the feed if the venue has changed the instrument"});
-  return false;
 }
 
-bool FeedCore::to_levels(std::span<const RawLevel> raw, const Instrument &instrument,
-                         std::vector<shm::Level> &out, const Receipt &receipt) {
-  out.clear();
+bool FeedCore::to_levels(std::span<const RawLevel> raw, std::uint32_t symbol,
+                         std::vector<shm::Level> &scratch, const Receipt &receipt) {
+  const SymbolBook &book = books_[symbol];
+  scratch.resize(raw.size());
+  shm::Level *out = scratch.data();
   for (const RawLevel &level : raw) {
-    shm::Level units{};
-    if (!to_lots(level.price, instrument.tick, "price", instrument, receipt, units.price) ||
-        !to_lots(level.size, instrument.lot, "size", instrument, receipt, units.size))
+    if (!to_lots(level.price, book.tick, "price", symbol, receipt, out->price) ||
+        !to_lots(level.size, book.lot, "size", symbol, receipt, out->size))
       return false;
-    out.push_back(units);
+    ++out;
   }
   return true;
 }

@@ -8,48 +8,27 @@
 namespace quietcore {
 
 RingReader::RingReader(SegmentView view) noexcept
-    : view_(view), slots_(view.slot(0)), mask_(view.header().capacity - 1),
-      next_(shared(view.header().published).load(std::memory_order_acquire)) {}
+    : view_(view), slots_(view.slot(0)), capacity_(view.header().capacity),
+      at_{shared(view.header().published).load(std::memory_order_acquire), 0} {}
 
 Poll RingReader::poll(Tick &out) noexcept {
-  std::uint64_t *slot = slots_ + (next_ & mask_) * 8;
-  const std::uint64_t wanted = 2 * next_ + 2;
-  const std::uint64_t before = shared(slot[0]).load(std::memory_order_acquire);
-  if (static_cast<std::int64_t>(before - wanted) < 0)
-    return Poll::Empty;
-  std::uint64_t seen = before;
-  if (before == wanted) {
-    std::array<std::uint64_t, 8> words{};
-    for (std::size_t i = 1; i < words.size(); ++i)
-      words[i] = shared(slot[i]).load(std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_acquire);
-    seen = shared(slot[0]).load(std::memory_order_relaxed);
-    if (seen == before) {
-      out.symbol = static_cast<std::uint16_t>(words[1]);
-      out.kind = static_cast<shm::Kind>(words[1] >> 16U & 0xffU);
-      out.time_source = static_cast<shm::TimeSource>(words[1] >> 24U & 0xffU);
-      out.flags = static_cast<std::uint16_t>(words[1] >> 32U);
-      out.remaining = static_cast<std::uint16_t>(words[1] >> 48U);
-      out.receive_ns = static_cast<std::int64_t>(words[2]);
-      out.publish_delta_ns = static_cast<std::uint32_t>(words[3]);
-      out.venue_delta_us = static_cast<std::int32_t>(static_cast<std::uint32_t>(words[3] >> 32U));
-      out.a = static_cast<std::int64_t>(words[4]);
-      out.b = static_cast<std::int64_t>(words[5]);
-      out.c = static_cast<std::int64_t>(words[6]);
-      out.d = static_cast<std::int64_t>(words[7]);
-      ++next_;
-      return Poll::Got;
-    }
-  }
-  // Lapped. The tick seen in this slot bounds what is certainly lost even where the cursor is old.
-  const std::uint64_t capacity = mask_ + 1;
-  const std::uint64_t observed = (seen - 1) >> 1U;
-  const std::uint64_t published = shared(view_.header().published).load(std::memory_order_acquire);
-  const std::uint64_t half_back = published > capacity / 2 ? published - capacity / 2 : 0;
-  const std::uint64_t target = std::max(half_back, observed - capacity + 1);
-  dropped_ += target - next_;
-  next_ = target;
-  return Poll::Overrun;
+  std::array<std::uint64_t, kTickWords> words{};
+  const Poll got = read_tick(HardwareMemory{}, slots_, capacity_, view_.header().published, at_, words);
+  if (got != Poll::Got)
+    return got;
+  out.symbol = static_cast<std::uint16_t>(words[0]);
+  out.kind = static_cast<shm::Kind>(words[0] >> 16U & 0xffU);
+  out.time_source = static_cast<shm::TimeSource>(words[0] >> 24U & 0xffU);
+  out.flags = static_cast<std::uint16_t>(words[0] >> 32U);
+  out.remaining = static_cast<std::uint16_t>(words[0] >> 48U);
+  out.receive_ns = static_cast<std::int64_t>(words[1]);
+  out.publish_delta_ns = static_cast<std::uint32_t>(words[2]);
+  out.venue_delta_us = static_cast<std::int32_t>(static_cast<std::uint32_t>(words[2] >> 32U));
+  out.a = static_cast<std::int64_t>(words[3]);
+  out.b = static_cast<std::int64_t>(words[4]);
+  out.c = static_cast<std::int64_t>(words[5]);
+  out.d = static_cast<std::int64_t>(words[6]);
+  return got;
 }
 
 std::optional<BookCopy> RingReader::book(std::size_t symbol, unsigned tries) const {

@@ -69,7 +69,8 @@ RingWriter::RingWriter(SegmentView view)
 }
 
 void RingWriter::write_book(std::size_t symbol, const BookEntry &entry, std::span<const shm::Level> bids,
-                            std::span<const shm::Level> asks) noexcept {
+                            std::span<const shm::Level> asks, std::size_t bids_from,
+                            std::size_t asks_from) noexcept {
   shm::Book &book = view_.book(symbol);
   const std::uint64_t odd = begin_write(book);
   store_state(book, entry.state);
@@ -87,15 +88,15 @@ void RingWriter::write_book(std::size_t symbol, const BookEntry &entry, std::spa
   shared(book.bid_count).store(static_cast<std::uint32_t>(bids.size()), std::memory_order_relaxed);
   shared(book.ask_count).store(static_cast<std::uint32_t>(asks.size()), std::memory_order_relaxed);
   relaxed(book.messages, entry.messages);
-  std::uint64_t *level = words + kBookWords;
-  for (const auto side : {bids, asks}) {
-    std::uint64_t *at = level;
-    for (const shm::Level &rung : side) {
-      relaxed(*at++, static_cast<std::uint64_t>(rung.price));
-      relaxed(*at++, static_cast<std::uint64_t>(rung.size));
+  const auto write_side = [](std::uint64_t *at, std::span<const shm::Level> side, std::size_t from) {
+    for (std::size_t rank = from; rank < side.size(); ++rank) {
+      relaxed(at[2 * rank], static_cast<std::uint64_t>(side[rank].price));
+      relaxed(at[2 * rank + 1], static_cast<std::uint64_t>(side[rank].size));
     }
-    level += std::size_t{2} * view_.header().ladder_depth;
-  }
+  };
+  std::uint64_t *levels = words + kBookWords;
+  write_side(levels, bids, bids_from);
+  write_side(levels + std::size_t{2} * view_.header().ladder_depth, asks, asks_from);
   end_write(book, odd);
 }
 

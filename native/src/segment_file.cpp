@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 #include <utility>
@@ -18,6 +19,9 @@ namespace quietcore {
 namespace {
 
 constexpr mode_t kMode = 0640;
+constexpr std::uint64_t kHugePage = std::uint64_t{2} << 20U;
+constexpr std::uint64_t kHugetlbfs = 0x958458f6; // statfs(2)
+constexpr int kMadvCollapse = 25;                // since Linux 6.1; older headers do not name it
 
 std::string reason(int error) { return std::strerror(error); }
 
@@ -104,6 +108,7 @@ Mapping create(const SegmentSpec &spec, const SegmentPlace &place) {
   if (const int error = posix_fallocate(fd.get(), 0, static_cast<off_t>(size)); error != 0)
     throw no_space(reason(error));
   Mapping mapping(fd.get(), size, true, temporary);
+  mapping.use_huge_pages(fd.get());
   format_segment(mapping.data(), spec, realtime_ns());
   const std::string path = place.segment(spec.feed);
   if (rename(temporary.c_str(), path.c_str()) != 0)
@@ -129,15 +134,50 @@ FileDescriptor::~FileDescriptor() {
 }
 
 Mapping::Mapping(int fd, std::uint64_t size, bool writable, const std::string &path) : size_(size) {
-  void *at =
-      mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  void *at = MAP_FAILED;
+  // A huge page can lie only where address and offset in the file agree: at a multiple of its size.
+  void *room = mmap(nullptr, size + kHugePage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room != MAP_FAILED) {
+    const auto begin = reinterpret_cast<std::uintptr_t>(room);
+    const std::uintptr_t aligned = (begin + kHugePage - 1) / kHugePage * kHugePage;
+    munmap(room, size + kHugePage);
+    at = mmap(reinterpret_cast<void *>(aligned), size, protection,
+              MAP_SHARED | MAP_POPULATE | MAP_FIXED_NOREPLACE, fd, 0);
+  }
+  if (at == MAP_FAILED)
+    at = mmap(nullptr, size, protection, MAP_SHARED | MAP_POPULATE, fd, 0);
   if (at == MAP_FAILED)
     throw Error({.what = "the ring cannot be mapped", .where = path, .found = reason(errno)});
   data_ = static_cast<std::byte *>(at);
 }
 
+void Mapping::use_huge_pages(int fd) {
+  struct statfs place{};
+  if (fstatfs(fd, &place) == 0 && static_cast<std::uint64_t>(place.f_type) == kHugetlbfs) {
+    pages_ = {Pages::Kind::HugeTlb, size_, {}};
+    return;
+  }
+  const std::uint64_t whole = size_ / kHugePage * kHugePage;
+  if (whole == 0) {
+    pages_ = {Pages::Kind::Plain, 0, "smaller than one huge page"};
+  } else if (madvise(data_, whole, kMadvCollapse) == 0) {
+    pages_ = {Pages::Kind::Collapsed, whole, {}};
+  } else {
+    pages_ = {Pages::Kind::Plain, 0, reason(errno)};
+  }
+}
+
+std::string Pages::text(std::uint64_t size) const {
+  if (kind == Kind::Plain)
+    return mebibytes(size) + " in plain pages (" + reason + ")";
+  return std::to_string(huge_bytes >> 20U) + " of " + mebibytes(size) + " in huge pages (" +
+         (kind == Kind::HugeTlb ? "hugetlbfs" : "MADV_COLLAPSE") + ")";
+}
+
 Mapping::Mapping(Mapping &&other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)),
+      pages_(std::move(other.pages_)) {}
 
 Mapping &Mapping::operator=(Mapping &&other) noexcept {
   if (this != &other) {
@@ -145,6 +185,7 @@ Mapping &Mapping::operator=(Mapping &&other) noexcept {
       munmap(data_, size_);
     data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
+    pages_ = std::move(other.pages_);
   }
   return *this;
 }
@@ -180,6 +221,7 @@ ProducerSegment ProducerSegment::open(const SegmentSpec &spec, const SegmentPlac
         out.replaced_ = "it was closed";
       if (out.replaced_.empty()) {
         protect(fd.get(), place.group);
+        old.use_huge_pages(fd.get());
         out.mapping_ = std::move(old);
         out.continued_ = true;
         return out;

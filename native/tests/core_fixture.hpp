@@ -15,18 +15,20 @@
 namespace quietcore::test {
 
 /// A core on a ring in memory, and a reader that rebuilds the ladder from LEVEL ticks alone.
-class CoreFixture : public ::testing::Test {
-protected:
+class CoreOnRing {
+public:
   static constexpr std::uint32_t kDepth = 5;
 
-  CoreFixture(const char *venue, std::uint32_t window)
+  CoreOnRing(const char *venue, std::uint32_t window)
       : venue_(make_venue(venue)), segment_(4096, kDepth, {kInstrument}), ring_(segment_.view()),
         core_(*venue_, {kInstrument}, {kDepth, {window}}, diagnostics_, &ring_),
         parser_(venue_->make_parser()), reader_(segment_.view()) {
     core_.on_snapshot_needed([this](std::uint32_t, std::uint32_t) { ++asked_; });
   }
 
-  ~CoreFixture() override { std::fclose(log_); }
+  CoreOnRing(const CoreOnRing &) = delete;
+  CoreOnRing &operator=(const CoreOnRing &) = delete;
+  ~CoreOnRing() { std::fclose(log_); }
 
   /// Feeds one message; returns the ticks that came of it.
   std::vector<Tick> feed(const std::string &text, std::uint32_t leg = 0) {
@@ -101,6 +103,11 @@ protected:
   std::map<std::int64_t, std::int64_t> bids_;
   std::map<std::int64_t, std::int64_t> asks_;
   int asked_ = 0;
+};
+
+class CoreFixture : public ::testing::Test, protected CoreOnRing {
+protected:
+  using CoreOnRing::CoreOnRing;
 };
 
 } // namespace quietcore::test

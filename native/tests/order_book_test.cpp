@@ -43,7 +43,8 @@ TEST(OrderBook, CountsDeletesOfWhatIsNotThere) {
   (void)book.assign(Levels{{10, 1}}, Levels{{11, 1}});
   const BookChange change = book.apply(Levels{{9, 0}}, Levels{{12, 0}, {11, 0}});
   EXPECT_EQ(change.absent, 2U);
-  EXPECT_EQ(change.best_rank, 0U);
+  EXPECT_EQ(change.best_ask_rank, 0U);
+  EXPECT_GT(change.best_bid_rank, 1000U) << "nothing was touched there";
 }
 
 TEST(OrderBook, CrossedMeansABidAtOrAboveAnAsk) {

@@ -5,7 +5,9 @@
 #include "quietcore/ring_writer.hpp"
 #include "temporary_folder.hpp"
 
+#include <cstdio>
 #include <fcntl.h>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <optional>
 #include <sys/stat.h>
@@ -54,6 +56,50 @@ TEST_F(SegmentFile, IsCreatedWholeWithItsMode) {
   EXPECT_STREQ(segment.view().header().feed, "demo");
   EXPECT_STREQ(segment.view().directory()[1].name, "ETHUSDT");
   EXPECT_EQ(folder_.files(), 2U) << "segment and lock, nothing temporary";
+}
+
+/// Bytes of the mapping around an address that the kernel maps by huge pages.
+std::uint64_t huge_bytes_at(const void *address) {
+  std::ifstream smaps("/proc/self/smaps");
+  const auto wanted = reinterpret_cast<std::uintptr_t>(address);
+  bool here = false;
+  for (std::string line; std::getline(smaps, line);) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx", &begin, &end) == 2)
+      here = begin <= wanted && wanted < end;
+    unsigned long kib = 0;
+    if (here && std::sscanf(line.c_str(), "ShmemPmdMapped: %lu", &kib) == 1)
+      return std::uint64_t{kib} << 10U;
+  }
+  return 0;
+}
+
+TEST_F(SegmentFile, SaysTruthfullyWhatPagesItGot) {
+  place_.folder = "/dev/shm";
+  spec_.feed = "pages-test-" + std::to_string(getpid());
+  spec_.capacity = 131072; // 8 MiB of slots
+  std::string text;
+  std::uint64_t huge = 0;
+  {
+    const auto segment = ProducerSegment::open(spec_, place_);
+    text = segment.pages();
+    huge = huge_bytes_at(segment.view().base());
+    RingWriter writer(segment.view());
+    writer.push({});
+  }
+  unlink(place_.segment(spec_.feed).c_str());
+  unlink(place_.lock(spec_.feed).c_str());
+  if (text.find("MADV_COLLAPSE") != std::string::npos)
+    EXPECT_EQ(huge, std::uint64_t{8} << 20U) << text;
+  else
+    EXPECT_NE(text.find("plain pages ("), std::string::npos) << text;
+  RecordProperty("pages", text);
+}
+
+TEST_F(SegmentFile, ASmallRingHasPlainPagesAndSaysWhy) {
+  const auto segment = ProducerSegment::open(spec_, place_);
+  EXPECT_EQ(segment.pages(), "1 MiB in plain pages (smaller than one huge page)");
 }
 
 TEST_F(SegmentFile, OnlyOneProducerIsElected) {

@@ -22,7 +22,7 @@ def test_check_finds_a_stale_file(tmp_path: Path) -> None:
     schema = tmp_path / "native/schema/shared_memory.toml"
     generate = [sys.executable, str(tmp_path / "native/schema/generate.py")]
     subprocess.run(generate, check=True, capture_output=True)
-    schema.write_text(re.sub(r"version = \d+", "version = 999", schema.read_text()))
+    schema.write_text(re.sub(r"version = \d+", "version = 999", schema.read_text(), count=1))
     done = subprocess.run([*generate, "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "out of date" in done.stdout

@@ -1,11 +1,13 @@
 #pragma once
 
 #include "quietcore/diagnostics.hpp"
+#include "quietcore/ladder_log.hpp"
 #include "quietcore/market_message.hpp"
 #include "quietcore/order_book.hpp"
 #include "quietcore/recent_keys.hpp"
 #include "quietcore/ring_writer.hpp"
 #include "quietcore/symbol_index.hpp"
+#include "quietcore/unit_scale.hpp"
 #include "quietcore/venue.hpp"
 
 #include <array>
@@ -169,13 +171,16 @@ private:
     std::int64_t venue_ns = 0;
     std::int64_t engine_ns = 0;
     std::uint64_t heard = 0;
+    bool unpublished = false; ///< changed since it was published last
     std::deque<HeldDepth> held{};
     std::optional<HeldDepth> ahead{}; ///< a snapshot newer than the live book
   };
 
   /// A symbol's book as published.
   struct SymbolBook {
-    SymbolBook(std::uint32_t window, std::uint32_t ladder_depth);
+    SymbolBook(std::uint32_t window, std::uint32_t ladder_depth, const Instrument &instrument);
+    UnitScale tick;
+    UnitScale lot;
     std::uint32_t window;  ///< levels a side that the venue keeps, 0: no window
     std::uint32_t leg = 0; ///< whose book it is
     shm::State state = shm::State::EMPTY;
@@ -213,19 +218,37 @@ private:
   void publish_again(std::uint32_t symbol, std::uint32_t leg);
   void ask_snapshot(std::uint32_t symbol, std::uint32_t leg);
 
-  bool to_levels(std::span<const RawLevel> raw, const Instrument &instrument, std::vector<shm::Level> &out,
+  /// False where one is out of range; the scratch then holds those before it.
+  bool to_levels(std::span<const RawLevel> raw, std::uint32_t symbol, std::vector<shm::Level> &scratch,
                  const Receipt &receipt);
-  bool to_lots(Decimal value, Scale scale, const char *what, const Instrument &instrument,
+  bool to_lots(Decimal value, const UnitScale &scale, const char *what, std::uint32_t symbol,
                const Receipt &receipt, std::int64_t &out);
+  void report_out_of_range(Decimal value, Scale scale, DecimalStatus status, const char *what,
+                           std::uint32_t symbol, const Receipt &receipt);
 
-  void add_ladder_ticks(SymbolBook &book, const OrderBook &from, const Tick &like, std::uint64_t update_id);
-  void publish_book(std::uint32_t symbol, const Follower &follower, const Receipt &receipt,
-                    const BookChange &change, bool snapshot);
+  /// A change of the published ladder.
+  struct LadderChange {
+    std::int64_t price;
+    std::int64_t size;
+    std::uint16_t flags;
+  };
+  /// What a book to be published may differ in from the one that is: by default in everything.
+  struct LadderUpdate {
+    std::size_t bids_from = 0; ///< ranks better than these are the same
+    std::size_t asks_from = 0;
+    bool logged = false; ///< the logs saw every change that was made since
+  };
+  /// Brings the published ladder of a side up to date from a rank on, and notes the changes; `log`: nullptr
+  /// where it did not see them all.
+  template <Side kSide>
+  void update_ladder(const BookSide<kSide> &side, std::size_t from, LadderLog<kSide> *log,
+                     std::vector<shm::Level> &published);
+  void publish_book(std::uint32_t symbol, Follower &follower, const Receipt &receipt,
+                    const LadderUpdate &update, bool snapshot);
   [[nodiscard]] Tick tick_like(std::uint32_t symbol, const Receipt &receipt,
                                std::int64_t venue_ns) const noexcept;
-  /// Publishes pending_, the last of which has `after` ticks behind it.
-  void emit_pending(std::size_t after);
-  void emit(Tick &tick, std::size_t remaining);
+  /// Publishes a tick with so many of the same message behind it.
+  void emit(Tick &tick, std::size_t remaining) noexcept;
   void stamp_publish(std::int64_t receive_ns) noexcept;
 
   std::uint32_t find(std::string_view name, const Receipt &receipt);
@@ -245,6 +268,9 @@ private:
   std::uint32_t leg_count_ = 1;
   bool leg_closed_ = false; ///< and its books may still be what is published
   Receipt receipt_{};       ///< of the message being parsed
+  LadderLog<Side::Bid> bid_log_;
+  LadderLog<Side::Ask> ask_log_;
+  std::vector<LadderChange> changes_;
   std::vector<Tick> pending_;
   std::vector<shm::Level> scratch_bids_;
   std::vector<shm::Level> scratch_asks_;

@@ -21,16 +21,10 @@ struct Quote {
 
 /// What applying one message did.
 struct BookChange {
-  std::size_t best_rank = std::numeric_limits<std::size_t>::max(); ///< best rank touched on either side
-  std::size_t absent = 0;                                          ///< deletes of levels that were not there
+  std::size_t best_bid_rank = std::numeric_limits<std::size_t>::max(); ///< best rank touched
+  std::size_t best_ask_rank = std::numeric_limits<std::size_t>::max();
+  std::size_t absent = 0;   ///< deletes of levels that were not there
   std::size_t overflow = 0; ///< levels beyond the venue's window, dropped
-
-  void note(const Applied &applied) noexcept {
-    if (applied.change == Change::Absent)
-      ++absent;
-    else
-      best_rank = std::min(best_rank, applied.rank);
-  }
 };
 
 /// A book in integer ticks and lots. With a window it holds at most that many levels a side, as the venue
@@ -44,28 +38,26 @@ public:
 
   /// Replaces the content.
   BookChange assign(std::span<const shm::Level> bids, std::span<const shm::Level> asks) {
-    bids_.clear();
-    asks_.clear();
-    // From worst to best: each level then lands at the end, whatever the size of the book.
-    for (std::size_t i = bids.size(); i-- > 0;)
-      bids_.apply(bids[i].price, bids[i].size);
-    for (std::size_t i = asks.size(); i-- > 0;)
-      asks_.apply(asks[i].price, asks[i].size);
+    bids_.assign(bids);
+    asks_.assign(asks);
     BookChange change;
-    change.best_rank = 0;
+    change.best_bid_rank = 0;
+    change.best_ask_rank = 0;
     change.overflow = enforce_window();
     return change;
   }
 
   /// Applies a delta. The window is enforced after the whole of it: a message may insert before it deletes.
   BookChange apply(std::span<const shm::Level> bids, std::span<const shm::Level> asks) {
-    BookChange change;
-    for (const shm::Level &level : bids)
-      change.note(bids_.apply(level.price, level.size));
-    for (const shm::Level &level : asks)
-      change.note(asks_.apply(level.price, level.size));
-    change.overflow = enforce_window();
-    return change;
+    NoChangeLog log;
+    return apply(bids, asks, log, log);
+  }
+  template <typename BidLog, typename AskLog>
+  BookChange apply(std::span<const shm::Level> bids, std::span<const shm::Level> asks, BidLog &bid_log,
+                   AskLog &ask_log) {
+    const SideChange bid = bids_.apply(bids, bid_log);
+    const SideChange ask = asks_.apply(asks, ask_log);
+    return {bid.best_rank, ask.best_rank, bid.absent + ask.absent, enforce_window()};
   }
 
   void clear() noexcept {

@@ -9,9 +9,6 @@
 
 namespace quietcore {
 
-/// What one look at the ring gave.
-enum class Poll : std::uint8_t { Empty, Got, Overrun };
-
 /// A copy of a table entry.
 struct BookCopy {
   BookEntry entry;
@@ -31,9 +28,9 @@ public:
   [[nodiscard]] Poll poll(Tick &out) noexcept;
 
   /// Goes to a tick's number, for a reader that wants what is still in the ring.
-  void seek(std::uint64_t tick) noexcept { next_ = tick; }
-  [[nodiscard]] std::uint64_t next() const noexcept { return next_; }
-  [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_; }
+  void seek(std::uint64_t tick) noexcept { at_.next = tick; }
+  [[nodiscard]] std::uint64_t next() const noexcept { return at_.next; }
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return at_.dropped; }
 
   /// A consistent copy of a symbol's book, or nothing where the entry stays odd (its writer died) for
   /// `tries`.
@@ -42,9 +39,8 @@ public:
 private:
   SegmentView view_;
   std::uint64_t *slots_;
-  std::uint64_t mask_;
-  std::uint64_t next_ = 0;
-  std::uint64_t dropped_ = 0;
+  std::uint64_t capacity_;
+  ReadPosition at_;
 };
 
 } // namespace quietcore

@@ -1,7 +1,9 @@
 #pragma once
 
+#include "quietcore/ring_protocol.hpp"
 #include "quietcore/segment.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -54,36 +56,26 @@ public:
 
   /// Publishes one tick.
   void push(const Tick &tick) noexcept {
-    std::uint64_t *slot = slots_ + (next_ & mask_) * 8;
-    std::atomic_ref<std::uint64_t> sequence(slot[0]);
-    sequence.store(2 * next_ + 1, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_release);
-    const auto put = [slot](std::size_t word, std::uint64_t value) {
-      std::atomic_ref<std::uint64_t>(slot[word]).store(value, std::memory_order_relaxed);
-    };
-    put(1, static_cast<std::uint64_t>(tick.symbol) | static_cast<std::uint64_t>(tick.kind) << 16U |
-               static_cast<std::uint64_t>(tick.time_source) << 24U |
-               static_cast<std::uint64_t>(tick.flags) << 32U |
-               static_cast<std::uint64_t>(tick.remaining) << 48U);
-    put(2, static_cast<std::uint64_t>(tick.receive_ns));
-    put(3, static_cast<std::uint64_t>(tick.publish_delta_ns) |
-               static_cast<std::uint64_t>(static_cast<std::uint32_t>(tick.venue_delta_us)) << 32U);
-    put(4, static_cast<std::uint64_t>(tick.a));
-    put(5, static_cast<std::uint64_t>(tick.b));
-    put(6, static_cast<std::uint64_t>(tick.c));
-    put(7, static_cast<std::uint64_t>(tick.d));
-    sequence.store(2 * next_ + 2, std::memory_order_release);
-    ++next_;
-    if ((next_ & quarter_mask_) == 0)
-      publish();
+    // Put together in registers: read back as one word, the fields just written would stall.
+    const std::uint64_t head = std::uint64_t{tick.symbol} | static_cast<std::uint64_t>(tick.kind) << 16U |
+                               static_cast<std::uint64_t>(tick.time_source) << 24U |
+                               std::uint64_t{tick.flags} << 32U | std::uint64_t{tick.remaining} << 48U;
+    const std::uint64_t deltas =
+        tick.publish_delta_ns | static_cast<std::uint64_t>(static_cast<std::uint32_t>(tick.venue_delta_us))
+                                    << 32U;
+    push_words(head, static_cast<std::uint64_t>(tick.receive_ns), deltas, static_cast<std::uint64_t>(tick.a),
+               static_cast<std::uint64_t>(tick.b), static_cast<std::uint64_t>(tick.c),
+               static_cast<std::uint64_t>(tick.d));
   }
 
   /// Stores the cursor at which late readers start. Called whenever the producer pauses.
   void publish() noexcept { shared(view_.header().published).store(next_, std::memory_order_release); }
 
-  /// Replaces a symbol's entry under its sequence lock; ladders best first, at most ladder_depth long.
+  /// Replaces a symbol's entry under its sequence lock; ladders best first, at most ladder_depth long. Ranks
+  /// better than `bids_from` and `asks_from` are as they were at the last call, and left alone.
   void write_book(std::size_t symbol, const BookEntry &entry, std::span<const shm::Level> bids,
-                  std::span<const shm::Level> asks) noexcept;
+                  std::span<const shm::Level> asks, std::size_t bids_from = 0,
+                  std::size_t asks_from = 0) noexcept;
   /// Replaces only a symbol's state (and, where announced, the tick that announces it), keeping the ladder.
   void write_state(std::size_t symbol, shm::State state, std::uint64_t tick) noexcept;
 
@@ -100,6 +92,15 @@ public:
   [[nodiscard]] std::uint32_t ladder_depth() const noexcept { return view_.header().ladder_depth; }
 
 private:
+  void push_words(std::uint64_t head, std::uint64_t receive, std::uint64_t deltas, std::uint64_t a,
+                  std::uint64_t b, std::uint64_t c, std::uint64_t d) noexcept {
+    write_tick(HardwareMemory{}, slots_ + (next_ & mask_) * (1 + kTickWords), next_,
+               std::array{head, receive, deltas, a, b, c, d});
+    ++next_;
+    if ((next_ & quarter_mask_) == 0)
+      publish();
+  }
+
   SegmentView view_;
   std::uint64_t *slots_;
   std::uint64_t mask_;

@@ -30,12 +30,30 @@ private:
   int fd_ = -1;
 };
 
+/// What a mapping's memory is made of.
+struct Pages {
+  enum class Kind : std::uint8_t {
+    Plain,
+    Collapsed, ///< huge pages that the kernel made of plain ones when asked (MADV_COLLAPSE)
+    HugeTlb,   ///< the file lies on hugetlbfs
+  };
+  Kind kind = Kind::Plain;
+  std::uint64_t huge_bytes = 0; ///< of them in huge pages
+  std::string reason{};         ///< why not, where plain
+
+  /// "4 of 5 MiB in huge pages (MADV_COLLAPSE)", for people.
+  [[nodiscard]] std::string text(std::uint64_t size) const;
+};
+
 /// A shared mapping of a whole file.
 class Mapping {
 public:
   Mapping() = default;
   /// Maps `size` bytes, writable or not, and faults every page in. Throws Error.
   Mapping(int fd, std::uint64_t size, bool writable, const std::string &path);
+  /// Asks for huge pages beneath a writable mapping, by what the file's place and the kernel offer; it is as
+  /// good without them.
+  void use_huge_pages(int fd);
   Mapping(Mapping &&other) noexcept;
   Mapping &operator=(Mapping &&other) noexcept;
   Mapping(const Mapping &) = delete;
@@ -44,10 +62,12 @@ public:
 
   [[nodiscard]] std::byte *data() const noexcept { return data_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+  [[nodiscard]] const Pages &pages() const noexcept { return pages_; }
 
 private:
   std::byte *data_ = nullptr;
   std::uint64_t size_ = 0;
+  Pages pages_{};
 };
 
 /// Where segments live; only tests use another folder.
@@ -74,6 +94,8 @@ public:
   /// Why an existing segment was replaced; empty where it was continued, or there was none.
   [[nodiscard]] const std::string &replaced() const noexcept { return replaced_; }
   [[nodiscard]] bool continued() const noexcept { return continued_; }
+  /// What its memory is made of: "4 of 5 MiB in huge pages (MADV_COLLAPSE)".
+  [[nodiscard]] std::string pages() const { return mapping_.pages().text(mapping_.size()); }
 
 private:
   FileDescriptor lock_;

@@ -172,6 +172,7 @@ LiveFeed::End follow(const FeedConfig &config, const Venue &venue, std::optional
   const ProducerSegment segment = ProducerSegment::open(spec, place);
   if (!segment.replaced().empty())
     diagnostics.say("replaced the ring " + place.segment(config.feed) + ": " + segment.replaced());
+  diagnostics.say("ring: " + segment.pages());
   RingWriter ring(segment.view());
   const std::uint32_t window = venue.depths().empty() ? 0 : subscription.depth;
   FeedCore core(venue, instruments,

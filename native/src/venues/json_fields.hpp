@@ -15,6 +15,13 @@ namespace ondemand = simdjson::ondemand;
 
 static_assert(simdjson::SIMDJSON_PADDING <= kMessagePadding);
 
+/// Bytes of a message up to which parsing allocates nothing: twenty times a REST snapshot of 1,000 levels.
+inline constexpr std::size_t kReservedMessage = std::size_t{1} << 20U;
+
+inline void reserve(ondemand::parser &parser) noexcept {
+  [[maybe_unused]] const auto error = parser.allocate(kReservedMessage); // else it is tried with the message
+}
+
 /// What went wrong in a message, kept at its first occurrence while the walk goes on to its end.
 struct Problem {
   ParseStatus status = ParseStatus::Ok;

@@ -54,6 +54,7 @@ COMMANDS: dict[str, Command] = {
     "clear": Command("quietcore.cli.clear", "clear the kill switch"),
     "guard": Command("quietcore.cli.guard", "cancel everything when the runtime's heartbeat stops"),
     "status": Command("quietcore.cli.status", "show the pipeline of this host, once or live"),
+    "metrics": Command("quietcore.cli.metrics", "serve this host's state to Prometheus"),
     "tally": Command(
         "quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"
     ),

@@ -171,6 +171,7 @@ gateway_cpu = -1
 name = "bybit-linear"
 rest = {json.dumps(self.announced["rest"])}
 private_websocket = {websocket}
+order_websocket = {websocket}
 
 {self._strategy_config()}
 

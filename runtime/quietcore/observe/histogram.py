@@ -6,6 +6,7 @@ loops record into them without allocating, and sets add up by plain addition (ma
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,8 @@ MARKS: Final = 4
 
 FIRST: Final = constant(0)
 
+# Bounds at which counts leave the process (metrics, web page), in ns: 100 ns to 10 s, three a decade.
+BOUNDS_NS: Final = (*(step * 10**power for power in range(2, 10) for step in (1.0, 2.5, 5.0)), 1e10)
 SHARES: Final = {"p50": 0.50, "p90": 0.90, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
 
 
@@ -104,6 +107,25 @@ def summary(buckets: Any, marks: Any) -> dict[str, Any]:
         "not_comparable": int(marks[NOT_COMPARABLE]),
         "buckets": [[int(i), int(buckets[i])] for i in np.flatnonzero(buckets)],
     }
+
+
+@cache
+def _edges() -> tuple[Any, Any]:
+    """Return how many buckets lie wholly at or below each bound, and each bucket's middle."""
+    highest = np.array([highest_value(bucket) for bucket in range(BUCKETS)], dtype=np.float64)
+    lowest = np.concatenate(([0.0], highest[:-1] + 1))
+    return np.searchsorted(highest, np.array(BOUNDS_NS), side="right"), (lowest + highest) / 2
+
+
+def cumulative(buckets: Any) -> dict[str, Any]:
+    """Return how many samples lie at or below each of ``BOUNDS_NS``, and the sum of all in ns.
+
+    A sample up to 1.6 % below a bound may be counted above it, never the other way; the sum is that of the buckets'
+    middles, at most 0.8 % off.
+    """
+    below, middles = _edges()
+    running = np.concatenate(([0], np.cumsum(buckets)))
+    return {"counts": running[below].tolist(), "sum": int(np.dot(buckets, middles))}
 
 
 class Histogram:

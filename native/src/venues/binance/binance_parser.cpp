@@ -59,6 +59,7 @@ struct Fields {
 class BinanceParser final : public Parser {
 public:
   explicit BinanceParser(bool spot) : needed_ids_(spot ? kFirst | kLast : kFirst | kLast | kPrevious) {
+    json::reserve(parser_);
     bids_.reserve(4096);
     asks_.reserve(4096);
   }

@@ -1,6 +1,7 @@
 #include "bybit_parser.hpp"
 
 #include "../json_fields.hpp"
+#include "../wire_scanner.hpp"
 
 #include <charconv>
 
@@ -11,6 +12,7 @@ using json::get_text;
 namespace ondemand = simdjson::ondemand;
 
 constexpr std::size_t kMaxTrades = 1024; // the venue's limit for one message
+constexpr std::size_t kMaxLevels = 2048; // a side, in a message read the fast way
 
 /// Everything a message may hold, whatever its kind; the topic decides in the end what is used.
 struct Fields {
@@ -59,12 +61,67 @@ std::uint64_t trade_key(std::string_view id) noexcept {
 class BybitParser final : public Parser {
 public:
   BybitParser() {
-    bids_.reserve(2048);
-    asks_.reserve(2048);
+    json::reserve(parser_);
+    bids_.reserve(kMaxLevels);
+    asks_.reserve(kMaxLevels);
     trades_.reserve(kMaxTrades);
+    if constexpr (WireScanner::kAvailable)
+      scanned_.resize(2 * kMaxLevels);
   }
 
   ParseResult parse(const char *bytes, std::size_t size, MessageSink &sink) noexcept override {
+    if constexpr (WireScanner::kAvailable) {
+      DepthMessage message;
+      if (scan_book(bytes, size, message)) {
+        sink.on_depth(message);
+        return {};
+      }
+    }
+    return parse_any(bytes, size, sink);
+  }
+
+private:
+  /// Reads a book message in the very form in which the venue sends it; false for anything else.
+  bool scan_book(const char *bytes, std::size_t size, DepthMessage &message) noexcept {
+    WireScanner scan(bytes, size);
+    std::uint64_t window = 0;
+    if (!scan.literal("{\"topic\":\"orderbook.") || !scan.number(window) || window > UINT32_MAX ||
+        !scan.literal(".") || !scan.name('"', message.symbol))
+      return false;
+    // Spot has "ts" before "type", the others after it.
+    bool timed = false;
+    if (scan.literal(",\"ts\":")) {
+      if (!scan.milliseconds(message.venue_ns))
+        return false;
+      timed = true;
+    }
+    if (scan.literal(",\"type\":\"snapshot\""))
+      message.snapshot = true;
+    else if (!scan.literal(",\"type\":\"delta\""))
+      return false;
+    if (!timed && (!scan.literal(",\"ts\":") || !scan.milliseconds(message.venue_ns)))
+      return false;
+    std::size_t bids = 0;
+    std::size_t asks = 0;
+    RawLevel *const ask_levels = scanned_.data() + kMaxLevels;
+    if (!scan.literal(",\"data\":{\"s\":\"") || !scan.same(message.symbol) || !scan.literal("\",\"b\":") ||
+        !scan.levels(scanned_.data(), kMaxLevels, bids) || !scan.literal(",\"a\":") ||
+        !scan.levels(ask_levels, kMaxLevels, asks) || !scan.literal(",\"u\":") ||
+        !scan.number(message.last_id) || !scan.literal(",\"seq\":") || !scan.number(message.sequence) ||
+        !scan.literal("}"))
+      return false;
+    if (scan.literal(",\"cts\":") && !scan.milliseconds(message.engine_ns))
+      return false;
+    if (!scan.literal("}") || !scan.finished())
+      return false;
+    message.window = static_cast<std::uint32_t>(window);
+    message.bids = {scanned_.data(), bids};
+    message.asks = {ask_levels, asks};
+    return true;
+  }
+
+  /// Any message, of any form that JSON allows.
+  ParseResult parse_any(const char *bytes, std::size_t size, MessageSink &sink) noexcept {
     ondemand::document document;
     ondemand::object root;
     if (const auto error = parser_.iterate(bytes, size, size + kMessagePadding).get(document))
@@ -79,7 +136,6 @@ public:
     return deliver(fields, sink);
   }
 
-private:
   simdjson::error_code read_root(ondemand::object &root, Fields &fields) noexcept {
     for (auto item : root) {
       ondemand::field field;
@@ -263,6 +319,7 @@ private:
   std::vector<RawLevel> bids_;
   std::vector<RawLevel> asks_;
   std::vector<RawTrade> trades_;
+  std::vector<RawLevel> scanned_; ///< bids, then asks from kMaxLevels on
 };
 
 } // namespace

@@ -1,0 +1,69 @@
+"""The ring between two CPUs, against the least that the hardware needs and against another queue."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+from feed_plan import interleave, rate
+from pairing import Ratio, paired
+from results import Result
+from worker import Worker
+
+NO_INPUT = "-"
+
+
+def measure(native: Worker, *, seconds: float, pairs: int) -> Iterator[Result]:
+    """Yield round trips as time against time (at most), and ticks a second against ticks a second (at least)."""
+    yield round_trip(native, "ring", "raw-round-trip", "raw ping-pong", 1.05, seconds, pairs)
+    yield round_trip(native, "ring", "boost-round-trip", "boost spsc_queue", None, seconds, pairs)
+    yield throughput(native, "ring", "bulk-throughput", "bulk hand-off", 0.5, seconds, pairs)
+    yield throughput(native, "ring", "boost-throughput", "boost spsc_queue", None, seconds, pairs)
+
+
+def round_trip(
+    native: Worker, what: str, case: str, label: str, goal: float | None, seconds: float, pairs: int
+) -> Result:
+    """Compare nanoseconds a round trip."""
+
+    def ns(case: str) -> float:
+        return 1e9 / rate(native.block(case, NO_INPUT, seconds))
+
+    references, values = interleave(lambda: ns(case), lambda: ns(f"{what}-round-trip"), pairs)
+    return result(f"{what} round trip / {label}", "ns", label, references, values, goal, at_most=True)
+
+
+def throughput(
+    native: Worker, what: str, case: str, label: str, goal: float | None, seconds: float, pairs: int
+) -> Result:
+    """Compare ticks a second."""
+
+    def ticks(case: str) -> float:
+        return rate(native.block(case, NO_INPUT, seconds))
+
+    references, values = interleave(lambda: ticks(case), lambda: ticks(f"{what}-throughput"), pairs)
+    return result(f"{what} throughput / {label}", "ticks/s", label, references, values, goal, at_most=False)
+
+
+def result(
+    name: str,
+    unit: str,
+    label: str,
+    references: list[float],
+    values: list[float],
+    goal: float | None,
+    *,
+    at_most: bool,
+) -> Result:
+    """Make the line of one comparison."""
+    ratio: Ratio = paired(references, values)
+    return Result(
+        name=name,
+        value=statistics.median(values),
+        unit=unit,
+        reference=label,
+        reference_value=statistics.median(references),
+        ratio=ratio,
+        goal=goal,
+        at_most=at_most,
+    )
