@@ -156,11 +156,6 @@ def measured_begin(recorder: Recorder) -> int:
 
 def test_the_pipelines_measuring_costs_little() -> None:
     """The goal is 10 ns a tick on a quiet machine (runtime/bench); here only that it has not become another order."""
-    import sys
-    from pathlib import Path
-
-    root = Path(__file__).resolve().parents[2]
-    sys.path.insert(0, str(root / "runtime"))
     from bench.instrumentation import measure
 
     result = next(measure())
