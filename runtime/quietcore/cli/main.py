@@ -67,8 +67,12 @@ COMMANDS: dict[str, Command] = {
         "quietcore.cli.scout", "measure which of a venue's endpoints answers fastest from here", UNIX
     ),
     # what it all comes to
+    "latency": Command("quietcore.cli.latency", "how long each hop of the pipeline takes, by hop or symbol"),
     "jitter": Command("quietcore.cli.jitter", "measure who interrupts a core, how often and how long"),
     "bench": Command("quietcore.cli.bench", "measure a configuration, and what a change of it has done"),
+    "targets": Command(
+        "quietcore.cli.targets", "measure the project's targets: met, missed, or why not here"
+    ),
     "new": Command("quietcore.cli.new", "begin a strategy of your own, or check one", UNIX),
     # the throw-away host and the release
     "vhost": Command("quietcore.vhost.cli", "make, boot, enter and remove the throw-away virtual host"),

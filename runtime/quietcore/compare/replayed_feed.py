@@ -17,7 +17,7 @@ from quietcore.errors import QuietcoreError
 from quietcore.local.pipeline import feed_handler, remove_segments
 from quietcore.sim.generate import GeneratedSession
 
-MESSAGES = 20_000
+MESSAGES = 8_000
 SYMBOLS = 4
 SEED = 11
 CAPACITY = 1 << 16

@@ -70,6 +70,10 @@ class OrderSuite:
         self._last = now
         return taken
 
+    def status(self) -> dict[str, Any]:
+        """Return the runtime's latest status."""
+        return self._pipeline.status() or {}
+
     def _hops(self) -> dict[str, dict[int, int]]:
         """Wait for the next status; return each hop's buckets."""
         before, until = self._written(), time.monotonic() + STATUS_SECONDS

@@ -54,6 +54,21 @@ def record(buckets: Any, marks: Any, hop: int, value: int) -> None:
 
 
 @compiled
+def record_corrected(buckets: Any, marks: Any, hop: int, value: int, interval: int) -> None:
+    """Count one latency of a load that meant to send every ``interval`` ns and waited for the answer instead.
+
+    What could not be sent meanwhile would have waited, too: value - interval, value - 2 interval … (coordinated
+    omission; the rule of HdrHistogram's recordValueWithExpectedInterval).
+    """
+    record(buckets, marks, hop, value)
+    if interval > 0:
+        missed = value - interval
+        while missed >= interval:
+            record(buckets, marks, hop, missed)
+            missed -= interval
+
+
+@compiled
 def refuse(marks: Any, hop: int) -> None:
     """Count one pair of times that cannot be compared."""
     marks[hop, NOT_COMPARABLE] += 1
