@@ -56,12 +56,12 @@ def test_what_the_samplers_write_is_read() -> None:
 
 def test_boxes_stand_on_those_that_called_them() -> None:
     found = {(box.frame, box.depth): box for box in boxes(STACKS)}
-    assert found["all", 0].count == found["main", 1].count == 10
+    assert found["all", 0].size == found["main", 1].size == 10
     work, sort, rest = found["work", 2], found["sort", 3], found["<rest>", 2]
-    assert (work.count, sort.count, rest.count) == (9, 6, 1)
+    assert (work.size, sort.size, rest.size) == (9, 6, 1)
     assert work.start <= sort.start
-    assert sort.start + sort.count <= work.start + work.count
-    assert {*range(rest.start, rest.start + 1)}.isdisjoint(range(work.start, work.start + work.count))
+    assert sort.start + sort.size <= work.start + work.size
+    assert {*range(rest.start, rest.start + 1)}.isdisjoint(range(work.start, work.start + work.size))
 
 
 def test_the_graph_is_sound_xml_and_bounded() -> None:

@@ -14,12 +14,12 @@ LEAST_PIXELS = 0.3
 
 
 class Box(NamedTuple):
-    """One frame's place: depth 0 is everything, ``start`` and ``count`` are in samples."""
+    """One frame's place: depth 0 is everything, ``start`` and ``size`` are in samples."""
 
     frame: str
     depth: int
     start: int
-    count: int
+    size: int
 
 
 def boxes(stacks: Stacks) -> Iterator[Box]:
