@@ -96,7 +96,7 @@ def test_configuration_is_prometheus_own(tmp_path: Path) -> None:
     assert config["rule_files"] == [rules["name"]]
     promtool = shutil.which("promtool") or shutil.which("promtool", path=str(ROOT / "build/tools/usr/bin"))
     if promtool is None:
-        pytest.skip("no promtool: `make setup`, or install it")
+        pytest.skip("no promtool: `make test-python` fetches it, or install it")
     (tmp_path / "rules.yml").write_text(rules["wanted"])
     (tmp_path / "prometheus.yml").write_text(text.replace(rules["name"], str(tmp_path / "rules.yml")))
     done = subprocess.run(

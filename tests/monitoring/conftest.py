@@ -21,7 +21,7 @@ def program(name: str) -> Path:
     """Find a program of the system, or where the set-up unpacks it; skip the test where it is absent."""
     found = shutil.which(name) or shutil.which(name, path=str(TOOLS))
     if found is None:
-        pytest.skip(f"no {name}: `make setup test tools`, or install it")
+        pytest.skip(f"no {name}: `make test-python` fetches it, or install it")
     return Path(found)
 
 

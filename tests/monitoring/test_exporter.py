@@ -20,8 +20,9 @@ from tests.monitoring.scene import Scene, environment, fetch, histogram, server
 from tests.runtime.conftest import MakeWriter
 
 from quietcore.bridge import layout
+from quietcore.bridge.follower import STATE_NAMES
 from quietcore.cli.main import main
-from quietcore.monitoring.exposition import registry
+from quietcore.monitoring.exposition import BOOK_STATES, registry
 from quietcore.monitoring.feeds import GAUGES
 from quietcore.monitoring.snapshot import Observer, Sources
 from quietcore.observe.histogram import BOUNDS_NS, BUCKETS, Histogram, bucket_of, cumulative
@@ -277,3 +278,7 @@ def test_many_scrapers_at_once(make_writer: MakeWriter, scene: Scene) -> None:
         for thread in threads:
             thread.join()
         assert results == [200] * 20
+
+
+def test_every_state_of_a_book_has_its_number() -> None:
+    assert {name: number for number, name in STATE_NAMES.items()} == BOOK_STATES

@@ -54,6 +54,8 @@ COMMANDS: dict[str, Command] = {
     "clear": Command("quietcore.cli.clear", "clear the kill switch"),
     "guard": Command("quietcore.cli.guard", "cancel everything when the runtime's heartbeat stops"),
     "status": Command("quietcore.cli.status", "show the pipeline of this host, once or live"),
+    "top": Command("quietcore.cli.top", "a live screen of this host: cores, latencies, books, orders, audit"),
+    "web": Command("quietcore.cli.web", "serve a read-only page of this host, live"),
     "metrics": Command("quietcore.cli.metrics", "serve this host's state to Prometheus"),
     "tally": Command(
         "quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"

@@ -16,6 +16,8 @@ from quietcore.execution.process import notify
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MOST_BYTES = 1024  # of a request's body; nobody has a reason to send one
 CLOSE_SECONDS = 1.0
+# Tasks without which the server is of no use: it ends when one does.
+BACKGROUND = web.AppKey("background", list[asyncio.Task[None]])
 
 
 def listen_address(text: str) -> tuple[str, int]:
@@ -77,7 +79,13 @@ async def serve(application: web.Application, host: str, port: int, what: str) -
         shown = f"[{name}]:{number}" if ":" in name else f"{name}:{number}"
         print(f"{what} http://{shown}", file=sys.stderr, flush=True)
         notify("READY=1")
-        await stop.wait()
+        background = application.get(BACKGROUND, [])
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((stopping, *background), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        for task in background:
+            if task.done():
+                task.result()  # raises what ended it
     finally:
         notify("STOPPING=1")
         await runner.cleanup()
