@@ -27,7 +27,7 @@ from quietcore.strategy.risk import REASON_NAMES
 PER_10_000 = 200
 COUNTED = (
     *("orders", "fills", "kills", "guard_fired", "kill_switch", "uncertain"),
-    *("by_socket", "by_rest", "switches"),
+    *("by_socket", "by_rest", "fell_back", "switches"),
 )
 PLANTED_MOST = 400  # scenarios in which a planted bug must show itself
 

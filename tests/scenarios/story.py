@@ -59,6 +59,7 @@ class Outcome:
     uncertain: int = 0
     by_socket: int = 0
     by_rest: int = 0
+    fell_back: int = 0  # of these, where the socket was meant
     switches: int = 0
     broken: str = ""
 
@@ -281,7 +282,9 @@ class Story:
                 ways = process.link.order_ways()
                 self.outcome.by_socket += ways.by_websocket
                 self.outcome.by_rest += ways.by_rest
-                self.outcome.switches += 0 if process.socket is None else process.socket.trade.switches
+                if process.socket is not None:
+                    self.outcome.fell_back += ways.by_rest
+                    self.outcome.switches += process.socket.trade.switches
                 if not process.link.dead:
                     process.die()
         if market.done() and not market.cancelled():

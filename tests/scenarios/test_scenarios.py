@@ -29,6 +29,7 @@ def test_every_invariant_holds_under_every_fault(found: dict[str, object]) -> No
     assert found["guard_fired"]
     assert found["kill_switch"]
     assert found["by_socket"]
+    assert found["fell_back"]
     assert found["switches"]
 
 
