@@ -254,19 +254,7 @@ def test_bad_options(words: list[str], part: str, capsys: pytest.CaptureFixture[
     assert part in capsys.readouterr().err
 
 
-def test_an_address_that_is_taken_is_named(scene: Scene) -> None:
-    with server("metrics", *scene.options()) as (_, address):
-        words = ["metrics", "--listen", address.removeprefix("http://"), *scene.options()]
-        command = [sys.executable, "-m", "quietcore", *words]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=environment(), check=False, timeout=60
-        )
-        assert done.returncode == 2
-        assert "cannot listen: 127.0.0.1" in done.stderr
-        assert "--listen" in done.stderr
-
-
-def test_many_scrapers_at_once(make_writer: MakeWriter, scene: Scene) -> None:
+def test_many_scrapers_at_once_and_an_address_that_is_taken(make_writer: MakeWriter, scene: Scene) -> None:
     make_writer()
     with server("metrics", *scene.options()) as (_, address):
         results: list[Any] = []
@@ -278,6 +266,14 @@ def test_many_scrapers_at_once(make_writer: MakeWriter, scene: Scene) -> None:
         for thread in threads:
             thread.join()
         assert results == [200] * 20
+        words = ["metrics", "--listen", address.removeprefix("http://"), *scene.options()]
+        command = [sys.executable, "-m", "quietcore", *words]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment(), check=False, timeout=60
+        )
+        assert done.returncode == 2
+        assert "cannot listen: 127.0.0.1" in done.stderr
+        assert "--listen" in done.stderr
 
 
 def test_every_state_of_a_book_has_its_number() -> None:

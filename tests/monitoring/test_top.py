@@ -32,7 +32,7 @@ from quietcore.monitoring.rates import rates
 from quietcore.monitoring.screen import Screen
 from quietcore.monitoring.snapshot import Observer, Sources
 
-NOTHING = {"feeds": {}, "orders": None, "fills": None, "ticks_read": None}
+NOTHING: dict[str, Any] = {"feeds": {}, "orders": None, "fills": None, "ticks_read": None}
 
 
 @pytest.fixture

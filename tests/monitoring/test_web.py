@@ -71,16 +71,21 @@ def test_the_page_lives_with_a_real_runtime(
     sources = ["--feed", feed, "--kill-file", str(tmp_path / "kill"), "--audit", str(tmp_path / "none")]
     sources += ["--guard", str(tmp_path / "guard.json"), "--status", str(tmp_path / "runtime.json")]
 
-    async def restart(page: Page, run: Run, venue: FakeVenue) -> Run:
+    async def end(run: Run, page: Page) -> None:
         code, _, errors, _ = await asyncio.to_thread(run.end)
+        run.notifications.close()
         assert code == 0, errors
         await page.until(f"{CHIPS}.includes('runtime ended')")
+
+    async def restart(run: Run, page: Page, venue: FakeVenue) -> Run:
+        await end(run, page)
         (tmp_path / "notify").unlink()
         again = Run(tmp_path, feed, venue)
+        runs.append(again)
         await asyncio.to_thread(again.ready)
         return again
 
-    async def story(market: Market, address: str, exporter: str, run: Run, venue: FakeVenue) -> Run:
+    async def story(market: Market, address: str, exporter: str, run: Run, venue: FakeVenue) -> None:
         async with browser(chromium) as page:
             await page.look(1280, 900, "light")
             await page.open(address)
@@ -88,7 +93,7 @@ def test_the_page_lives_with_a_real_runtime(
             # It moves.
             first = await page.ask(TICKS)
             await page.until(f"{TICKS} > {first}")
-            run = await restart(page, run, venue)
+            run = await restart(run, page, venue)
             await page.until(f"{CHIPS}.includes('runtime alive')")
             began = await page.ask("statuses.length && statuses[0].started")
             await page.until("document.querySelector('#hop-published_read').dataset.value > 50")
@@ -99,9 +104,7 @@ def test_the_page_lives_with_a_real_runtime(
             assert ground(wide) > 200
             # Where nothing moves, the page's figures are the exporter's.
             market.stop()
-            code, _, errors, _ = await asyncio.to_thread(run.end)
-            assert code == 0, errors
-            await page.until(f"{CHIPS}.includes('runtime ended')")
+            await end(run, page)
             looks = int(await page.ask("document.body.dataset.looks"))
             await page.until(f"+document.body.dataset.looks > {looks + 1}")
             figures = await page.ask(FIGURES)
@@ -120,17 +123,25 @@ def test_the_page_lives_with_a_real_runtime(
             assert page.complaints == []
             own = address.removeprefix("http://")
             assert all(asked.partition("://")[2].startswith(own) for asked in page.asked), page.asked
-        return run
 
     with ExitStack() as stack:
         venue = stack.enter_context(FakeVenue(default="fill"))
         market = stack.enter_context(Market(writer))
-        run = Run(tmp_path, feed, venue)
-        stack.callback(lambda: run.process.poll() is None and run.process.kill())
+        runs = [Run(tmp_path, feed, venue)]
+        stack.callback(kill, runs)
         _, address = stack.enter_context(server("web", *sources, "--interval", "0.1"))
         _, exporter = stack.enter_context(server("metrics", *sources))
-        run.ready()
-        run = asyncio.run(story(market, address, exporter, run, venue))
+        runs[0].ready()
+        asyncio.run(story(market, address, exporter, runs[0], venue))
+
+
+def kill(runs: list[Run]) -> None:
+    """Leave nothing of a test that failed on the way."""
+    for run in runs:
+        run.notifications.close()
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.communicate()
 
 
 def run_orders(folder: Path) -> int:

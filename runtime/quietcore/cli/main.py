@@ -57,6 +57,7 @@ COMMANDS: dict[str, Command] = {
     "top": Command("quietcore.cli.top", "a live screen of this host: cores, latencies, books, orders, audit"),
     "web": Command("quietcore.cli.web", "serve a read-only page of this host, live"),
     "metrics": Command("quietcore.cli.metrics", "serve this host's state to Prometheus"),
+    "profile": Command("quietcore.cli.profile", "where a process spends its time, or a command its memory"),
     "tally": Command(
         "quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"
     ),

@@ -18,29 +18,37 @@ AGAIN_SECONDS = 5.0
 Switch = Callable[[str, str], Awaitable[float]]
 
 
-class EndpointFollower:
-    """Measures on the loop that starts it. ``switch(websocket, rest)`` makes the gateway go over."""
+def scouter_of(config: RuntimeConfig) -> DynamicAPIScouter:
+    """Return the scouter that a configuration asks for."""
+    venue, scout = config.venue, config.scout
+    # A simulator is none of the venue's own hosts.
+    near = [venue.private_websocket, venue.rest] if config.mode == "sim" else None
+    return DynamicAPIScouter(
+        scout.check_interval,
+        scout.switch_interval,
+        scout.top_n,
+        config.mode == "testnet",
+        venue=venue.name,
+        region=scout.region,
+        policy=scout.policy,
+        targets=None if near is None else targets_of_urls(venue.name, near),
+        tls_ca=venue.tls_ca,
+        history=Path(scout.history) if scout.history else None,
+    )
 
-    def __init__(self, config: RuntimeConfig, pins: dict[str, str], switch: Switch, warn: Warn) -> None:
-        venue, scout = config.venue, config.scout
-        # A simulator is none of the venue's own hosts.
-        near = [venue.private_websocket, venue.rest] if config.mode == "sim" else None
-        self.scouter = DynamicAPIScouter(
-            scout.check_interval,
-            scout.switch_interval,
-            scout.top_n,
-            config.mode == "testnet",
-            venue=venue.name,
-            region=scout.region,
-            policy=scout.policy,
-            targets=None if near is None else targets_of_urls(venue.name, near),
-            tls_ca=venue.tls_ca,
-            history=Path(scout.history) if scout.history else None,
-        )
+
+class EndpointFollower:
+    """Measures on the loop that starts it. ``switch(websocket, rest)`` makes the gateway go over.
+
+    ``pins``: the addresses that the gateway's connections go to; the elected ones are put there.
+    """
+
+    def __init__(self, scouter: DynamicAPIScouter, pins: dict[str, str], switch: Switch, warn: Warn) -> None:
+        self.scouter = scouter
         self.switches = 0
         self.failures = 0
         self.took_ms = 0.0  # the last one
-        self.in_use = (venue.private_websocket, venue.rest)
+        self.in_use = ("", "")  # WebSocket and REST, as elected; "": as configured
         self._pins, self._switch, self._warn = pins, switch, warn
         self._elected = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

@@ -5,6 +5,7 @@ The main thread keeps the signals, the status and the clocks of the watchers; no
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from quietcore.venues.interface import Instrument, OrderWays
 # How long the main thread may keep the interpreter from the gateway, seconds. Python's own 5 ms would be the delay of
 # an order.
 SWITCH_SECONDS = 0.0002
+STUCK_SECONDS = 0.3  # beyond what closing may take
 
 
 class Figures(NamedTuple):
@@ -36,7 +38,7 @@ class GatewayThread:
         self.gateway = gateway
         # A gateway that polls for intents at each turn keeps its loop from sleeping.
         self.loop = VenueLoop(settings._replace(spin=False), warn)
-        self._cpu = settings.cpu
+        self._cpu, self._warn = settings.cpu, warn
 
     def start(self) -> None:
         """Start the thread, and make room for it on its core."""
@@ -106,13 +108,17 @@ class GatewayThread:
             return found
 
         try:
-            return await self.loop.do(work())
+            async with asyncio.timeout(seconds + STUCK_SECONDS):
+                return await self.loop.do(work())
+        except TimeoutError:
+            self._warn("the gateway's loop does not answer: something blocks it")
+            return figures(self.gateway)
         finally:
             self.loop.stop()
 
 
 def figures(gateway: Gateway) -> Figures:
-    """Return a gateway's figures; call it in the gateway's own loop."""
+    """Return a gateway's figures; call it in the gateway's own loop, or where that is stuck."""
     ledger = gateway.ledger
     standing = [order.client_id for order in ledger.open()]
     counts: dict[str, Any] = {**asdict(ledger.counts), "open": len(standing)}

@@ -24,7 +24,7 @@ from quietcore.config import ORDERING_MODES, RuntimeConfig, load
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution import process
 from quietcore.execution.degrade import Degrader
-from quietcore.execution.endpoint_follower import EndpointFollower
+from quietcore.execution.endpoint_follower import EndpointFollower, scouter_of
 from quietcore.execution.gateway import Gateway
 from quietcore.execution.gateway_thread import Figures, GatewayThread
 from quietcore.execution.heartbeat import Heartbeat
@@ -184,7 +184,9 @@ class Runtime:
         self.thread.compile()
         warm_up(intents)
         if ordering and config.scout.enabled:
-            self.follower = EndpointFollower(config, self._pins, self.desk.switch_endpoints, self.warn)
+            self.follower = EndpointFollower(
+                scouter_of(config), self._pins, self.desk.switch_endpoints, self.warn
+            )
         self.desk.start()
 
     def _make_strategy(self, config: RuntimeConfig) -> Strategy:
