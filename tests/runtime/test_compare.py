@@ -63,13 +63,13 @@ def test_the_same_thing_twice_is_no_difference_and_a_tenth_of_p99_is_found() -> 
 def test_intervals_hold_what_they_promise() -> None:
     """Of 95 % intervals of p99 about 95 % hold the truth: neither far fewer, nor all."""
     held = 0
-    for seed in range(120):
+    for seed in range(80):
         rng = np.random.default_rng(5000 + seed)
         found = Pair([latencies(rng, 8000)], [latencies(rng, 8000)], paired=False, rng=rng).quantile(
             0.99, 0.05
         )
         held += found.low <= 1.0 <= found.high
-    assert 106 <= held <= 119
+    assert 70 <= held <= 79
 
 
 def test_an_improvement_is_called_one_and_regressions_come_first() -> None:
