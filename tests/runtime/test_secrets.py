@@ -1,8 +1,9 @@
-"""A key in memory reaches no core file, and the search that shows it finds what was planted."""
+"""Key and secret are where they were put, and nowhere else: no log, report, process list or core file."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import resource
 import secrets
@@ -12,9 +13,13 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.runtime.test_run import RUNTIME
+from tests.runtime import fake_venue
+from tests.runtime.conftest import MakeWriter
+from tests.runtime.fake_venue import FakeVenue
+from tests.runtime.test_run import RUNTIME, Market, Run
 
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 
@@ -104,3 +109,65 @@ def test_the_search_finds_what_was_planted(tmp_path: Path, form: int) -> None:
         tar.add(tmp_path / "file", "deep/file")
     assert holders(tmp_path, [word], ("file",)) == ["journal", "release.tar.gz"]
     assert holders(tmp_path, [secrets.token_hex(16)]) == []
+
+
+def seen_from_outside(pid: int) -> str:
+    """Return what a process list shows of a process: its words and its environment."""
+    found = ""
+    for name in ("cmdline", "environ", "comm", "status"):
+        with contextlib.suppress(PermissionError):
+            found += Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+    return found
+
+
+@pytest.mark.usefixtures("cores_here")
+def test_runtime_and_guard_keep_the_key_to_themselves(
+    make_writer: MakeWriter, feed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, secret = secrets.token_hex(12), secrets.token_hex(20)
+    monkeypatch.setattr(fake_venue, "KEY", key)
+    monkeypatch.setattr(fake_venue, "SECRET", secret)
+    process: dict[str, Any] = {"cwd": tmp_path, "preexec_fn": may_dump}
+    with FakeVenue() as venue, Market(make_writer(capacity=65536)):
+        run = Run(tmp_path, feed, venue, key=key, secret=secret, by_socket=True, process=process)
+        guard = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "quietcore", "guard", "--config", str(tmp_path / "runtime.toml")),
+                *("--heartbeat", str(tmp_path / "heartbeat")),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(RUNTIME),
+                "QUIETCORE_API_KEY_FILE": str(tmp_path / "key"),
+                "QUIETCORE_API_SECRET_FILE": str(tmp_path / "secret"),
+            },
+            **process,
+        )
+        try:
+            run.ready()
+            run.until(lambda: venue.by_socket >= 2 and run.status_path.exists())
+            assert guard.stderr is not None
+            said = ""
+            while "watching" not in said:
+                line = guard.stderr.readline()
+                assert line, said
+                said += line
+            assert venue.bad_signatures == 0
+            for number, one in enumerate((run.process, guard)):
+                (tmp_path / f"processes-{number}").write_text(seen_from_outside(one.pid))
+                one.send_signal(signal.SIGABRT)
+                out, errors = one.communicate(timeout=60)
+                assert one.returncode == -signal.SIGABRT
+                (tmp_path / f"journal-{number}").write_text(said + out + errors)
+        finally:
+            run.close()
+            if guard.poll() is None:
+                guard.kill()
+            guard.communicate()
+    assert (tmp_path / "processes-0").stat().st_size > 0
+    # Not in any core file, log, status or process list, but where they were put.
+    assert holders(tmp_path, [key, secret], ("key", "secret")) == []
+    assert holders(tmp_path, [key, secret]) == ["key", "secret"]
