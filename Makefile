@@ -7,11 +7,14 @@ DEMO ?= demo
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# They run lines of headers alone, and for minutes where each is counted.
+HEADER_PROOFS := RingModel|TornRead|CountsExactlyWhatItLost
+
 SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix bench ring-proof fuzz lint format test-native test-python test-scenarios test-host clean
+.PHONY: help setup build native demo demo-down local test matrix bench coverage ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,11 +77,26 @@ bench: ## measure against baselines, limits and other projects in one run: build
 	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench
 	@$(PYTHON) native/bench/run.py $(BENCH)
 
+coverage: ## lines of native/src that its tests run; fails below 90 %
+	@$(SETUP) python build test coverage
+	@cd native && cmake --preset coverage >/dev/null && cmake --build --preset coverage
+	@find build/native/coverage -name '*.gcda' -delete
+	@ctest --test-dir build/native/coverage --output-on-failure --no-tests=error -E '$(HEADER_PROOFS)'
+	@failed=0; \
+	QUIETCORE_FEED=$(CURDIR)/build/native/coverage/bin/quietcore-feed pytest -q tests/native || failed=1; \
+	gcovr --root native --filter 'native/src/' build/native/coverage --fail-under-line 90 --print-summary || failed=1; \
+	exit $$failed
+
 ring-proof: ## hunt for torn reads, 10⁹ of them in C++ and in numba each (some minutes)
 	@$(SETUP) python build
 	@cd native && cmake --preset release >/dev/null && cmake --build --preset release --target quietcore_tests
 	@QUIETCORE_TORN_READS=1000000000 build/native/release/bin/quietcore_tests --gtest_filter='TornRead.*'
 	@QUIETCORE_TORN_READS=1000000000 pytest --timeout=0 -s -q tests/runtime/test_ring.py -k torn
+
+random-proof: ## a million messages with every fault at random, each LIVE book compared with the truth (some minutes)
+	@$(SETUP) python build test
+	@$(MAKE) --no-print-directory native
+	@QUIETCORE_RANDOM_MESSAGES=1000000 pytest --timeout=0 -s -q tests/native/test_randomised.py
 
 fuzz: ## run the fuzzers for SECONDS each (default 20); needs clang and its libclang-rt-…-dev
 	@cd native && cmake --preset fuzz >/dev/null && cmake --build --preset fuzz --target fuzz_bybit fuzz_binance fuzz_attach

@@ -22,6 +22,11 @@ if(QUIETCORE_SANITIZE MATCHES "thread" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(quietcore_options INTERFACE -Wno-tsan)
 endif()
 
+if(QUIETCORE_COVERAGE)
+  target_compile_options(quietcore_options INTERFACE --coverage -fprofile-update=atomic)
+  target_link_options(quietcore_options INTERFACE --coverage)
+endif()
+
 if(QUIETCORE_LTO)
   include(CheckIPOSupported)
   check_ipo_supported(RESULT lto_works OUTPUT lto_output LANGUAGES CXX)
