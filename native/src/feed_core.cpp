@@ -25,7 +25,8 @@ FeedCore::SymbolBook::SymbolBook(std::uint32_t its_window, std::uint32_t ladder_
 FeedCore::FeedCore(const Venue &venue, std::vector<Instrument> instruments, Options options,
                    Diagnostics &diagnostics, RingWriter *ring)
     : rule_(venue.rule()), instruments_(std::move(instruments)), index_(instruments_),
-      ladder_depth_(options.ladder_depth), diagnostics_(diagnostics), ring_(ring) {
+      ladder_depth_(options.ladder_depth), others_expected_(options.others_expected),
+      diagnostics_(diagnostics), ring_(ring) {
   options.windows.resize(instruments_.size(), 0);
   books_.reserve(instruments_.size());
   for (std::size_t i = 0; i < instruments_.size(); ++i) {
@@ -56,7 +57,7 @@ ParseResult FeedCore::receive(Parser &parser, std::string_view bytes, const Rece
   Finding finding{.what = "message refused",
                   .where = receipt.origin.text(),
                   .found = result.detail,
-                  .expected = "one JSON message of the venue",
+                  .expected = "one whole message of the venue",
                   .remedy = "the book waits for the next snapshot where this leaves a gap"};
   if (result.status == ParseStatus::TooLarge) {
     ++statistics_.out_of_range;
@@ -134,6 +135,16 @@ void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Rec
     if (rule_.holds_deltas())
       hold(book, message, receipt);
     lose(symbol, receipt);
+    break;
+  case Verdict::Doubt:
+    if (book.sync.state == shm::State::LIVE) {
+      ++counts_.doubts;
+      set_state(symbol, shm::State::STALE, receipt);
+    }
+    break;
+  case Verdict::Lose:
+    if (book.sync.has_snapshot)
+      lose(symbol, receipt);
     break;
   }
 }
@@ -270,7 +281,9 @@ void FeedCore::pause() {
 
 std::uint32_t FeedCore::find(std::string_view name, const Receipt &receipt) {
   const std::uint32_t symbol = index_.find(name);
-  if (symbol == SymbolIndex::kNone) {
+  if (symbol == SymbolIndex::kNone && others_expected_) {
+    ++counts_.ignored;
+  } else if (symbol == SymbolIndex::kNone) {
     ++statistics_.unknown_symbol;
     diagnostics_.report(Trouble::UnknownSymbol,
                         {.what = "unknown symbol",
