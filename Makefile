@@ -37,7 +37,7 @@ local: build ## simulator, feed handler and runtime on this machine; nothing is 
 	@quietcore local $(RECORDED)
 
 test: ## every check and test, the virtual host included
-	@$(SETUP) python build host test
+	@$(SETUP) python build host test browser unpacked
 	@tests/run
 
 matrix: ## every role's scenario on Debian 12 and 13: hours when emulated
@@ -58,7 +58,7 @@ test-native: ## GoogleTest, warnings as errors
 	@tests/run native
 
 test-python: ## pytest, without the virtual host
-	@$(SETUP) python build test
+	@$(SETUP) python build test browser unpacked
 	@tests/run build python
 
 test-scenarios: ## 10,000 seeded scenarios of orders under every fault, and the planted bugs

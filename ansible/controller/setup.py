@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Install what the controller is missing: system packages, then the virtual environment.
 
-Usage: setup.py [--dry-run] GROUP…        GROUP: python build host test (see packages.toml)
+Usage: setup.py [--dry-run] GROUP…        GROUP: python build host test browser unpacked
+                                         (see packages.toml)
 
 Names every system package before it installs it; uses sudo for that step alone where it is not run by root.
 The virtual environment `.venv` is made from requirements-dev.lock, every file checked against its hash, and
@@ -32,6 +33,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = Path(__file__).with_name("packages.toml")
 LOCK = ROOT / "requirements-dev.lock"
 VENV = ROOT / ".venv"
+TOOLS = ROOT / "build/tools"
+# Groups that are more than a list of packages to install.
+OPTIONAL, UNPACKED = "browser", "unpacked"
 
 
 def say(text: str) -> None:
@@ -83,7 +87,9 @@ def missing_packages(wanted: dict[str, str]) -> dict[str, str]:
 
 def install_packages(groups: list[str], dry_run: bool) -> None:
     """Name, then install the missing system packages of the groups."""
-    wanted = wanted_packages(groups)
+    wanted = wanted_packages([group for group in groups if group != UNPACKED])
+    if not wanted:
+        return
     if shutil.which("apt-get") is None or shutil.which("dpkg-query") is None:
         if platform.system() != "Linux":
             raise SetupError(
@@ -92,6 +98,9 @@ def install_packages(groups: list[str], dry_run: bool) -> None:
         say(f"no apt-get here; these are expected to be installed: {' '.join(wanted)}")
         return
     missing = missing_packages(wanted)
+    for name in missing_packages(wanted_packages([OPTIONAL])) if OPTIONAL in groups else ():
+        if not offered(name):
+            say(f"{name}: not offered by this distribution; {missing.pop(name)} are skipped")
     if not missing:
         return
     say(f"{len(missing)} system packages are missing and will be installed:")
@@ -110,13 +119,37 @@ def install_packages(groups: list[str], dry_run: bool) -> None:
     )
 
 
-def run(command: list[str], what: str) -> None:
+def offered(name: str) -> bool:
+    """Tell whether the distribution has a package of this name, and not only a word that leads elsewhere."""
+    shown = subprocess.run(["apt-cache", "show", name], capture_output=True, text=True, check=False).stdout
+    return "Package:" in shown and "snap" not in shown.lower()
+
+
+def unpack_tools(dry_run: bool) -> None:
+    """Unpack into build/tools what is not to be installed; what cannot be fetched is said, and is no error."""
+    for name, why in wanted_packages([UNPACKED]).items():
+        if shutil.which(name) or (TOOLS / "usr/bin" / name).exists():
+            continue
+        say(f"{name} is unpacked into {TOOLS.relative_to(ROOT)}: {why}")
+        if dry_run:
+            continue
+        TOOLS.mkdir(parents=True, exist_ok=True)
+        try:
+            run(["apt-get", "download", "-q", name], f"apt-get download {name}", TOOLS)
+            for archive in TOOLS.glob(f"{name}_*.deb"):
+                run(["dpkg-deb", "--extract", str(archive), str(TOOLS)], f"unpacking {name}")
+                archive.unlink()
+        except (SetupError, OSError) as error:
+            say(f"{name} cannot be had, its tests are skipped: {str(error).splitlines()[0]}")
+
+
+def run(command: list[str], what: str, folder: Path = ROOT) -> None:
     """Run a long step: its output goes to build/log/, its progress here; on failure show the end of the output."""
     log = ROOT / "build/log" / (what.split(" of ")[0].replace(" ", "-") + ".log")
     log.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
         while True:
             try:
                 status = process.wait(timeout=15)
@@ -178,6 +211,8 @@ def main(arguments: list[str]) -> int:
         return 0 if arguments in (["-h"], ["--help"]) else 2
     try:
         install_packages(groups, dry_run)
+        if UNPACKED in groups:
+            unpack_tools(dry_run)
         if not dry_run:
             make_venv()
     except SetupError as error:

@@ -19,6 +19,8 @@ const std::map<std::string, Case> &cases() {
       {"feed-latency", feed_latency},
       {"plain", plain_book},
       {"simdjson-walk", simdjson_walk},
+      {"log-call", log_call},
+      {"line-stores", line_stores},
       {"raw-round-trip", raw_round_trip},
       {"ring-round-trip", ring_round_trip},
       {"boost-round-trip", boost_round_trip},

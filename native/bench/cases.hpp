@@ -18,6 +18,13 @@ namespace quietcore::bench {
 /// The limit: simdjson on-demand walks the same bytes, get_string on every price and size, no book.
 [[nodiscard]] Outcome simdjson_walk(const std::string &input, double seconds);
 
+// A report of the hot path to a log that a thread on another CPU writes; the input does not matter.
+
+/// Diagnostics::report(), median over blocks of 1,000 calls with the empty loop subtracted.
+[[nodiscard]] Outcome log_call(const std::string &input, double seconds);
+/// As many plain stores to as many cache lines, measured in the same way.
+[[nodiscard]] Outcome line_stores(const std::string &input, double seconds);
+
 // Between two CPUs; the input does not matter. Operations are round trips, or ticks taken and checked.
 
 [[nodiscard]] Outcome raw_round_trip(const std::string &input, double seconds);

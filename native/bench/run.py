@@ -20,12 +20,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import feed_plan
+import log_plan
 import ring_plan
 from results import Result, table, write
 from worker import Worker, WorkerError
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ["feed", "ring"]
+PARTS = ["feed", "log", "ring"]
 
 
 def data_folder() -> Path:
@@ -67,6 +68,8 @@ def measure(arguments: argparse.Namespace) -> Iterator[Result]:
                 peers=not arguments.no_peers,
                 cpu=arguments.cpu,
             )
+        if "log" in parts:
+            yield from log_plan.measure(native, seconds=arguments.seconds / 2, pairs=arguments.pairs)
         if "ring" in parts:
             yield from ring_plan.measure(native, seconds=arguments.seconds / 2, pairs=arguments.pairs)
 

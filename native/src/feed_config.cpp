@@ -177,6 +177,19 @@ Wait parse_wait(const std::string &text, const std::string &where) {
                .expected = "nap or spin"});
 }
 
+TimeStamps parse_time_stamps(const std::string &text, const std::string &where) {
+  if (text == "best")
+    return TimeStamps::Best;
+  if (text == "kernel")
+    return TimeStamps::Kernel;
+  if (text == "none")
+    return TimeStamps::None;
+  throw Error({.what = "time stamps not known",
+               .where = where,
+               .found = "\"" + text + "\"",
+               .expected = "best, kernel or none"});
+}
+
 void set_streams(Subscription &subscription, const std::vector<std::string> &names,
                  const std::string &where) {
   subscription.book = false;
@@ -274,6 +287,9 @@ void FeedConfig::read_file(const std::string &path) {
     Table inner(*given, path, "socket.");
     inner.number("receive_buffer", socket.receive_buffer, 0, 1 << 30);
     inner.number("busy_poll_us", socket.busy_poll_us, 0, 1'000'000);
+    std::string stamps = "best";
+    inner.text("time_stamps", stamps);
+    socket.time_stamps = parse_time_stamps(stamps, inner.where("time_stamps"));
     inner.refuse_unknown();
   }
   if (const toml::table *given = top.table("multicast")) {

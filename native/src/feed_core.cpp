@@ -1,6 +1,7 @@
 #include "quietcore/feed_core.hpp"
 
 #include "quietcore/clock.hpp"
+#include "quietcore/feed_findings.hpp"
 
 #include <utility>
 
@@ -29,6 +30,9 @@ FeedCore::FeedCore(const Venue &venue, std::vector<Instrument> instruments, Opti
       diagnostics_(diagnostics), ring_(ring) {
   options.windows.resize(instruments_.size(), 0);
   books_.reserve(instruments_.size());
+  names_.reserve(instruments_.size());
+  for (const Instrument &instrument : instruments_)
+    names_.push_back(diagnostics_.keep(instrument.name));
   for (std::size_t i = 0; i < instruments_.size(); ++i) {
     books_.emplace_back(options.windows[i], ladder_depth_, instruments_[i]);
     if (ring_ != nullptr && ring_->next() != 0)
@@ -54,19 +58,9 @@ ParseResult FeedCore::receive(Parser &parser, std::string_view bytes, const Rece
       ++counts_.ignored;
     return result;
   }
-  Finding finding{.what = "message refused",
-                  .where = receipt.origin.text(),
-                  .found = result.detail,
-                  .expected = "one whole message of the venue",
-                  .remedy = "the book waits for the next snapshot where this leaves a gap"};
-  if (result.status == ParseStatus::TooLarge) {
-    ++statistics_.out_of_range;
-    finding.expected = "at most 18 significant digits";
-    diagnostics_.report(Trouble::OutOfRange, finding);
-  } else {
-    ++statistics_.malformed;
-    diagnostics_.report(Trouble::Malformed, finding);
-  }
+  const bool too_large = result.status == ParseStatus::TooLarge;
+  ++(too_large ? statistics_.out_of_range : statistics_.malformed);
+  diagnostics_.report(receipt.origin, MessageRefused{result.detail, too_large});
   return result;
 }
 
@@ -111,8 +105,8 @@ void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Rec
     ask_snapshot(symbol, receipt.leg);
     break;
   case Verdict::Stale:
-    hold(book, message, receipt);
     lose(symbol, receipt);
+    hold(book, message, receipt);
     break;
   case Verdict::Keep:
     ++statistics_.snapshots;
@@ -127,14 +121,10 @@ void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Rec
       break;
     }
     ++statistics_.gaps;
-    diagnostics_.report(Trouble::Gap, {.what = "gap in the book of " + instruments_[symbol].name,
-                                       .where = receipt.origin.text(),
-                                       .found = "update " + std::to_string(message.last_id),
-                                       .expected = "one that follows " + std::to_string(book.sync.last_id),
-                                       .remedy = "the book waits for a new snapshot"});
+    diagnostics_.report(receipt.origin, BookGap{names_[symbol], message.last_id, book.sync.last_id});
+    lose(symbol, receipt); // readers first
     if (rule_.holds_deltas())
       hold(book, message, receipt);
-    lose(symbol, receipt);
     break;
   case Verdict::Doubt:
     if (book.sync.state == shm::State::LIVE) {
@@ -240,11 +230,7 @@ bool FeedCore::apply(std::uint32_t symbol, const DepthMessage &message, const Re
     ++statistics_.duplicates;
   }
   if (crossed) {
-    diagnostics_.report(Trouble::Crossed,
-                        {.what = "crossed book of " + instruments_[symbol].name,
-                         .where = receipt.origin.text(),
-                         .found = "a bid at or above an ask after update " + std::to_string(message.last_id),
-                         .remedy = "the book waits for a new snapshot"});
+    diagnostics_.report(receipt.origin, BookCrossed{names_[symbol], message.last_id});
     lose(symbol, receipt);
   }
   return !crossed;
@@ -285,12 +271,7 @@ std::uint32_t FeedCore::find(std::string_view name, const Receipt &receipt) {
     ++counts_.ignored;
   } else if (symbol == SymbolIndex::kNone) {
     ++statistics_.unknown_symbol;
-    diagnostics_.report(Trouble::UnknownSymbol,
-                        {.what = "unknown symbol",
-                         .where = receipt.origin.text(),
-                         .found = std::string(name),
-                         .expected = "one of the feed's " + std::to_string(instruments_.size()) + " symbols",
-                         .remedy = "add it to the feed's symbols, or ignore this"});
+    diagnostics_.report(receipt.origin, SymbolUnknown(name, instruments_.size()));
   }
   return symbol;
 }

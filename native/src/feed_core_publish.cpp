@@ -1,6 +1,7 @@
 // How a changed book, a trade and a ticker become ticks.
 #include "quietcore/clock.hpp"
 #include "quietcore/feed_core.hpp"
+#include "quietcore/feed_findings.hpp"
 #include "quietcore/ladder_diff.hpp"
 
 #include <algorithm>
@@ -219,18 +220,9 @@ bool FeedCore::to_lots(Decimal value, const UnitScale &scale, const char *what, 
 void FeedCore::report_out_of_range(Decimal value, Scale scale, DecimalStatus status, const char *what,
                                    std::uint32_t symbol, const Receipt &receipt) {
   ++statistics_.out_of_range;
-  std::string digits = std::to_string(value.digits);
-  if (value.places != 0)
-    digits += "e-" + std::to_string(value.places);
-  diagnostics_.report(Trouble::OutOfRange,
-                      {.what = std::string(what) + " of " + instruments_[symbol].name + " refused",
-                       .where = receipt.origin.text(),
-                       .found = digits,
-                       .expected = status == DecimalStatus::NotMultiple
-                                       ? "a multiple of " + std::to_string(scale.mantissa) + "e-" +
-                                             std::to_string(scale.exponent)
-                                       : "a number that fits 64 bits in these units",
-                       .remedy = "restart the feed if the venue has changed the instrument"});
+  diagnostics_.report(receipt.origin,
+                      ValueRefused{what, names_[symbol], value.digits, scale.mantissa, value.places,
+                                   scale.exponent, status == DecimalStatus::NotMultiple});
 }
 
 bool FeedCore::to_levels(std::span<const RawLevel> raw, std::uint32_t symbol,

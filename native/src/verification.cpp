@@ -146,6 +146,7 @@ Verification verify_recording(const Venue &venue, const std::string &path, const
   Collector collector(core.instruments(), hashes.get());
   core.observe(&collector);
   const std::unique_ptr<Parser> parser = venue.make_parser();
+  const char *const origin = diagnostics.keep(path);
   RecordingReader reader(path);
   RecordedLine line;
   while (reader.next(line) && line.number != facts.cut_line) {
@@ -153,7 +154,7 @@ Verification verify_recording(const Venue &venue, const std::string &path, const
     receipt.receive_ns = line.receive_ns;
     receipt.source = line.receive_ns != 0 ? shm::TimeSource::RECORDED : shm::TimeSource::NONE;
     receipt.replayed = true;
-    receipt.origin = {path.c_str(), line.number};
+    receipt.origin = {origin, line.number};
     if (const auto at = facts.snapshot_symbols.find(line.number); at != facts.snapshot_symbols.end())
       receipt.symbol_hint = at->second;
     (void)core.receive(*parser, line.message, receipt);

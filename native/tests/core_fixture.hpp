@@ -3,6 +3,7 @@
 #include "quietcore/feed_core.hpp"
 #include "quietcore/ring_reader.hpp"
 
+#include "temporary_log.hpp"
 #include "test_segment.hpp"
 
 #include <cstdio>
@@ -28,7 +29,7 @@ public:
 
   CoreOnRing(const CoreOnRing &) = delete;
   CoreOnRing &operator=(const CoreOnRing &) = delete;
-  ~CoreOnRing() { std::fclose(log_); }
+  ~CoreOnRing() = default;
 
   /// Feeds one message; returns the ticks that came of it.
   std::vector<Tick> feed(const std::string &text, std::uint32_t leg = 0) {
@@ -92,8 +93,8 @@ public:
   }
 
   const Instrument kInstrument{"BTCUSDT", {1, 1}, {1, 3}};
-  std::FILE *log_ = std::tmpfile();
-  Diagnostics diagnostics_{log_};
+  TemporaryLog log_{};
+  Diagnostics diagnostics_{log_.file()};
   std::unique_ptr<Venue> venue_;
   MemorySegment segment_;
   RingWriter ring_;

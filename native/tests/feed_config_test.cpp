@@ -76,6 +76,14 @@ TEST_F(Config, ReadsAWholeFile) {
   EXPECT_EQ(refusal(kWhole), "");
 }
 
+TEST_F(Config, TimeStampsAreOfTheBestUnlessItSaysOtherwise) {
+  EXPECT_EQ(read(kWhole).socket.time_stamps, TimeStamps::Best);
+  EXPECT_EQ(read(kWhole + "[socket]\ntime_stamps = \"kernel\"\n").socket.time_stamps, TimeStamps::Kernel);
+  EXPECT_EQ(read(kWhole + "[socket]\ntime_stamps = \"none\"\n").socket.time_stamps, TimeStamps::None);
+  EXPECT_NE(refusal(kWhole + "[socket]\ntime_stamps = \"exact\"\n").find("socket.time_stamps"),
+            std::string::npos);
+}
+
 TEST_F(Config, NamesFileKeyAndExpectation) {
   expect_refused("depth = 200", "dept = 200",
                  {"unknown key", "demo.toml:5: dept", "one of venue, websocket"});

@@ -2,7 +2,8 @@
 //
 // A child process takes messages with the whole way from bytes to ring under a filter by which the kernel
 // ends it at its first system call, while malloc and its kin, operator new and the mutex calls are counted.
-// The same check is shown to fail when one of each is put in.
+// So it is where a message is refused, and where that is reported. The same check is shown to fail when one
+// of each is put in.
 #include "quietcore/clock.hpp"
 #include "quietcore/feed_core.hpp"
 
@@ -12,6 +13,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
+#include <dlfcn.h>
 #include <functional>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
@@ -71,6 +73,7 @@ constexpr int kNoFilter = 77;
 constexpr int kAllocated = 10;
 constexpr int kLocked = 11;
 constexpr int kTroubled = 12;
+constexpr int kUnreported = 13;
 
 /// From here on any system call but the one that ends the process kills it.
 bool forbid_system_calls() {
@@ -123,6 +126,8 @@ std::string end_of(int status) {
   case kTroubled:
     return "refused a message";
   default:
+    if (const int status_of = WEXITSTATUS(status); status_of >= kUnreported && status_of < kNoFilter)
+      return "did not report message " + std::to_string(status_of - kUnreported);
     return "exit status " + std::to_string(WEXITSTATUS(status));
   }
 }
@@ -145,6 +150,7 @@ public:
   }
 
   [[nodiscard]] const shm::Statistics &statistics() { return core_.statistics(); }
+  [[nodiscard]] std::uint64_t reported() const { return diagnostics_.reported(); }
 
 private:
   const Instrument kInstrument{"BTCUSDT", {1, 1}, {1, 3}};
@@ -228,6 +234,24 @@ std::string follow(const char *venue, std::uint32_t window, const std::vector<Pa
   return end_of(status);
 }
 
+/// Feeds messages under watch of which each is to be reported, one or several times.
+std::string follow_trouble(const char *venue, std::uint32_t window, const std::vector<Padded> &first,
+                           const std::vector<Padded> &troubled) {
+  Way way(venue, window);
+  for (const Padded &message : first)
+    EXPECT_TRUE(way.take(message));
+  const int status = watched([&] {
+    for (const Padded &message : troubled) {
+      const std::uint64_t before = way.reported();
+      (void)way.take(message);
+      if (way.reported() == before)
+        return kUnreported + static_cast<int>(&message - troubled.data());
+    }
+    return 0;
+  });
+  return end_of(status);
+}
+
 /// Bybit's messages begin with a snapshot: the same ones may come again.
 std::string follow_bybit(const std::function<void()> &extra = {}) {
   return follow("bybit-linear", 50, bybit_messages(), bybit_messages(), extra);
@@ -245,6 +269,49 @@ TEST_F(HotPath, BybitMessagesNeitherAllocateNorLockNorCallTheKernel) { EXPECT_EQ
 
 TEST_F(HotPath, BinanceMessagesNeitherAllocateNorLockNorCallTheKernel) {
   EXPECT_EQ(follow("binance-usdm", 0, binance_messages(10), binance_messages(60)), "clean");
+}
+
+std::string other(std::string text, const std::string &from, const std::string &to) {
+  const std::size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST_F(HotPath, NorDoesABybitMessageThatIsReported) {
+  const std::string delta = bybit_book("delta", 41, 3, 1);
+  const std::string whole = bybit_book("snapshot", 50, 50, 1);
+  std::vector<Padded> first = bybit_messages();
+  first.emplace_back(bybit_book("snapshot", 40, 50, 0));
+  const std::vector<Padded> troubled{
+      Padded(other(delta, "\"u\":41", "\"u\":43")),                          // a gap
+      Padded("{\"topic\":"),                                                 // no JSON
+      Padded(other(other(whole, "BTCUSDT", "NOSUCH"), "BTCUSDT", "NOSUCH")), // a symbol unknown
+      Padded(other(whole, "71000.1", "71000.15")),                           // between two ticks
+      Padded(other(whole, "71000.1", "1234567890123456789012")),             // too large
+      Padded(other(whole, "71001.1", "70000.1")),                            // crossed
+  };
+  EXPECT_EQ(follow_trouble("bybit-linear", 50, first, troubled), "clean");
+}
+
+TEST_F(HotPath, NorDoesABinanceMessageThatIsReported) {
+  const std::string ticker =
+      R"({"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":60,"s":"BTCUSDT","b":"71000.5","B":"1","a":"71000.9","A":"2","T":5,"E":5}})";
+  const std::vector<Padded> troubled{
+      Padded(other(ticker, "BTCUSDT", "NOSUCHSYMBOLWITHANAMEMUCHTOOLONGTOKEEP")),
+      Padded(other(ticker, "71000.5", "71000.55")),
+      Padded(other(ticker, "71000.5", "x")),
+  };
+  EXPECT_EQ(follow_trouble("binance-usdm", 0, binance_messages(10), troubled), "clean");
+}
+
+TEST_F(HotPath, AReportPutIntoWordsAtOnceIsSeen) {
+  Diagnostics diagnostics;
+  EXPECT_EQ(follow_bybit([&] { diagnostics.report(Trouble::Gap, {.what = "a gap in the book of BTCUSDT"}); }),
+            "allocated or freed memory");
+}
+
+TEST_F(HotPath, AMessageThatIsNotReportedIsSeen) {
+  EXPECT_EQ(follow_trouble("bybit-linear", 50, {}, bybit_messages()), "did not report message 0");
 }
 
 TEST_F(HotPath, AnAllocationIsSeen) {
@@ -267,9 +334,25 @@ TEST_F(HotPath, ASystemCallIsSeen) {
 } // namespace
 } // namespace quietcore
 
-// Behind everything that locks on its own: counts and does the work of the C library's, single-threaded here.
-extern "C" int pthread_mutex_lock(pthread_mutex_t *) noexcept {
-  locks += watching ? 1U : 0U;
-  return 0;
+namespace {
+
+using MutexCall = int (*)(pthread_mutex_t *);
+MutexCall real_lock = nullptr;
+MutexCall real_unlock = nullptr;
+
+// Before the first thread; until then there is nobody to lock out.
+[[gnu::constructor]] void find_the_real_ones() {
+  real_lock = reinterpret_cast<MutexCall>(dlsym(RTLD_NEXT, "pthread_mutex_lock"));
+  real_unlock = reinterpret_cast<MutexCall>(dlsym(RTLD_NEXT, "pthread_mutex_unlock"));
 }
-extern "C" int pthread_mutex_unlock(pthread_mutex_t *) noexcept { return 0; }
+
+} // namespace
+
+// Behind everything that locks on its own: counts, and calls the C library's.
+extern "C" int pthread_mutex_lock(pthread_mutex_t *mutex) noexcept {
+  locks += watching ? 1U : 0U;
+  return real_lock == nullptr ? 0 : real_lock(mutex);
+}
+extern "C" int pthread_mutex_unlock(pthread_mutex_t *mutex) noexcept {
+  return real_unlock == nullptr ? 0 : real_unlock(mutex);
+}

@@ -5,9 +5,9 @@
 #include "quietcore/ring_publisher.hpp"
 #include "quietcore/venue.hpp"
 
+#include "temporary_log.hpp"
 #include "test_segment.hpp"
 
-#include <cstdio>
 #include <deque>
 #include <map>
 #include <memory>
@@ -71,7 +71,6 @@ public:
                   std::uint64_t seed);
   MulticastFaults(const MulticastFaults &) = delete;
   MulticastFaults &operator=(const MulticastFaults &) = delete;
-  ~MulticastFaults() { std::fclose(log_); }
 
   /// So many messages of the market.
   void run(std::size_t messages);
@@ -132,8 +131,8 @@ private:
   std::uint32_t window_;
   FaultRates rates_;
   FaultCounts faults_{};
-  std::FILE *log_ = std::tmpfile();
-  Diagnostics diagnostics_{log_};
+  TemporaryLog log_{};
+  Diagnostics diagnostics_{log_.file()};
   std::vector<Instrument> instruments_;
   std::unique_ptr<Venue> source_venue_ = make_venue("bybit-linear");
   MemorySegment source_segment_;

@@ -2,6 +2,7 @@
 
 #include "quietcore/error.hpp"
 #include "temporary_folder.hpp"
+#include "temporary_log.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -28,8 +29,6 @@ std::string snapshot(int id, const std::string &bids, const std::string &asks) {
 
 class VerifyRecording : public ::testing::Test {
 protected:
-  ~VerifyRecording() override { std::fclose(log_); }
-
   Verification verify(const std::string &venue, const std::string &content) {
     const auto rules = make_venue(venue);
     return verify_recording(*rules, folder_.write("recording", content), {20, folder_.path() + "/hashes"},
@@ -46,8 +45,8 @@ protected:
     EXPECT_TRUE(has(result, "\"ok\": false"));
   }
 
-  std::FILE *log_ = std::tmpfile();
-  Diagnostics diagnostics_{log_};
+  test::TemporaryLog log_{};
+  Diagnostics diagnostics_{log_.file()};
   test::TemporaryFolder folder_;
 };
 

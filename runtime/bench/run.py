@@ -1,6 +1,6 @@
-"""Measure the runtime inside compiled code: indicators, signal and intent.
+"""Measure the runtime inside compiled code: indicators, signal and intent, and what measuring itself costs.
 
-    python runtime/bench/run.py [--only indicators|signals] [--json] [--out FILE]
+    python runtime/bench/run.py [--only indicators|signals|instrumentation] [--json] [--out FILE]
 
 Figures in ns depend on the machine, which must have nothing else to do. Exit codes: 0 measured, whatever came of the
 goals; 1 with --strict where a goal is missed; 3 where something cannot be measured.
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("indicators", "signals")
+PARTS = ("indicators", "signals", "instrumentation")
 
 
 def main(words: list[str] | None = None) -> int:

@@ -21,14 +21,19 @@ MODES = ("replay", "sim", "paper", "testnet", "live")
 ORDERING_MODES = ("sim", "testnet", "live")
 WAITS = ("nap", "spin")
 ACTIONS = ("reduce", "stop")
+POLICIES = ("hysteresis", "always")
 
 
 class VenueConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """[venue]: where orders go. Scheme and host only; the venue's module adds its paths."""
+    """[venue]: where orders go. Scheme and host only; the venue's module adds its paths.
+
+    ``order_websocket``: orders go by it while it is up, else by ``rest``; empty: by ``rest`` alone.
+    """
 
     name: str
     rest: str
     private_websocket: str
+    order_websocket: str = ""
     tls_ca: str = ""
 
 
@@ -75,8 +80,27 @@ class DegradeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     recover_after: int = 5
 
 
+class ScoutConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """[scout]: measure the venue's endpoints while trading, and go over to the fastest.
+
+    In mode sim those of [venue] are measured, else those of the account's ``region``. Intervals in seconds;
+    ``history``: a file, empty for none.
+    """
+
+    enabled: bool = False
+    region: str = "global"
+    policy: str = "hysteresis"
+    check_interval: float = 10.0
+    switch_interval: float = 60.0
+    top_n: int = 5
+    history: str = ""
+
+
 class RuntimeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The whole file. ``allow_live``: the inventory's flag, without which mode live is refused."""
+    """The whole file. ``allow_live``: the inventory's flag, without which mode live is refused.
+
+    ``gateway_cpu``, ``gateway_wait``: of the venue's event loop; without ``gateway_wait`` it waits as ``wait`` says.
+    """
 
     feed: str
     risk: RiskConfig
@@ -92,6 +116,8 @@ class RuntimeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     kill_file: str = "/var/lib/quietcore/runtime/kill"
     strategy_cpu: str | int = "plan"
     gateway_cpu: str | int = "plan"
+    gateway_wait: str = ""
+    scout: ScoutConfig = ScoutConfig()
 
 
 def load(path: Path) -> RuntimeConfig:
@@ -129,6 +155,7 @@ def explain(path: Path, message: str) -> QuietcoreError:
             "risk": RiskConfig,
             "guard": GuardConfig,
             "degrade": DegradeConfig,
+            "scout": ScoutConfig,
         }
         kind = kinds[table]
         return QuietcoreError(
@@ -152,6 +179,8 @@ def check(path: Path, config: RuntimeConfig) -> None:
 
     demand(config.mode in MODES, "mode", config.mode, " or ".join(MODES))
     demand(config.wait in WAITS, "wait", config.wait, " or ".join(WAITS))
+    fits = config.gateway_wait in ("", *WAITS)
+    demand(fits, "gateway_wait", config.gateway_wait, f"{' or '.join(WAITS)}, or empty")
     demand(bool(config.feed), "feed", config.feed, "a feed's name")
     for key in ("strategy_cpu", "gateway_cpu"):
         wish = getattr(config, key)
@@ -159,6 +188,12 @@ def check(path: Path, config: RuntimeConfig) -> None:
         demand(fits, key, wish, '"plan", a CPU number, or -1')
     if config.mode in ORDERING_MODES:
         check_venue(path, config)
+    scout = config.scout
+    demand(scout.policy in POLICIES, "scout.policy", scout.policy, " or ".join(POLICIES))
+    for key in ("check_interval", "switch_interval"):
+        value = getattr(scout, key)
+        demand(0 < value <= 86_400, f"scout.{key}", value, "more than 0, at most 86400 seconds")
+    demand(1 <= scout.top_n <= 100, "scout.top_n", scout.top_n, "1 to 100")
     degrade = config.degrade
     demand(degrade.action in ACTIONS, "degrade.action", degrade.action, " or ".join(ACTIONS))
     latency = degrade.max_latency_us
@@ -191,6 +226,8 @@ def check(path: Path, config: RuntimeConfig) -> None:
 def check_venue(path: Path, config: RuntimeConfig) -> None:
     """Raise where orders would go to a place that the mode does not allow, or nowhere."""
     schemes = {"rest": ("http://", "https://"), "private_websocket": ("ws://", "wss://")}
+    if config.venue.order_websocket:
+        schemes["order_websocket"] = schemes["private_websocket"]
     for key, allowed in schemes.items():
         url: str = getattr(config.venue, key)
         host = url.partition("://")[2].rstrip("/")

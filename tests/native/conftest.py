@@ -77,7 +77,7 @@ def run(feed_handler: Path) -> Run:
 
 @pytest.fixture
 def start(feed_handler: Path, tmp_path: Path) -> Iterator[Start]:
-    """Start feed handlers whose output goes to `tmp_path`/output; they are killed at the end."""
+    """Start feed handlers whose output goes to `tmp_path`/output; they are stopped at the end."""
     processes: list[subprocess.Popen[str]] = []
 
     def go(*arguments: object, environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
@@ -93,10 +93,16 @@ def start(feed_handler: Path, tmp_path: Path) -> Iterator[Start]:
         return process
 
     yield go
-    for process in processes:
+    for process in processes:  # in order, so that a build that counts or checks has its say at the end
         if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.wait(timeout=10)
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGTERM)
+    for process in processes:
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=10)
 
 
 @pytest.fixture

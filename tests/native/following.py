@@ -18,6 +18,11 @@ def output(tmp_path: Path) -> str:
     return (tmp_path / "output").read_text()
 
 
+def says(tmp_path: Path, text: str) -> None:
+    """Wait until a feed handler of this test has said something; it writes a millisecond later than it happens."""
+    until(lambda: text in output(tmp_path), f'"{text}" in the output')
+
+
 def follow(start: Start, feed: str, venue: str, server: VenueServer, *more: object) -> subprocess.Popen[str]:
     """Start a feed handler and wait until its subscriptions are confirmed."""
     process = start("run", "--feed", feed, "--venue", venue, *server.addresses(), *more)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tests.native.random_market import TOP, Symbol
+from tests.native.random_market import TOP, Symbol, top_hash
 from tests.native.ring_file import RingFile
 
 from quietcore.bridge import layout
@@ -68,8 +68,7 @@ class TruthCheck:
         self.live[symbol] = state == LIVE
         if state != LIVE:
             return
-        bids, asks = self.ladders[symbol]
-        seen = hash((tuple(sorted(bids.items(), reverse=True)), tuple(sorted(asks.items()))))
+        seen = top_hash(*self.ladders[symbol])
         self.compared += 1
         truth = self.symbols[symbol].truth
         if truth.get(seq) != seen and len(self.wrong) < 10:

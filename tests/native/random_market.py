@@ -30,6 +30,17 @@ def rows(levels: Levels) -> str:
     return ",".join(f'["{price_text(price)}","{size_text(size)}"]' for price, size in levels)
 
 
+def top_hash(bids: dict[int, int], asks: dict[int, int]) -> int:
+    """Return the hash of the best levels of a book, whatever lies behind them."""
+    best_bids, best_asks = sorted(bids, reverse=True)[:TOP], sorted(asks)[:TOP]
+    return hash(
+        (
+            *(tuple(best_bids), tuple(map(bids.__getitem__, best_bids))),
+            *(tuple(best_asks), tuple(map(asks.__getitem__, best_asks))),
+        )
+    )
+
+
 class Symbol:
     """One symbol's book at the venue. `u` numbers its messages and begins anew when the service restarts; `seq`
     never does."""
@@ -50,8 +61,7 @@ class Symbol:
 
     def record(self) -> None:
         """Remember what a reader must see after the message of this seq."""
-        bids, asks = self.best()
-        self.truth[self.seq] = hash((tuple(bids[:TOP]), tuple(asks[:TOP])))
+        self.truth[self.seq] = top_hash(self.bids, self.asks)
 
     def message(self, kind: str, bids: Levels, asks: Levels) -> bytes:
         now = time.time_ns() // 1_000_000

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.native.conftest import Start
+from tests.native.following import with_config
 from tests.native.messages import bybit, bybit_snapshot
 from tests.native.ring_file import RingFile, until
 from tests.native.venue_server import MakeServer
@@ -32,6 +33,7 @@ def test_a_clock_step_harms_no_book(start: Start, feed: str, make_server: MakeSe
     server = make_server()
     process = start(
         *("run", "--feed", feed, "--venue", "bybit-linear", *server.addresses()),
+        *with_config(tmp_path, "[socket]", 'time_stamps = "none"'),
         environment={"LD_PRELOAD": str(shim), "CLOCK_STEP_FILE": str(offset_file)},
     )
     until(lambda: server.received, "a subscription")

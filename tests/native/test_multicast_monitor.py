@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.native.conftest import Run, Start
@@ -20,7 +21,7 @@ from tests.native.venue_server import MakeServer
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
-def monitor(run: Run, groups: Groups, *more: object) -> tuple[int, dict[str, object], list[dict[str, int]]]:
+def monitor(run: Run, groups: Groups, *more: object) -> tuple[int, dict[str, Any], list[dict[str, Any]]]:
     done = run("monitor", *groups.options(), "--seconds", 2, "--json", *more)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["final"] for line in lines] == [False] * (len(lines) - 1) + [True]
@@ -59,7 +60,6 @@ def test_monitor_counts_what_is_lost(
     snapshots = next(each for each in channels if each["channel"] == "snapshots")
     assert snapshots["lost"] == snapshots["gaps"] > 3
     assert snapshots["duplicates"] > 3
-    assert isinstance(whole["foreign"], int)
     assert whole["foreign"] > 3
     assert dropped >= snapshots["lost"]
 

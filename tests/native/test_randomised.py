@@ -1,8 +1,7 @@
 """Faults at random, and every LIVE book compared with the truth.
 
-`make test` runs a short version. The whole one, a million messages and each kind of fault at least 200 times:
-
-    QUIETCORE_RANDOM_MESSAGES=1000000 pytest -s tests/native/test_randomised.py
+`make test` runs a short version; `make random-proof` the whole one, a million messages and each kind of fault at least
+200 times, and prints its counts.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.native.conftest import Start
-from tests.native.following import follow, live, output, with_config
+from tests.native.following import follow, live, output, says, with_config
 from tests.native.messages import binance, binance_snapshot, bybit, bybit_snapshot
 from tests.native.ring_file import RingFile, until
 from tests.native.venue_server import MakeServer
@@ -100,7 +100,7 @@ def test_a_refused_topic_takes_no_other_with_it(
     ring = RingFile(feed)
     until(lambda: ring.statistics()["refused_topics"] == 1, "the refused topic counted")
     until(lambda: "ready" in output(tmp_path), "ready all the same")
-    assert "topic:orderbook.50.CUSDT" in output(tmp_path)
+    says(tmp_path, "topic:orderbook.50.CUSDT")
     confirmed = {
         topic
         for text in server.received
@@ -122,13 +122,13 @@ def test_a_delisted_symbol_is_stale_and_comes_back(
     until(lambda: ring.state(1) == LIVE, "the other book")
     server.symbols.remove("ETHUSDT")
     until(lambda: ring.state(1) == STALE, "the delisted one")
-    assert "ETHUSDT: the venue lists it no more" in output(tmp_path)
+    says(tmp_path, "ETHUSDT: the venue lists it no more")
     assert ring.state(0) == LIVE
     server.received.clear()
     server.symbols.append("ETHUSDT")
     server.on_subscribe = lambda topics: [bybit_snapshot(77, "ETHUSDT")]
     until(lambda: ring.state(1) == LIVE, "asked for, and live again")
-    assert "lists it again" in output(tmp_path)
+    says(tmp_path, "lists it again")
     assert process.poll() is None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.native.conftest import Start
-from tests.native.following import follow, live, output, with_config
+from tests.native.following import follow, live, output, says, with_config
 from tests.native.messages import binance, binance_snapshot, bybit, bybit_snapshot
 from tests.native.ring_file import RingFile, until
 from tests.native.tcp_relay import TcpRelay
@@ -51,7 +51,7 @@ def test_a_silent_book_is_stale_and_asked_for(
     until(lambda: ring.state() == LIVE, "the book is back")
     until(lambda: ring.statistics()["silences"] >= 1, "counted")
     assert server.clients == 1, "the connection stayed"
-    assert "nothing came for the book of BTCUSDT" in output(tmp_path)
+    says(tmp_path, "nothing came for the book of BTCUSDT")
 
 
 def test_a_book_that_is_quiet_by_nature_is_left_alone(
@@ -96,7 +96,7 @@ def test_a_server_that_answers_and_sends_nothing(
     live(start, feed, server, *with_config(tmp_path, *QUICK, "stale_after = 0.3"))
     ring = RingFile(feed)
     until(lambda: len(server.targets) >= 2, "a new connection, as asking again did not help")
-    assert "subscribing again did not help" in output(tmp_path)
+    says(tmp_path, "subscribing again did not help")
     server.on_subscribe = lambda _: [bybit_snapshot(600)]
     until(lambda: ring.state() == LIVE, "live again")
 
@@ -118,7 +118,7 @@ def test_a_server_that_accepts_and_stays_silent(
         *("--websocket", f"ws://127.0.0.1:{silent_port}", "--rest", server.addresses()[3]),
     )
     until(lambda: output(tmp_path).count("WebSocket handshake") >= 3, "given up again and again")
-    assert "trying again in" in output(tmp_path)
+    says(tmp_path, "trying again in")
     assert RingFile(feed).state() == layout.STATE_EMPTY
 
 
@@ -143,6 +143,6 @@ def test_a_half_open_connection_is_noticed(
         relay.thaw()  # for new connections
         until(lambda: ring.state() == LIVE, "live over a new connection")
         assert ring.statistics()["reconnects"] >= 1
-        assert "connection lost" in output(tmp_path)
+        says(tmp_path, "connection lost")
     finally:
         relay.close()

@@ -201,3 +201,13 @@ def test_the_command_finds_its_own_release_and_packages_and_nothing_else(
     assert f"1 {folder}/lib/python/quietcore/__init__.py" in shown
     assert "site-packages" not in shown
     assert "dist-packages" not in shown
+
+
+def test_of_programs_only_those_that_are_called_are_packed(tmp_path: Path) -> None:
+    for name in ("bin/py-spy", "bin/pygmentize", "numba/tests/x.py", "numba/core/x.py", "share/man/x"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    packages.prune(tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"bin/py-spy", "numba/core/x.py"}

@@ -21,6 +21,7 @@ VALUES = {
     "runtime_feed": "demo",
     "runtime_mode": "sim",
     "runtime_private_websocket": "ws://127.0.0.1:8760",
+    "runtime_order_websocket": "ws://127.0.0.1:8760",
     "runtime_rest": "http://127.0.0.1:8760",
     "ansible_managed": "managed",
 }
@@ -57,6 +58,20 @@ def test_strategy_of_the_inventory(tmp_path: Path, strategy: str, name: str, pat
     found = rendered(tmp_path, runtime_strategy=strategy, runtime_strategy_parameters=parameters).strategy
     assert (found.name, found.path, found.parameters) == (name, path, parameters)
     assert isinstance(found.parameters["span"], int)
+
+
+def test_ways_to_the_venue(tmp_path: Path) -> None:
+    strategy = {"runtime_strategy": "crossing", "runtime_strategy_parameters": {}}
+    plain = rendered(tmp_path, **strategy)
+    assert (plain.venue.order_websocket, plain.gateway_wait, plain.scout) == (
+        *("ws://127.0.0.1:8760", ""),
+        config.ScoutConfig(),
+    )
+    wishes = {"runtime_scout": True, "runtime_scout_region": "nl", "runtime_gateway_wait": "nap"}
+    found = rendered(tmp_path, **strategy, **wishes)
+    assert found.gateway_wait == "nap"
+    assert (found.scout.enabled, found.scout.region) == (True, "nl")
+    assert found.scout.history == "/var/cache/quietcore/endpoints.jsonl"
 
 
 def test_no_parameters(tmp_path: Path) -> None:

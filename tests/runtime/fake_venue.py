@@ -43,6 +43,8 @@ class FakeVenue:
         self.plan = list(plan or [])
         self.default = default
         self.created: list[dict[str, Any]] = []
+        self.by_socket = 0  # of these, by WebSocket
+        self.no_trade_socket = False
         self.cancelled: list[dict[str, Any]] = []
         self.queries = 0
         self.orders: dict[str, dict[str, Any]] = {}
@@ -55,6 +57,7 @@ class FakeVenue:
         self.refuse_auth = False
         self.connections: set[Any] = set()
         self._sockets: set[web.WebSocketResponse] = set()
+        self.trade_sockets: set[web.WebSocketResponse] = set()
         self._executions = 0
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -106,6 +109,8 @@ class FakeVenue:
                 web.get("/v5/position/list", self._position_list),
                 web.post("/v5/order/cancel-all", self._cancel_everything),
                 web.get("/v5/private", self._private),
+                web.get("/v5/trade", self._trade),
+                web.get("/v5/public/linear", self._public),
             ]
         )
         runner = web.AppRunner(application, shutdown_timeout=0.1)
@@ -116,6 +121,7 @@ class FakeVenue:
         self._ready.set()
         await self._done.wait()
         await self.drop_streams()
+        await self.drop_trade_sockets()
         await runner.cleanup()
 
     # market
@@ -162,18 +168,7 @@ class FakeVenue:
             assert request.transport is not None
             request.transport.abort()
             return self._answer({})
-        order = {
-            "orderId": order_id,
-            "orderLinkId": link,
-            "symbol": body["symbol"],
-            "side": body["side"],
-            "price": body["price"],
-            "qty": body["qty"],
-            "orderStatus": "New",
-            "cumExecQty": "0",
-            "rejectReason": "EC_NoError",
-        }
-        self.orders[link] = order
+        self._list(body, order_id)
         if what == "fill before acknowledgement":
             await self.execute(link, body["qty"], anonymous=True)
             await asyncio.sleep(0.02)
@@ -189,6 +184,62 @@ class FakeVenue:
         else:
             self._tasks = [*getattr(self, "_tasks", []), asyncio.create_task(self._later(link, what))]
         return self._answer({"orderId": order_id, "orderLinkId": link})
+
+    def _list(self, body: dict[str, Any], order_id: str) -> None:
+        self.orders[body["orderLinkId"]] = {
+            **{name: body[name] for name in ("orderLinkId", "symbol", "side", "price", "qty")},
+            **{"orderId": order_id, "orderStatus": "New", "cumExecQty": "0", "rejectReason": "EC_NoError"},
+        }
+
+    async def _trade(self, request: web.Request) -> web.StreamResponse:
+        """Order entry by WebSocket: every order is accepted and does what ``default`` says, cancels cancel."""
+        if self.no_trade_socket:
+            raise web.HTTPServiceUnavailable
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.trade_sockets.add(socket)
+        async for message in socket:
+            body = json.loads(message.data)
+            operation, answer = body["op"], {"op": body["op"], "reqId": body.get("reqId", ""), "retCode": 0}
+            if operation == "auth":
+                key, expires, sign = body["args"]
+                good = key == KEY and sign == signature(f"GET/realtime{expires}")
+                await socket.send_json({**answer, "retCode": 0 if good else 10004})
+                continue
+            if operation == "ping":
+                await socket.send_json(answer)
+                continue
+            words = body["args"][0]
+            link = words["orderLinkId"]
+            if operation == "order.create":
+                self.created.append(words)
+                self.by_socket += 1
+                self._list(words, f"id-{len(self.created)}")
+            else:
+                self.cancelled.append(words)
+                self.orders[link]["orderStatus"] = "Cancelled"
+            data = {"orderId": self.orders[link]["orderId"], "orderLinkId": link}
+            await socket.send_json({**answer, "retMsg": "OK", "data": data})
+            if operation == "order.create":
+                await self._later(link, self.default)
+            else:
+                await self.tell_order(link)
+        self.trade_sockets.discard(socket)
+        return socket
+
+    async def _public(self, request: web.Request) -> web.WebSocketResponse:
+        """Answer pings, which is all that a measurement asks for."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            body = json.loads(message.data)
+            await socket.send_json({"op": "ping", "success": True, "ret_msg": "pong", **body})
+        return socket
+
+    async def drop_trade_sockets(self) -> None:
+        """Break every order-entry connection."""
+        for socket in list(self.trade_sockets):
+            await socket.close()
 
     async def _later(self, link: str, what: str) -> None:
         quantity = self.orders[link]["qty"]

@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quietcore.observe.histogram import BUCKETS, LARGEST, Histogram, bucket_of, highest_value
+from quietcore.observe.histogram import BUCKETS, LARGEST, SHARES, Histogram, bucket_of, highest_value
 
 
 def test_buckets_follow_each_other() -> None:
@@ -31,7 +31,7 @@ def test_percentiles(values: list[int]) -> None:
     values.sort()
     assert summary["count"] == len(values)
     assert summary["max"] == values[-1]
-    for name, share in (("p50", 0.5), ("p99", 0.99)):
+    for name, share in SHARES.items():
         exact = values[math.ceil(share * len(values)) - 1]
         found = summary[name]
         assert found is not None
@@ -41,4 +41,20 @@ def test_percentiles(values: list[int]) -> None:
 def test_what_is_no_latency_is_never_shown_as_one() -> None:
     histogram = Histogram()
     histogram.record(-1)
-    assert histogram.summary() == {"count": 0, "p50": None, "p99": None, "max": None, "not_comparable": 1}
+    nothing = dict.fromkeys(("p50", "p90", "p99", "p99.9", "p99.99", "max"))
+    assert histogram.summary() == {"count": 0, **nothing, "not_comparable": 1, "buckets": []}
+
+
+def test_buckets_in_the_summary_add_up() -> None:
+    one, other, both = Histogram(), Histogram(), Histogram()
+    for value in (5, 5, 900, 10**6):
+        one.record(value)
+        both.record(value)
+    for value in (5, 10**7):
+        other.record(value)
+        both.record(value)
+    added: dict[int, int] = {}
+    for bucket, count in one.summary()["buckets"] + other.summary()["buckets"]:
+        added[bucket] = added.get(bucket, 0) + count
+    assert sorted(added.items()) == [tuple(pair) for pair in both.summary()["buckets"]]
+    assert sum(added.values()) == 6

@@ -32,6 +32,8 @@ gateway_cpu = {cpu}
 name = "bybit-linear"
 rest = "{rest}"
 private_websocket = "{websocket}"
+order_websocket = "{order_websocket}"
+{scout}
 [strategy]
 {strategy}
 [risk]
@@ -87,9 +89,11 @@ class Run:
                 size=options.get("size", "0.001"),
                 rest=venue.url,
                 websocket=venue.websocket_url,
+                order_websocket=venue.websocket_url if options.get("by_socket") else "",
+                scout=options.get("scout", ""),
             )
         )
-        (folder / "key").write_text("sim-key\n")
+        (folder / "key").write_text(options.get("key", "sim-key") + "\n")
         (folder / "secret").write_text(options.get("secret", SECRET) + "\n")
         self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notifications.bind(str(folder / "notify"))
@@ -108,6 +112,7 @@ class Run:
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
+            **options.get("process", {}),
         )
 
     def ready(self) -> None:
@@ -209,6 +214,57 @@ def test_from_tick_to_fill_and_to_the_report(
     assert [tuple(level) for level in symbol["bids"]] == bids
     assert [tuple(level) for level in symbol["asks"]] == asks
     assert SECRET not in out + errors + run.status_path.read_text()
+
+
+def test_orders_go_by_websocket_at_the_elected_endpoint(
+    make_writer: MakeWriter, feed: str, tmp_path: Path, runs: list[Run]
+) -> None:
+    """The scouter elects while it trades; where the socket is lost and refused, REST takes over until it is back."""
+    cpu = sorted(os.sched_getaffinity(0))[-1]
+    with FakeVenue() as venue, Market(make_writer(capacity=65536)):
+        run = Run(
+            tmp_path,
+            feed,
+            venue,
+            words=["--json"],
+            wait="spin",
+            cpu=cpu,
+            by_socket=True,
+            scout="[scout]\nenabled = true\ncheck_interval = 0.2\nswitch_interval = 0.3",
+        )
+        runs.append(run)
+        run.ready()
+
+        def status() -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(run.status_path.read_text())
+            return found
+
+        run.until(lambda: run.status_path.exists() and status()["endpoints"]["switches"] >= 1)
+        run.until(lambda: venue.by_socket >= 3)
+        endpoints = status()["endpoints"]
+        assert (endpoints["rest"], endpoints["websocket"]) == (venue.url, venue.websocket_url)
+        assert endpoints["addresses"] == {"127.0.0.1": "127.0.0.1"}
+        threads = {thread["name"]: thread for thread in status()["threads"]}
+        assert threads["gateway"]["allowed"] == str(cpu)
+        assert threads["gateway"]["tid"] != threads["runtime"]["tid"] == run.process.pid
+        assert status()["pinned"]["gateway"] is True
+        venue.no_trade_socket = True
+        venue.call(venue.drop_trade_sockets)
+        run.until(lambda: len(venue.created) > venue.by_socket)
+        venue.no_trade_socket = False
+        run.until(lambda: status()["order_entry"]["by_rest"] >= 1)
+        by_socket = venue.by_socket
+        run.until(lambda: venue.by_socket > by_socket)
+        code, out, errors, _ = run.end()
+    assert code == 0, errors
+    final = json.loads(out)
+    links = [order["orderLinkId"] for order in venue.created]
+    assert len(set(links)) == len(links) == final["orders"]["sent"]
+    ways = final["order_entry"]
+    assert ways["by_websocket"] >= venue.by_socket
+    assert ways["by_rest"] >= len(links) - venue.by_socket >= 1
+    assert final["compiled_since_ready"] == 0
+    assert final["hops"]["signal_sent"]["count"] == len(links)
 
 
 def test_parameters_are_taken_at_sighup(

@@ -19,7 +19,7 @@ from tests.runtime.test_run import Market, Run
 
 from quietcore.cli.main import main
 from quietcore.errors import QuietcoreError
-from quietcore.execution import heartbeat
+from quietcore.execution import guard_report, heartbeat
 from quietcore.execution.guard import Guard, Pulse, arm_disconnect_cancel
 from quietcore.execution.kill_switch import KillSwitch
 from quietcore.execution.order_states import FINAL, State, may_follow
@@ -111,13 +111,14 @@ def test_guard_fires_once_each_time_the_pulse_stops() -> None:
     with FakeVenue(default="rest") as fake:
         pulse = [Pulse.STOPPED]
         said: list[str] = []
+        reports: list[dict[str, int]] = []
 
         async def story() -> Guard:
             venue: Any = linear(
                 Endpoints(fake.url, fake.websocket_url), Credentials("sim-key", b"sim-secret")
             )
             type(venue).request_lifetime = property(lambda self: -0.5)  # its sweeps end sooner
-            guard = Guard(venue, lambda: pulse[0], said.append)
+            guard = Guard(venue, lambda: pulse[0], said.append, reports.append)
             stop = asyncio.Event()
             watching = asyncio.create_task(guard.watch(stop))
 
@@ -157,6 +158,24 @@ def test_guard_fires_once_each_time_the_pulse_stops() -> None:
             owner.request_lifetime = original
     assert guard.counts.fired == 2
     assert any("is not armed" in line for line in said)
+    assert reports[0] == {
+        **{"armed": 0, "done": 0, "fired": 1, "sweeps": 0, "failures": 0, "found_open": 0},
+    }, "told before the first sweep"
+    assert [state["armed"] for state in reports].count(1) == 2, "a change is reported once"
+    assert (reports[-1]["fired"], reports[-1]["armed"], reports[-1]["done"]) == (2, 0, 1)
+
+
+def test_guard_report_is_a_file_for_others(tmp_path: Path) -> None:
+    path = tmp_path / "guard.json"
+    assert guard_report.read(path) is None
+    guard_report.write(path, {"armed": 1, "fired": 0})
+    assert guard_report.read(path) == {"armed": 1, "fired": 0}
+    path.write_text("[")
+    assert guard_report.read(path) is None
+    assert (
+        guard_report.default_path({"RUNTIME_DIRECTORY": "/run/quietcore-guard"}) == guard_report.DEFAULT_FILE
+    )
+    assert guard_report.default_path({}) is None, "nobody asked for one"
 
 
 CONFIG = """

@@ -12,8 +12,8 @@ import pytest
 from tests.runtime.delayed_venue import DelayedVenue
 
 from quietcore.errors import QuietcoreError
+from quietcore.execution.venue_loop import LoopSettings, VenueLoop
 from quietcore.venues.bybit import BybitHTTPClient
-from quietcore.venues.loops import LoopSettings, VenueLoop
 
 ADDRESSES = ("127.0.0.2",)
 

@@ -25,6 +25,10 @@ from quietcore.sim.faults import Fault
 from quietcore.strategy.risk import REASON_NAMES
 
 PER_10_000 = 200
+COUNTED = (
+    *("orders", "fills", "kills", "guard_fired", "kill_switch", "uncertain"),
+    *("by_socket", "by_rest", "fell_back", "switches"),
+)
 PLANTED_MOST = 400  # scenarios in which a planted bug must show itself
 
 
@@ -42,7 +46,7 @@ def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     broken = []
     for outcome in outcomes:
         totals["scenarios"] += 1
-        for name in ("orders", "fills", "kills", "guard_fired", "kill_switch", "uncertain"):
+        for name in COUNTED:
             totals[name] += getattr(outcome, name)
         faults.update(outcome.faults)
         refused.update(outcome.refused)

@@ -9,6 +9,8 @@ from tests.scenarios.story import Parts
 from quietcore.execution.gateway import Gateway
 from quietcore.execution.guard import EVERY_SYMBOL, Guard
 from quietcore.execution.orders import Order, OrderLedger
+from quietcore.venues.bybit.trade_link import Answer
+from quietcore.venues.bybit.trade_stream import REST_PATHS, BybitOrderEntry
 from quietcore.venues.interface import Fill, OrderUpdate, UncertainError
 
 
@@ -52,6 +54,19 @@ class GivesUpTooSoon(Gateway):
             self.ledger.rejected(order, "never arrived")
 
 
+class SendsAgainByRest(BybitOrderEntry):
+    """Lets REST take over what the socket may have sent already."""
+
+    async def send(self, operation: str, order: dict[str, Any]) -> Answer:
+        try:
+            return await super().send(operation, order)
+        except UncertainError:
+            data, written_ns = await self.http.post(
+                REST_PATHS[operation], {"category": self.category, **order}
+            )
+            return Answer(data, written_ns)
+
+
 class SweepsOnce(Guard):
     """Cancels what it sees, and thinks not of what is still on its way."""
 
@@ -70,6 +85,7 @@ PLANTED: dict[str, Any] = {
     "missing reconciliation": Parts(gateway=NoReconciliation),
     "off by one in the limits": Parts(limit_slip=1),
     "gives up on an unknown order too soon": Parts(gateway=GivesUpTooSoon),
+    "REST takes over what the socket sent": Parts(entry=SendsAgainByRest),
     "guard sweeps once": Parts(guard=SweepsOnce),
     "no rest after a death": Parts(rest_after_death=0.0),
 }

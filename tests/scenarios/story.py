@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from tests.scenarios import virtual_time
+from tests.scenarios.trade_socket import SocketVenue
 from tests.scenarios.venue import LIFETIME, SYMBOL, LinkedVenue, SimulatedVenue
 
 from quietcore.bridge.ring import word_at
@@ -28,6 +29,7 @@ from quietcore.strategy import risk
 from quietcore.strategy.account import READY, Account, equity
 from quietcore.strategy.arena import OrderArena
 from quietcore.strategy.intents import BUY, CANCEL, PLACE, POST_ONLY, SELL, WORDS, IntentRing, push
+from quietcore.venues.bybit.trade_stream import BybitOrderEntry
 
 TICK, LOT = Step(1, 1), Step(1, 2)
 MAX_POSITION, MAX_OPEN, MAX_RATE, MAX_SIZE = 60, 4, 12, 20
@@ -55,6 +57,10 @@ class Outcome:
     kill_switch: int = 0
     refused: Counter[int] = field(default_factory=Counter)
     uncertain: int = 0
+    by_socket: int = 0
+    by_rest: int = 0
+    fell_back: int = 0  # of these, where the socket was meant
+    switches: int = 0
     broken: str = ""
 
 
@@ -65,6 +71,7 @@ class Parts:
     gateway: Any = Gateway
     ledger: Any = OrderLedger
     guard: Any = Guard
+    entry: Any = BybitOrderEntry
     limit_slip: int = 0  # how much more than the limits the check allows
     rest_after_death: float = LIFETIME
 
@@ -75,7 +82,9 @@ class Process:
     def __init__(self, story: Story, number: int) -> None:
         self.story = story
         parts = story.parts
-        self.link = LinkedVenue(story.venue)
+        # Odd seeds send orders by WebSocket.
+        self.socket = SocketVenue(story.venue, parts.entry) if story.seed % 2 else None
+        self.link = LinkedVenue(story.venue) if self.socket is None else self.socket
         self.account, self.intents, self.arena = Account(), IntentRing(8), OrderArena(32)
         self.ledger = parts.ledger(
             f"q{number:08x}{story.seed & 0xFFFFFFFF:08x}", SYMBOL, TICK, LOT, self.account, self.arena
@@ -108,6 +117,7 @@ class Process:
         self.words = np.zeros(WORDS, dtype=np.int64)
 
     async def start(self) -> None:
+        await self.link.open()
         await self.gateway.open(60.0)
         self.gateway.trade()
 
@@ -269,6 +279,12 @@ class Story:
             self.outcome.fills = self.venue.exchange.fills
             for process in self.processes:
                 self.outcome.uncertain += process.ledger.counts.uncertain
+                ways = process.link.order_ways()
+                self.outcome.by_socket += ways.by_websocket
+                self.outcome.by_rest += ways.by_rest
+                if process.socket is not None:
+                    self.outcome.fell_back += ways.by_rest
+                    self.outcome.switches += process.socket.trade.switches
                 if not process.link.dead:
                     process.die()
         if market.done() and not market.cancelled():
@@ -322,6 +338,8 @@ class Story:
                 kill = None
                 await self._switch_off(process)
                 continue
+            if process.socket is not None and chance.random() < 0.05:
+                process.socket.switch()
             self._wish(process)
         await self._settle(process)
 

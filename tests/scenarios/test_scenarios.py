@@ -28,6 +28,9 @@ def test_every_invariant_holds_under_every_fault(found: dict[str, object]) -> No
     assert min(faults.values()) >= 200 * COUNT // 10_000, faults
     assert found["guard_fired"]
     assert found["kill_switch"]
+    assert found["by_socket"]
+    assert found["fell_back"]
+    assert found["switches"]
 
 
 def test_every_limit_is_met(found: dict[str, object]) -> None:

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,12 +23,14 @@ from quietcore.sim.order_entry import Answer, Delivery, OrderEntry
 from quietcore.sim.private_messages import fill_row, messages, order_row
 from quietcore.sim.rate_limits import RateLimits, Rates
 from quietcore.venues.bybit import private, rest
+from quietcore.venues.bybit.trade_stream import REST_PATHS
 from quietcore.venues.interface import (
     Event,
     Fill,
     Instrument,
     OrderRequest,
     OrderUpdate,
+    OrderWays,
     Position,
     RefusedError,
     Sent,
@@ -44,6 +46,14 @@ LIFETIME = 5.0
 RESTART_SECONDS = 0.4
 LISTED = {SYMBOL: Listed(SYMBOL, 1, 2)}
 UP, DOWN = StreamUp(), StreamDown("broken")
+
+
+class Droppable(Protocol):
+    """A connection, as the server breaks it. ``number``: in order of their making."""
+
+    number: int
+
+    def drop(self) -> None: ...
 
 
 class SimulatedVenue:
@@ -66,6 +76,7 @@ class SimulatedVenue:
         )
         self.arrived: Counter[str] = Counter()  # create requests by client id
         self.streams: set[Stream] = set()
+        self.sockets: set[Droppable] = set()  # of order entry
         self.away_until = 0.0
         self.on_change: Callable[[], None] = lambda: None
 
@@ -83,6 +94,8 @@ class SimulatedVenue:
     def restart(self) -> None:
         self.away_until = self.loop.time() + RESTART_SECONDS
         self.break_streams()
+        for socket in sorted(self.sockets, key=lambda one: one.number):
+            socket.drop()
 
     def tell(self, report: Report | None) -> None:
         if report is None:
@@ -138,7 +151,7 @@ class Stream:
 
 
 class LinkedVenue:
-    """The client's side, as the runtime's `OrderVenue`. ``cut`` is the death of the client's process."""
+    """The client's side by REST, as the runtime's `OrderVenue`. ``cut`` is the death of the client's process."""
 
     name = "simulated"
     request_lifetime = LIFETIME
@@ -146,6 +159,7 @@ class LinkedVenue:
     def __init__(self, server: SimulatedVenue) -> None:
         self.server = server
         self.dead = False
+        self.by_rest = 0
         self.sent: list[tuple[float, OrderRequest]] = []
 
     def cut(self) -> None:
@@ -161,16 +175,29 @@ class LinkedVenue:
     async def place(self, order: OrderRequest) -> Sent:
         self.sent.append((self.server.loop.time(), order))
         body = {
-            **{"category": "linear", "symbol": order.symbol, "side": "Buy" if order.buy else "Sell"},
+            **{"symbol": order.symbol, "side": "Buy" if order.buy else "Sell"},
             **{"orderType": "Limit", "qty": order.quantity, "price": order.price},
             **{"timeInForce": "PostOnly" if order.post_only else "GTC", "orderLinkId": order.client_id},
         }
-        result = await self._request("create", body)
-        return Sent(result["orderId"], 1)
+        return await self._send("order.create", body)
 
     async def cancel(self, symbol: str, client_id: str) -> Sent:
-        body = {"category": "linear", "symbol": symbol, "orderLinkId": client_id}
-        return Sent((await self._request("cancel", body))["orderId"], 1)
+        return await self._send("order.cancel", {"symbol": symbol, "orderLinkId": client_id})
+
+    async def _send(self, operation: str, words: dict[str, Any]) -> Sent:
+        result, written_ns = await self.post(REST_PATHS[operation], {"category": "linear", **words})
+        return Sent(result["orderId"], written_ns)
+
+    async def post(self, path: str, body: dict[str, Any]) -> tuple[Any, int]:
+        """Send an order request by REST."""
+        self.by_rest += 1
+        return await self._request(path.rpartition("/")[2], body), 1
+
+    async def switch_endpoints(self, websocket: str, rest: str) -> float:
+        return 0.0
+
+    def order_ways(self) -> OrderWays:
+        return OrderWays(0, self.by_rest)
 
     async def cancel_all(self, symbol: str) -> None:
         await self._request("cancel-all", {"category": "linear", "settleCoin": "USDT"})

@@ -17,6 +17,7 @@ UNITS = {
     "host_state": ["quietcore-host.service"],
     "simulator": ["quietcore-sim.service"],
     "feed_handler": ["quietcore-feed@sim.service"],
+    "monitoring": ["quietcore-metrics.service", "quietcore-audit.timer"],
     "runtime": ["quietcore-feed@sim.service", "quietcore-runtime.service"],
 }
 

@@ -16,7 +16,8 @@ OWN = ("/opt", "/usr/local", "/dev/shm", "/var/lib/quietcore", "/var/cache/quiet
 
 
 def said(*command: str) -> list[str]:
-    environment = {"LC_ALL": "C", "PATH": os.environ["PATH"]}
+    # An emulated manager on a busy machine needs more than the usual 25 s for its list of units.
+    environment = {"LC_ALL": "C", "PATH": os.environ["PATH"], "SYSTEMD_BUS_TIMEOUT": "200s"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     return done.stdout.splitlines()
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "quietcore/recorder.hpp"
+#include "quietcore/socket_settings.hpp"
 #include "quietcore/venue.hpp"
 
 #include <chrono>
@@ -47,12 +48,6 @@ struct ConnectionConfig {
   std::chrono::milliseconds switch_timeout{30'000}; ///< for a new endpoint to have every book
   std::chrono::seconds lifetime{0};    ///< a connection is replaced after it; 0: as the venue needs
   std::chrono::seconds refresh{3'600}; ///< between two looks at the instruments; 0: only at the start
-};
-
-/// What is asked of the kernel for each connection.
-struct SocketConfig {
-  std::uint32_t receive_buffer = 0; ///< bytes, 0: as the kernel sizes it
-  std::uint32_t busy_poll_us = 0;   ///< microseconds of polling the card's queue in a read, 0: none
 };
 
 /// Where a feed that comes over multicast is.
@@ -103,5 +98,7 @@ void set_streams(Subscription &subscription, const std::vector<std::string> &nam
 /// Throws Error.
 void check_receive(const std::string &way, const std::string &where);
 [[nodiscard]] Wait parse_wait(const std::string &text, const std::string &where);
+/// best, kernel or none. Throws Error.
+[[nodiscard]] TimeStamps parse_time_stamps(const std::string &text, const std::string &where);
 
 } // namespace quietcore

@@ -257,6 +257,7 @@ private:
 
   const SyncRule &rule_;
   std::vector<Instrument> instruments_;
+  std::vector<const char *> names_; ///< by symbol, as the diagnostics keep them
   SymbolIndex index_;
   std::uint32_t ladder_depth_;
   bool others_expected_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "quietcore/http_client.hpp"
+#include "quietcore/socket_settings.hpp"
 #include "quietcore/url.hpp"
 
 #include <chrono>
@@ -21,9 +22,11 @@ struct WebSocketEvents {
   std::function<void()> opened;
   /// Something asked of the kernel was not granted, in one line; the connection goes on.
   std::function<void(const std::string &what)> not_granted;
-  /// A complete text or binary message, followed by kMessagePadding readable bytes; the time is taken right
-  /// after the read returned.
-  std::function<void(std::string_view bytes, std::int64_t receive_ns)> message;
+  /// What the kernel has granted, and who stamps the messages, one line each.
+  std::function<void(const std::string &what)> settled;
+  /// A complete text or binary message, followed by kMessagePadding readable bytes, and the time of the read
+  /// that completed it.
+  std::function<void(std::string_view bytes, const ReceiveTime &time)> message;
   /// The connection is over, or never came to be. Called once; not after close().
   std::function<void(const std::string &why)> closed;
 };
@@ -32,8 +35,7 @@ struct WebSocketEvents {
 struct WebSocketOptions {
   /// After half of it without a frame a ping goes out; after the whole the connection is over.
   std::chrono::milliseconds idle_timeout{30'000};
-  std::uint32_t receive_buffer = 0; ///< bytes, 0: as the kernel sizes it
-  std::uint32_t busy_poll_us = 0;   ///< 0: none
+  SocketConfig socket{};
 };
 
 /// One WebSocket connection, plain or TLS, without compression. Pings are answered. Runs on the loop it is

@@ -163,6 +163,7 @@ ExitCode replay_command(Arguments arguments) {
   RingWriter ring(segment.view());
   StopSignal::install();
   FeedCore core(*venue, facts.instruments, {spec.ladder_depth, facts.windows}, diagnostics, &ring);
+  const char *const origin = diagnostics.keep(path);
   Pace pace(speed, core);
   core.pause();
   bool go_on = true;
@@ -188,7 +189,7 @@ ExitCode replay_command(Arguments arguments) {
       receipt.replayed = true;
       receipt.source = recorded.receive_ns != 0 ? shm::TimeSource::RECORDED : shm::TimeSource::NONE;
       receipt.receive_ns = recorded.receive_ns != 0 ? recorded.receive_ns : realtime_ns();
-      receipt.origin = {path.c_str(), recorded.number};
+      receipt.origin = {origin, recorded.number};
       if (const auto at = facts.snapshot_symbols.find(recorded.number); at != facts.snapshot_symbols.end())
         receipt.symbol_hint = at->second;
       (void)core.receive(*parser, recorded.message, receipt);

@@ -126,6 +126,18 @@ void must_have_places(const FeedConfig &config, const Venue &venue) {
   must_be_set(config.rest, "rest", "--rest");
 }
 
+/// The service may be on the receiving thread's core alone; the log is no work for it.
+void write_log_elsewhere(Diagnostics &diagnostics, const FeedConfig &config) {
+  std::string problem;
+  try {
+    problem = diagnostics.write_on(resolve_shared_cpus(config.cpu, config.plan));
+  } catch (const Error &error) {
+    problem = error.what();
+  }
+  if (!problem.empty())
+    diagnostics.say("warning: the log is written on the feed's own CPUs: " + problem);
+}
+
 /// Asks the venue for its instruments; a service that is just starting gets a second and third chance.
 std::vector<Instrument> fetch_instruments(const FeedConfig &config, const Venue &venue) {
   if (venue.transport() == Transport::Multicast)
@@ -262,6 +274,8 @@ ExitCode run_command(Arguments arguments) {
 
   StopSignal::install();
   Diagnostics diagnostics;
+  if (config.cpu.kind == CpuWish::Kind::Plan)
+    write_log_elsewhere(diagnostics, config);
   const ServiceNotify notify;
   while (follow(config, *venue, cpu, diagnostics, notify) == LiveFeed::End::InstrumentsChanged) {
     // A scale is another: the ring's directory must say so, and readers attach anew.

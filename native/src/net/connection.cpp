@@ -17,8 +17,9 @@ Connection::Connection(const ConnectionContext &context, Url server, ConnectionP
     : context_(context), server_(std::move(server)), plan_(std::move(plan)), trust_(std::move(trust)),
       keep_alive_(context.venue.keep_alive()), limits_(context.venue.limits()), owner_(owner),
       backoff_(context.config.retry_first, context.config.retry_limit, seed),
-      name_(server_.text() + plan_.target.substr(0, plan_.target.find('?'))), retry_timer_(context.loop),
-      ping_timer_(context.loop), deadline_timer_(context.loop), send_timer_(context.loop) {
+      name_(context_.diagnostics.keep(server_.text() + plan_.target.substr(0, plan_.target.find('?')))),
+      retry_timer_(context.loop), ping_timer_(context.loop), deadline_timer_(context.loop),
+      send_timer_(context.loop) {
   // Twice within the time that silence may last, or as often as the venue asks for.
   if (keep_alive_)
     keep_alive_->every = std::min<Milliseconds>(keep_alive_->every, context.config.idle_timeout / 2);
@@ -29,18 +30,22 @@ Connection::~Connection() { close(); }
 void Connection::open() {
   client_ = open_websocket(
       context_.loop, server_, plan_.target, trust_,
-      {.idle_timeout = context_.config.idle_timeout,
-       .receive_buffer = context_.socket.receive_buffer,
-       .busy_poll_us = context_.socket.busy_poll_us},
+      {.idle_timeout = context_.config.idle_timeout, .socket = context_.socket},
       {.opened = [this] { on_opened(); },
        .not_granted =
            [this](const std::string &what) {
-             context_.diagnostics.report(Trouble::Socket,
-                                         {.what = "not granted by the kernel", .where = name_ + ": " + what});
+             context_.diagnostics.report(Trouble::Socket, {.what = "not granted by the kernel",
+                                                           .where = std::string(name_) + ": " + what});
            },
+       .settled = [this](const std::string &what) { say_once(what); },
        .message = [this](std::string_view bytes,
-                         std::int64_t receive_ns) { owner_.connection_message(*this, bytes, receive_ns); },
+                         const ReceiveTime &time) { owner_.connection_message(*this, bytes, time); },
        .closed = [this](const std::string &why) { on_closed(why); }});
+}
+
+void Connection::say_once(const std::string &what) {
+  if (said_.insert(what).second)
+    context_.diagnostics.say("socket of " + std::string(name_) + ": " + what);
 }
 
 void Connection::stop_timers() {
@@ -143,7 +148,7 @@ void Connection::on_control(const ControlMessage &message) {
     }
     context_.diagnostics.report(Trouble::Refused,
                                 {.what = "request refused by the venue",
-                                 .where = name_ + (topics.empty() ? "" : " " + topics.front()),
+                                 .where = std::string(name_) + (topics.empty() ? "" : " " + topics.front()),
                                  .found = std::string(message.text),
                                  .expected = "confirmed subscriptions",
                                  .remedy = "check symbols, depth and streams against what the venue offers"});

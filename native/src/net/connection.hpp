@@ -13,6 +13,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,7 @@ public:
   /// Was open and is no more. It will try again by itself.
   virtual void connection_lost(Connection &connection) = 0;
   virtual void connection_message(Connection &connection, std::string_view bytes,
-                                  std::int64_t receive_ns) = 0;
+                                  const ReceiveTime &time) = 0;
   /// The venue takes all but this topic.
   virtual void topic_refused(Connection &connection, const std::string &topic) = 0;
 };
@@ -68,13 +69,15 @@ public:
 
   [[nodiscard]] bool ready() const noexcept { return ready_; }
   [[nodiscard]] const ConnectionPlan &plan() const noexcept { return plan_; }
-  /// For messages: the server and the path without its query.
-  [[nodiscard]] const std::string &name() const noexcept { return name_; }
+  /// For messages: the server and the path without its query, kept by the diagnostics.
+  [[nodiscard]] const char *name() const noexcept { return name_; }
   /// Why the last try or connection ended; empty where there was none.
   [[nodiscard]] const std::string &last_trouble() const noexcept { return last_trouble_; }
 
 private:
   void on_opened();
+  /// What every new try would say again.
+  void say_once(const std::string &what);
   void on_closed(const std::string &why);
   void retry();
   void subscribe(std::vector<std::string> topics);
@@ -92,8 +95,9 @@ private:
   VenueLimits limits_;
   ConnectionOwner &owner_;
   Backoff backoff_;
-  std::string name_;
+  const char *name_;
   std::string last_trouble_;
+  std::set<std::string> said_;
   std::shared_ptr<WebSocketClient> client_;
   boost::asio::steady_timer retry_timer_;
   boost::asio::steady_timer ping_timer_;

@@ -67,7 +67,7 @@ LegState Leg::state() const {
 }
 
 void Leg::connection_ready(Connection &connection) {
-  context_.connections.diagnostics.say("subscribed on " + connection.name() + ": " +
+  context_.connections.diagnostics.say(std::string("subscribed on ") + connection.name() + ": " +
                                        std::to_string(connection.plan().symbols.size()) + " books");
   const std::uint64_t now = monotonic_ns();
   for (const std::string &symbol : connection.plan().symbols) {
@@ -91,17 +91,17 @@ void Leg::connection_lost(Connection &connection) {
   context_.core.pause();
 }
 
-void Leg::connection_message(Connection &connection, std::string_view bytes, std::int64_t receive_ns) {
+void Leg::connection_message(Connection &connection, std::string_view bytes, const ReceiveTime &time) {
   speaking_ = &connection;
   Receipt receipt;
-  receipt.receive_ns = receive_ns;
-  receipt.source = shm::TimeSource::USER;
-  receipt.origin = {connection.name().c_str(), 0};
+  receipt.receive_ns = time.ns;
+  receipt.source = time.source;
+  receipt.origin = {connection.name(), 0};
   receipt.leg = index_;
   (void)context_.core.receive(context_.parser, bytes, receipt);
   context_.core.publish_cursor();
   if (context_.recorder != nullptr)
-    context_.recorder->take(index_, receive_ns, bytes);
+    context_.recorder->take(index_, time.ns, bytes);
   speaking_ = nullptr;
 }
 
@@ -167,7 +167,7 @@ void Leg::take_snapshot(SnapshotFetcher::Answer &answer) {
   Receipt receipt;
   receipt.receive_ns = answer.receive_ns;
   receipt.source = shm::TimeSource::USER;
-  receipt.origin = {answer.request.target.c_str(), 0};
+  receipt.origin = {context_.connections.diagnostics.keep(answer.request.target), 0};
   receipt.symbol_hint = symbol;
   receipt.leg = index_;
   const std::uint64_t before = context_.core.statistics().snapshots;

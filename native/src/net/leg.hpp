@@ -66,7 +66,7 @@ public:
 
   void connection_ready(Connection &connection) override;
   void connection_lost(Connection &connection) override;
-  void connection_message(Connection &connection, std::string_view bytes, std::int64_t receive_ns) override;
+  void connection_message(Connection &connection, std::string_view bytes, const ReceiveTime &time) override;
   void topic_refused(Connection &connection, const std::string &topic) override;
 
 private:

@@ -261,6 +261,7 @@ private:
     json.member("duplicates", counts.duplicates).member("silences", counts.silences);
     json.member("refused_topics", counts.refused_topics).member("switches", counts.switches);
     json.member("recorded", counts.recorded).member("record_dropped", counts.record_dropped);
+    json.member("log_dropped", diagnostics_.dropped());
     return json.close().close().text();
   }
 

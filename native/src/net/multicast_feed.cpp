@@ -52,8 +52,9 @@ public:
         snapshots_(Group::parse(config.multicast.snapshots, "multicast.snapshots"),
                    wish_of(config.multicast)),
         stream_name_(stream_.group().text()), snapshots_name_(snapshots_.group().text()),
+        stream_origin_(diagnostics.keep(stream_name_)), snapshots_origin_(diagnostics.keep(snapshots_name_)),
         order_(nanoseconds(config.multicast.patience),
-               [this](const ReceivedPacket &packet) { hand_on(packet, stream_name_.c_str()); }) {}
+               [this](const ReceivedPacket &packet) { hand_on(packet, stream_origin_); }) {}
 
   std::function<void()> before_loop = [] {};
 
@@ -124,7 +125,7 @@ private:
     packet.receive_ns = datagram.receive_ns;
     packet.kernel_time = datagram.kernel_time;
     const bool stream = &receiver == &stream_;
-    const char *name = stream ? stream_name_.c_str() : snapshots_name_.c_str();
+    const char *name = stream ? stream_origin_ : snapshots_origin_;
     const char *problem = read_header(packet.bytes, packet.header);
     if (problem != nullptr || datagram.cut) {
       hand_on(packet, name); // the parser refuses it, and the core counts that
@@ -180,7 +181,7 @@ private:
     // LIVE that no stream keeps so.
     if (all_live_ || silent_ || !announced_)
       return;
-    hand_on(packet, snapshots_name_.c_str());
+    hand_on(packet, snapshots_origin_);
   }
 
   void hand_on(const ReceivedPacket &packet, const char *name) {
@@ -282,6 +283,7 @@ private:
     json.member("receive_errors", stream_.failed() + snapshots_.failed());
     json.member("receive_buffer", stream_.buffer());
     json.member("gaps", core_.statistics().gaps).member("resyncs", core_.statistics().resyncs);
+    json.member("log_dropped", diagnostics_.dropped());
     json.member("doubts", core_.counts().doubts).member("restarts", core_.statistics().reconnects);
     return json.close().close().text();
   }
@@ -343,6 +345,8 @@ private:
   Receiver snapshots_;
   std::string stream_name_;
   std::string snapshots_name_;
+  const char *stream_origin_;
+  const char *snapshots_origin_;
   PacketOrder order_;
   PacketDirectory directory_{};
   LiveFeed::End end_ = LiveFeed::End::Stopped;

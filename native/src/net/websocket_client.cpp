@@ -2,6 +2,7 @@
 
 #include "quietcore/clock.hpp"
 #include "quietcore/market_message.hpp"
+#include "stamped_stream.hpp"
 #include "tls.hpp"
 
 #include <boost/asio/io_context.hpp>
@@ -10,7 +11,6 @@
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket.hpp>
 #include <boost/beast/websocket/ssl.hpp>
-#include <cerrno>
 #include <cstring>
 #include <deque>
 
@@ -25,6 +25,8 @@ using boost::system::error_code;
 
 constexpr std::chrono::seconds kHandshakeTimeout{10};
 constexpr std::size_t kMaxMessage = std::size_t{16} << 20U;
+/// Messages until which the kernel's stamps must have begun.
+constexpr unsigned kStampsWithin = 64;
 
 /// Stream: TCP, or TLS over it.
 template <typename Stream>
@@ -89,28 +91,11 @@ private:
   }
 
   void ask_kernel() {
-    auto &socket = beast::get_lowest_layer(stream_).socket();
-    error_code error;
-    if (options_.receive_buffer != 0) {
-      socket.set_option(asio::socket_base::receive_buffer_size(static_cast<int>(options_.receive_buffer)),
-                        error);
-      asio::socket_base::receive_buffer_size got;
-      socket.get_option(got, error);
-      // The kernel reports twice what was asked for, as it counts its own overhead.
-      if (error || static_cast<std::uint32_t>(got.value()) < options_.receive_buffer)
-        events_.not_granted("receive buffer of " + std::to_string(options_.receive_buffer) + " bytes: got " +
-                            std::to_string(got.value()) + "; remedy: raise net.core.rmem_max");
-    }
-    if (options_.busy_poll_us != 0) {
-      const int wanted = static_cast<int>(options_.busy_poll_us);
-      int got = 0;
-      socklen_t size = sizeof(got);
-      if (::setsockopt(socket.native_handle(), SOL_SOCKET, SO_BUSY_POLL, &wanted, sizeof(wanted)) != 0 ||
-          ::getsockopt(socket.native_handle(), SOL_SOCKET, SO_BUSY_POLL, &got, &size) != 0 || got != wanted)
-        events_.not_granted("busy polling of " + std::to_string(wanted) +
-                            " us: " + std::string(std::strerror(errno)) +
-                            "; remedy: give the service CAP_NET_ADMIN, or set net.core.busy_read");
-    }
+    const SocketGrants grants =
+        quietcore::ask_kernel(beast::get_lowest_layer(stream_).socket().native_handle(), options_.socket);
+    for (const std::string &what : grants.refused)
+      events_.not_granted(what);
+    events_.settled(grants.got);
   }
 
   [[nodiscard]] std::chrono::milliseconds patience() const {
@@ -135,6 +120,9 @@ private:
 
   void shake_hands() {
     beast::get_lowest_layer(stream_).expires_never(); // from here on the WebSocket layer watches the time
+    beast::get_lowest_layer(stream_).keep_stamps();
+    if (options_.socket.time_stamps != TimeStamps::None)
+      untold_stamps_ = kStampsWithin;
     websocket::stream_base::timeout timeouts{};
     timeouts.handshake_timeout = patience();
     timeouts.idle_timeout = options_.idle_timeout;
@@ -158,17 +146,33 @@ private:
 
   void read() {
     stream_.async_read(buffer_, [self = this->shared_from_this()](error_code error, std::size_t) {
-      const std::int64_t receive_ns = realtime_ns();
+      // Of the read that completed the message, or, where one read brought several, of that one.
+      ReceiveTime time = beast::get_lowest_layer(self->stream_).received();
+      if (time.source == shm::TimeSource::NONE)
+        time = {realtime_ns(), shm::TimeSource::USER, time.card_disagrees};
       if (self->failed(error, "read"))
         return;
       const std::size_t size = self->buffer_.size();
       const auto padding = self->buffer_.prepare(kMessagePadding);
       std::memset(padding.data(), 0, kMessagePadding);
-      self->events_.message({static_cast<const char *>(self->buffer_.cdata().data()), size}, receive_ns);
+      self->events_.message({static_cast<const char *>(self->buffer_.cdata().data()), size}, time);
       self->buffer_.consume(size);
+      if (self->untold_stamps_ != 0)
+        self->tell_stamps(time);
       if (!self->over_)
         self->read();
     });
+  }
+
+  /// Says once who stamps; the kernel begins some packets after it was asked.
+  void tell_stamps(const ReceiveTime &time) {
+    if (over_ || (--untold_stamps_ != 0 && time.source == shm::TimeSource::USER))
+      return;
+    untold_stamps_ = 0;
+    events_.settled(std::string("receive times by ") + in_words(time.source) +
+                    (time.card_disagrees ? "; the network card's clock is not the host's: set it (phc2sys), "
+                                           "or ask for socket.time_stamps = \"kernel\""
+                                         : ""));
   }
 
   void write() {
@@ -194,6 +198,7 @@ private:
   WebSocketEvents events_;
   beast::flat_buffer buffer_;
   std::deque<std::string> waiting_;
+  unsigned untold_stamps_ = 0; ///< messages left until it must be said who stamps them
   bool open_ = false;
   bool writing_ = false;
   bool over_ = false;
@@ -205,13 +210,13 @@ std::shared_ptr<WebSocketClient> open_websocket(boost::asio::io_context &loop, c
                                                 const std::string &target, const TlsTrust &trust,
                                                 const WebSocketOptions &options, WebSocketEvents events) {
   if (!server.tls()) {
-    auto client = std::make_shared<Client<beast::tcp_stream>>(loop, server, target, options,
-                                                              std::move(events), nullptr);
+    auto client =
+        std::make_shared<Client<StampedStream>>(loop, server, target, options, std::move(events), nullptr);
     client->start();
     return client;
   }
   auto context = make_tls_context(trust);
-  auto client = std::make_shared<Client<asio::ssl::stream<beast::tcp_stream>>>(
+  auto client = std::make_shared<Client<asio::ssl::stream<StampedStream>>>(
       loop, server, target, options, std::move(events), context, *context);
   client->start();
   return client;

@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 EVENTS: Any = numba.core.event  # its functions carry no types
 PACKAGE = Path(__file__).resolve().parent.parent
-COMPILED_PARTS = ("bridge", "indicators", "strategy", "observe", "backtest")
+COMPILED_PARTS = ("bridge", "indicators", "strategy", "observe", "backtest", "jitter", "compare", "targets")
 
 
 def constant(value: int) -> int:

@@ -26,6 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     where = "the runtime's heartbeat (default: beside its status, /run/quietcore/heartbeat)"
     parser.add_argument("--heartbeat", type=Path, metavar="FILE", help=where)
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="where its state and counts are written for `quietcore metrics` (guard.json in $RUNTIME_DIRECTORY)",
+    )
     parser.add_argument("--once", action="store_true", help="cancel everything now, and end")
 
 
@@ -34,9 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
     import uvloop
 
     from quietcore import config
-    from quietcore.execution import heartbeat
+    from quietcore.execution import guard_report, heartbeat
     from quietcore.execution.guard import Guard, Pulse, arm_disconnect_cancel
-    from quietcore.execution.process import notify
+    from quietcore.execution.process import keep_memory_secret, notify
     from quietcore.venues.bybit.rest import explain
     from quietcore.venues.interface import Endpoints, RefusedError, UncertainError
     from quietcore.venues.registry import order_venue
@@ -55,6 +61,18 @@ def run(arguments: argparse.Namespace) -> int:
     def say(line: str) -> None:
         print(f"quietcore guard: {line}", file=sys.stderr, flush=True)
 
+    report_path = arguments.report or guard_report.default_path()
+
+    def report(state: dict[str, int]) -> None:
+        nonlocal report_path
+        if report_path is None:
+            return
+        try:
+            guard_report.write(report_path, state)
+        except QuietcoreError as error:
+            report_path = None  # what it is for does not depend on it
+            say(str(error))
+
     def pulse() -> Pulse:
         beat = heartbeat.read(path)
         if beat is None:
@@ -63,6 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
             return Pulse.ENDED
         fresh = heartbeat.alive(beat, time.monotonic_ns(), settings.guard.timeout)
         return Pulse.ALIVE if fresh else Pulse.STOPPED
+
+    keep_memory_secret(say)
 
     async def main() -> int:
         venue = order_venue(
@@ -73,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         try:
-            guard = Guard(venue, pulse if not arguments.once else lambda: Pulse.STOPPED, say)
+            guard = Guard(venue, pulse if not arguments.once else lambda: Pulse.STOPPED, say, report)
             if arguments.once:
                 firing = asyncio.create_task(guard.fire())
                 stopping = asyncio.create_task(stop.wait())

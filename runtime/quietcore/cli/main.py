@@ -54,6 +54,10 @@ COMMANDS: dict[str, Command] = {
     "clear": Command("quietcore.cli.clear", "clear the kill switch"),
     "guard": Command("quietcore.cli.guard", "cancel everything when the runtime's heartbeat stops"),
     "status": Command("quietcore.cli.status", "show the pipeline of this host, once or live"),
+    "top": Command("quietcore.cli.top", "a live screen of this host: cores, latencies, books, orders, audit"),
+    "web": Command("quietcore.cli.web", "serve a read-only page of this host, live"),
+    "metrics": Command("quietcore.cli.metrics", "serve this host's state to Prometheus"),
+    "profile": Command("quietcore.cli.profile", "where a process spends its time, or a command its memory"),
     "tally": Command(
         "quietcore.cli.tally", "read a feed's ring: tick counts, ladders and their running hash"
     ),
@@ -62,6 +66,13 @@ COMMANDS: dict[str, Command] = {
     ),
     "scout": Command(
         "quietcore.cli.scout", "measure which of a venue's endpoints answers fastest from here", UNIX
+    ),
+    # what it all comes to
+    "latency": Command("quietcore.cli.latency", "how long each hop of the pipeline takes, by hop or symbol"),
+    "jitter": Command("quietcore.cli.jitter", "measure who interrupts a core, how often and how long"),
+    "bench": Command("quietcore.cli.bench", "measure a configuration, and what a change of it has done"),
+    "targets": Command(
+        "quietcore.cli.targets", "measure the project's targets: met, missed, or why not here"
     ),
     "new": Command("quietcore.cli.new", "begin a strategy of your own, or check one", UNIX),
     # the throw-away host and the release

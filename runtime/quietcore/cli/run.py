@@ -70,11 +70,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     import uvloop
 
+    from quietcore.execution.process import keep_memory_secret
     from quietcore.execution.runtime import Runtime
     from quietcore.observe.status import default_path
 
     def warn(line: str) -> None:
         print(f"quietcore run: warning: {line}", file=sys.stderr, flush=True)
+
+    if ordering:
+        keep_memory_secret(warn)
 
     async def main() -> dict[str, object]:
         runtime = Runtime(

@@ -17,7 +17,6 @@ from quietcore.errors import ExitCode, QuietcoreError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-FRESH_NS = 500_000_000
 # The runtime rewrites its status each second.
 FRESH_STATUS_SECONDS = 3.0
 
@@ -101,6 +100,7 @@ def verdict(state: dict[str, Any]) -> int:
 def gather(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the state of all feeds and of the runtime, ready for JSON."""
     from quietcore.bridge.segment import attach, feed_names
+    from quietcore.monitoring.feeds import feed_state
     from quietcore.observe import status
 
     feeds: dict[str, Any] = {}
@@ -122,44 +122,6 @@ def gather(arguments: argparse.Namespace) -> dict[str, Any]:
     if runtime is not None:
         runtime["age_seconds"] = round(time.time() - runtime["written"], 3)
     return {"time": time.time(), "feeds": feeds, "runtime": runtime, "runtime_problem": problem}
-
-
-def feed_state(segment: Any) -> dict[str, Any]:
-    """Return what a ring's header, statistics and book table say."""
-    import numpy as np
-
-    from quietcore.bridge import layout
-    from quietcore.bridge.books import HEAD_WORDS, WORD_STATE, read_book
-    from quietcore.bridge.follower import STATE_NAMES
-    from quietcore.bridge.ring import word_at
-
-    books = dict.fromkeys([*STATE_NAMES.values(), "locked"], 0)
-    head = np.empty(HEAD_WORDS, dtype=np.int64)
-    for symbol in segment.symbols:
-        if read_book(segment.ring, symbol.number, HEAD_WORDS, head):
-            state = int(head[WORD_STATE]) & 0xFFFFFFFF
-            books[STATE_NAMES.get(state, "locked")] += 1
-        else:
-            books["locked"] += 1
-    age = segment.heartbeat_age_ns()
-    statistics = {
-        name: int(segment.statistics[name])
-        for name in layout.STATISTICS.names or ()
-        if not name.startswith("reserved")
-    }
-    return {
-        "venue": segment.venue,
-        "producer": "closed" if segment.closed else "alive" if age < FRESH_NS else "silent",
-        "heartbeat_age_ns": age,
-        "epoch": segment.epoch,
-        "pid": segment.pid,
-        "published": word_at(segment.ring.published),
-        "capacity": segment.ring.capacity,
-        "ladder_depth": segment.ring.depth,
-        "symbols": len(segment.symbols),
-        "books": books,
-        "statistics": statistics,
-    }
 
 
 def add_rates(state: dict[str, Any], previous: dict[str, Any] | None) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from quietcore.execution.process import Warn
 from quietcore.venues.interface import OrderVenue, RefusedError, UncertainError
@@ -41,13 +41,23 @@ class GuardCounts:
 
 
 class Guard:
-    """Watches a pulse. ``say`` takes one line for each thing that happens."""
+    """Watches a pulse. ``say`` takes one line for each thing that happens.
 
-    def __init__(self, venue: OrderVenue, pulse: Callable[[], Pulse], say: Warn) -> None:
+    ``report`` gets its state and counts by name, at the start of the watch and whenever one has changed.
+    """
+
+    def __init__(
+        self,
+        venue: OrderVenue,
+        pulse: Callable[[], Pulse],
+        say: Warn,
+        report: Callable[[dict[str, int]], None] = lambda state: None,
+    ) -> None:
         self.counts = GuardCounts()
         self.armed = False
         self.done = False  # after firing: nothing is open, nothing can arrive
-        self._venue, self._pulse, self._say = venue, pulse, say
+        self._venue, self._pulse, self._say, self._report = venue, pulse, say, report
+        self._reported: dict[str, int] = {}
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Watch until told to stop; fire once each time the pulse stops, and at the start where there is none."""
@@ -63,18 +73,21 @@ class Guard:
                 self.armed, self.done = False, True
             elif not self.done:
                 await self.fire()
+            self._tell()
             await _wait(stop, POLL_SECONDS)
 
     async def fire(self) -> None:
         """Cancel everything until nothing is open and nothing can arrive, or the runtime is back."""
         self.counts.fired += 1
         self.armed = False
+        self._tell()
         self._say("runtime's heartbeat has stopped: cancelling everything")
         loop = asyncio.get_running_loop()
         until = loop.time() + self._venue.request_lifetime + LIFETIME_MARGIN_SECONDS
         delay = SWEEP_FIRST_SECONDS
         while True:
             clean_at = await self._sweep()
+            self._tell()
             if clean_at is not None and clean_at >= until:
                 break
             if self._pulse() is Pulse.ALIVE:
@@ -84,6 +97,12 @@ class Guard:
             delay = min(2 * delay, SWEEP_MOST_SECONDS)
         self.done = True
         self._say(f"nothing is open any more ({self.counts.sweeps} sweeps)")
+
+    def _tell(self) -> None:
+        state = {"armed": int(self.armed), "done": int(self.done), **asdict(self.counts)}
+        if state != self._reported:
+            self._reported = state
+            self._report(state)
 
     async def _sweep(self) -> float | None:
         """Cancel everything once; return when it was begun where nothing was open after it, else None."""

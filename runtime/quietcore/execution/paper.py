@@ -33,6 +33,7 @@ from quietcore.venues.interface import (
     Instrument,
     OrderRequest,
     OrderUpdate,
+    OrderWays,
     Position,
     RefusedError,
     Sent,
@@ -158,6 +159,14 @@ class PaperVenue:
     async def arm_disconnect_cancel(self, seconds: int) -> None:
         """Refuse: there is no connection."""
         raise RefusedError(0, "paper orders have no connection")
+
+    async def switch_endpoints(self, websocket: str, rest: str) -> float:
+        """Do nothing: there is no connection."""
+        return 0.0
+
+    def order_ways(self) -> OrderWays:
+        """Return nothing: no request leaves the process."""
+        return OrderWays()
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield what happens to the orders."""

@@ -12,7 +12,6 @@ import json
 import os
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +20,8 @@ from quietcore.errors import QuietcoreError
 
 MCL_CURRENT = 1
 M_ARENA_MAX = -8
+# linux/prctl.h
+PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NAME = 3, 4, 15
 SELF = Path("/proc/self")
 # A compiled loop needs little stack, and every locked stack is locked whole.
 THREAD_STACK_BYTES = 512 * 1024
@@ -83,9 +84,32 @@ def pin(cpu: int, what: str, warn: Warn) -> bool:
     return True
 
 
+def make_room(cpu: int) -> None:
+    """Keep the calling thread off ``cpu``, which another thread has for itself, where it may run elsewhere."""
+    if sys.platform == "linux" and (rest := os.sched_getaffinity(0) - {cpu}):
+        os.sched_setaffinity(0, rest)
+
+
 def name_thread(name: str) -> None:
-    """Name the calling thread for ps, top and /proc."""
-    (SELF / "task" / str(threading.get_native_id()) / "comm").write_text(name)
+    """Name the calling thread for ps, top and /proc: at most 15 bytes."""
+    # Not by /proc/self/task/TID/comm: that belongs to root where memory is kept secret.
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NAME, name.encode(), 0, 0, 0)
+
+
+def keep_memory_secret(warn: Warn) -> bool:
+    """Let the kernel write no core file of this process, and let no other of its user read its memory.
+
+    For processes that hold a key: a core file would have it. `prctl(2)`, PR_SET_DUMPABLE.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 and libc.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0:
+            return True
+    warn(
+        "a core file of this process would hold the key; remedy: LimitCORE=0 and no core_pattern with a pipe"
+    )
+    return False
 
 
 def threads() -> list[ThreadInfo]:

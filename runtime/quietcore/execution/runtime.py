@@ -1,4 +1,4 @@
-"""The runtime: puts feed, strategy thread and gateway together, and takes them apart within two seconds.
+"""The runtime: puts feed, strategy thread and gateway thread together, and takes them apart within two seconds.
 
 Order of the start: everything is compiled, threads get their small stacks, memory is touched and locked, the
 private stream is up; only then READY, and only then may an order go out.
@@ -13,7 +13,6 @@ import secrets
 import signal
 import time
 from collections.abc import Coroutine
-from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,15 @@ from quietcore.config import ORDERING_MODES, RuntimeConfig, load
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution import process
 from quietcore.execution.degrade import Degrader
+from quietcore.execution.endpoint_follower import EndpointFollower, scouter_of
 from quietcore.execution.gateway import Gateway
+from quietcore.execution.gateway_thread import Figures, GatewayThread
 from quietcore.execution.heartbeat import Heartbeat
 from quietcore.execution.kill_switch import KillSwitch
 from quietcore.execution.orders import OrderLedger
 from quietcore.execution.paper import PaperVenue
+from quietcore.execution.venue_loop import LoopSettings
+from quietcore.execution.venue_rules import check_rules
 from quietcore.observe import status as status_file
 from quietcore.observe.histogram import Histogram
 from quietcore.strategy import choice
@@ -40,7 +43,7 @@ from quietcore.strategy.interface import Context, Strategy
 from quietcore.strategy.risk import NO_LIMIT, limits
 from quietcore.strategy.thread import StrategyThread
 from quietcore.strategy.workspace import Workspace
-from quietcore.venues.interface import Credentials, Endpoints, Instrument, OrderVenue
+from quietcore.venues.interface import Credentials, Endpoints, OrderVenue
 from quietcore.venues.registry import order_venue
 
 FEED_TIMEOUT_SECONDS = 30.0
@@ -89,6 +92,10 @@ class Runtime:
         self._started = time.time()
         self._swaps = 0
         self._swap: asyncio.Task[None] | None = None
+        self._off = False  # the kill switch, as this thread has told the gateway
+        self._no_socket = ""  # why orders go by REST
+        self._pins: dict[str, str] = {}  # the addresses that the scouter elected
+        self.follower: EndpointFollower | None = None
 
     def warn(self, line: str) -> None:
         """Keep a warning for the status, and print it."""
@@ -122,17 +129,19 @@ class Runtime:
         config, risk = self.config, self.config.risk
         plan = Path(config.plan)
         strategy_cpu = process.planned_cpu(config.strategy_cpu, "strategy", plan)
-        gateway_cpu = process.planned_cpu(config.gateway_cpu, "gateway", plan)
-        endpoints = Endpoints(config.venue.rest, config.venue.private_websocket, config.venue.tls_ca)
+        wait = config.gateway_wait or config.wait
+        settings = LoopSettings.planned("gateway", config.gateway_cpu, wait, plan)
+        where_to = config.venue
+        endpoints = Endpoints(
+            where_to.rest, where_to.private_websocket, where_to.tls_ca, where_to.order_websocket
+        )
         ordering = config.mode in ORDERING_MODES
         venue: OrderVenue | None = None
         if ordering:
             where = f"{self._where}: venue.name"
-            venue = order_venue(config.venue.name, endpoints, self._credentials, where)
-        # First of all, so that threads made by libraries inherit it.
-        process.name_thread("gateway")
+            venue = order_venue(config.venue.name, endpoints, self._credentials, where, self._pins)
+        process.name_thread("runtime")
         process.one_heap()
-        self.gateway_pinned = process.pin(gateway_cpu, "gateway thread", self.warn)
         segment = attach(config.feed, FEED_TIMEOUT_SECONDS)
         symbol = segment.symbol(config.symbol) if config.symbol else first_symbol(segment)
         self.symbol = symbol
@@ -154,7 +163,8 @@ class Runtime:
         self.degrader = Degrader(config.degrade, self.account, self.warn)
         if venue is None:
             venue = PaperVenue(segment, symbol)
-        self.gateway = Gateway(venue, self.ledger, intents, self.account, spin=spin, warn=self.warn)
+        gateway = Gateway(venue, self.ledger, intents, self.account, spin=settings.spin, warn=self.warn)
+        self.desk = GatewayThread(gateway, settings, self.warn)
         self._definition = choice.find(config.strategy.name, config.strategy.path)
         self.strategy = self._make_strategy(config)
         self.thread = StrategyThread(
@@ -164,7 +174,7 @@ class Runtime:
             bound,
             self.account,
             intents,
-            event=self.gateway.event,
+            event=gateway.event,
             cpu=strategy_cpu,
             spin=spin,
             arena=arena,
@@ -173,6 +183,11 @@ class Runtime:
         )
         self.thread.compile()
         warm_up(intents)
+        if ordering and config.scout.enabled:
+            self.follower = EndpointFollower(
+                scouter_of(config), self._pins, self.desk.switch_endpoints, self.warn
+            )
+        self.desk.start()
 
     def _make_strategy(self, config: RuntimeConfig) -> Strategy:
         context = Context(self.symbol.name, self.tick, self.lot, self._lots("order_size"))
@@ -181,11 +196,12 @@ class Runtime:
 
     async def _connect(self) -> None:
         """Reach the venue, compare its rules with the feed's and with ours, bring the private stream up."""
-        venue = self.gateway.venue
-        await venue.open()
-        self._check_steps(await venue.instrument(self.symbol.name))
+        rules = await self.desk.connect(self.symbol.name)
+        check_rules(
+            rules, self.tick, self.lot, self.config.risk.order_size, f"{self._where}: risk.order_size"
+        )
         await self._let_the_dead_rest()
-        await self.gateway.open(STREAM_TIMEOUT_SECONDS)
+        await self.desk.open(STREAM_TIMEOUT_SECONDS)
 
     async def _let_the_dead_rest(self) -> None:
         """Wait until no request of an earlier run, which died, can arrive any more."""
@@ -196,7 +212,10 @@ class Runtime:
         except QuietcoreError:
             return
         wait = (
-            last["written"] + status_file.PERIOD_SECONDS + self.gateway.venue.request_lifetime - time.time()
+            last["written"]
+            + status_file.PERIOD_SECONDS
+            + self.desk.gateway.venue.request_lifetime
+            - time.time()
         )
         if not last["final"] and 0 < wait < REST_MOST_SECONDS:
             self.warn(f"the last run died: waiting {wait:.1f} s until nothing of it can arrive")
@@ -230,7 +249,9 @@ class Runtime:
         self._locked_kib = process.lock_memory(self.warn)
         self._compiled = CompileCounter()
         self._faults = {info.tid: (info.minor_faults, info.major_faults) for info in process.threads()}
-        self.gateway.trade()
+        self.desk.trade()
+        if self.follower is not None:
+            self.follower.start()
         config = self.config
         process.notify(
             f"READY=1\nSTATUS=trading {self.symbol.name} of feed {config.feed}, mode {config.mode}"
@@ -252,27 +273,6 @@ class Runtime:
                 expected=error.expected,
             ) from error
 
-    def _check_steps(self, rules: Instrument) -> None:
-        """Raise where what the feed counts in cannot be ordered at the venue."""
-        steps = (("tick", rules.tick_size, self.tick.value), ("lot", rules.lot_size, self.lot.value))
-        for name, step, ours in steps:
-            if ours % step:
-                raise QuietcoreError(
-                    f"feed and venue disagree about the {name} size",
-                    where=rules.symbol,
-                    found=f"{ours} in the feed",
-                    expected=f"a multiple of the venue's {step}",
-                    remedy="let feed and runtime use the same venue",
-                )
-        size = Decimal(self.config.risk.order_size)
-        if not rules.min_quantity <= size <= rules.max_quantity:
-            raise QuietcoreError(
-                "order size outside the venue's limits",
-                where=f"{self._where}: risk.order_size",
-                found=size,
-                expected=f"{rules.min_quantity} to {rules.max_quantity}",
-            )
-
     # running
 
     def _kill_by_signal(self) -> None:
@@ -283,21 +283,24 @@ class Runtime:
         self._switch_off(self.switch.reason() or "signal SIGUSR1")
 
     def _switch_off(self, reason: str) -> None:
-        if not self.account.is_killed:
+        if not self._off:
+            self._off = True
             self.warn(f"kill switch is on ({reason}): no orders; `quietcore clear` allows them again")
-            self.gateway.kill()
+            self.desk.kill()
 
     async def _keep_alive(self) -> None:
-        """Beat for the guard, and look at the kill switch."""
+        """Beat for the guard while both loops turn, and look at the kill switch."""
         while True:
+            await self.desk.answer()
             if self.heart is not None:
                 self.heart.beat()
             reason = self.switch.reason()
             if reason is not None:
                 self._switch_off(reason)
-            elif self.account.is_killed:
+            elif self._off:
+                self._off = False
                 self.warn("kill switch is cleared: orders again")
-                self.gateway.clear()
+                self.desk.clear()
             await asyncio.sleep(BEAT_SECONDS)
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -339,15 +342,31 @@ class Runtime:
                     await self._stop.wait()
             except TimeoutError:
                 self.thread.leave_if_replaced()
-                picture = await self._picture()
-                if isinstance(self.gateway.venue, PaperVenue):
-                    self.gateway.venue.follow(self.thread.segment)
-                if picture is not None:
+                picture, figures = await self._picture(), await self._figures()
+                self.desk.follow(self.thread.segment)
+                if picture is not None and figures is not None:
                     self.degrader.judge(picture)
-                    self._write(self._status(picture, final=False))
-                    # Only a loop that answers counts as alive.
+                    self._note_ways(figures)
+                    self._write(self._status(picture, figures, final=False))
+                    # Only loops that answer count as alive.
                     if watchdog:
                         process.notify("WATCHDOG=1")
+
+    def _note_ways(self, figures: Figures) -> None:
+        problem = figures.ways.problem
+        if problem and not self._no_socket:
+            self.warn(f"order entry by WebSocket is down ({problem}): orders go by REST")
+        elif self._no_socket and not problem:
+            self.warn("order entry by WebSocket is back")
+        self._no_socket = problem
+
+    async def _figures(self) -> Figures | None:
+        """Return the gateway's figures, None where its loop does not answer in time."""
+        try:
+            async with asyncio.timeout(PICTURE_TIMEOUT_SECONDS):
+                return await self.desk.figures()
+        except TimeoutError:
+            return None
 
     async def _picture(self) -> Workspace | None:
         """Return a consistent copy of the loop's memory, None where the loop does not answer in time."""
@@ -371,12 +390,14 @@ class Runtime:
         joined = self.thread.join(0)
         if not joined:
             self.warn("strategy thread does not stop: its last figures are missing")
-        await self.gateway.close(CLOSE_SECONDS)
+        if self.follower is not None:
+            await self.follower.stop()
+        figures = await self.desk.close(CLOSE_SECONDS)
         if self._beating is not None:
             self._beating.cancel()
-        if self.heart is not None and not self.ledger.open():
+        if self.heart is not None and not figures.open:
             self.heart.end()  # else the guard takes over
-        status = self._status(self.thread.workspace, final=True)
+        status = self._status(self.thread.workspace, figures, final=True)
         status["threads"] = threads
         if self._compiled is not None:
             self._compiled.stop()
@@ -395,14 +416,13 @@ class Runtime:
             threads.append(entry)
         return threads
 
-    def _status(self, picture: Workspace, *, final: bool) -> dict[str, Any]:
-        orders = asdict(self.ledger.counts)
-        orders["open"] = len(self.ledger.open())
+    def _status(self, picture: Workspace, figures: Figures, *, final: bool) -> dict[str, Any]:
+        gateway = self.desk.gateway
         segment = self.thread.segment
         return status_file.compose(
             status_file.loop_part(segment, picture, self.symbol.name, final=final),
-            orders,
-            self.gateway.signal_sent,
+            figures.orders,
+            gateway.signal_sent,
             final=final,
             mode=self.config.mode,
             symbol=self.symbol.name,
@@ -422,14 +442,16 @@ class Runtime:
             },
             killed=self.switch.reason() if self.account.is_killed else "",
             degraded=self.degrader.reason,
-            stream_losses=self.gateway.stream_losses,
+            stream_losses=gateway.stream_losses,
+            order_entry=figures.ways._asdict(),
+            endpoints={} if self.follower is None else self.follower.figures(),
             wait=self.config.wait,
             pid=os.getpid(),
             started=self._started,
             written=time.time(),
             compiled_since_ready=0 if self._compiled is None else self._compiled.count,
             memory={"locked_kib": self._locked_kib},
-            pinned={"strategy": self.thread.pinned, "gateway": self.gateway_pinned},
+            pinned={"strategy": self.thread.pinned, "gateway": self.desk.loop.pinned},
             threads=self._threads(),
             warnings=self.warnings,
         )

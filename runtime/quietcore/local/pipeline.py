@@ -33,6 +33,8 @@ def feed_handler() -> Path:
     root = Path(__file__).resolve().parents[3]
     build = Path("build") / "bin" / FEED_NAME
     places = [Path(wish)] if wish else [root / build, Path(sys.prefix).parent / build]
+    if not wish and root.name == "lib":  # a release: bin/quietcore-feed beside lib/python/quietcore
+        places.append(root.parent / "bin" / FEED_NAME)
     for place in places:
         if os.access(place, os.X_OK) and place.is_file():
             return place
@@ -171,6 +173,7 @@ gateway_cpu = -1
 name = "bybit-linear"
 rest = {json.dumps(self.announced["rest"])}
 private_websocket = {websocket}
+order_websocket = {websocket}
 
 {self._strategy_config()}
 

@@ -12,7 +12,7 @@ from quietcore.bridge.follow import EPOCH
 from quietcore.bridge.follower import symbol_state, tick_counts
 from quietcore.bridge.segment import Segment
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.observe.histogram import Histogram, summary
+from quietcore.observe.histogram import Histogram, cumulative, summary
 from quietcore.strategy.risk import REASON_NAMES
 from quietcore.strategy.workspace import (
     HELD_BACK,
@@ -45,6 +45,11 @@ def default_path(environment: os._Environ[str] | dict[str, str] = os.environ) ->
     return (Path(folder) if folder else DEFAULT_FOLDER) / FILE_NAME
 
 
+def hop_part(buckets: Any, marks: Any) -> dict[str, Any]:
+    """Return one hop's figures, in ns, and its histogram as it leaves the process."""
+    return {**summary(buckets, marks), "cumulative": cumulative(buckets)}
+
+
 def loop_part(segment: Segment, picture: Workspace, traded: str, *, final: bool) -> dict[str, Any]:
     """Return what the strategy loop knows: ticks, signals, refusals, hops, books.
 
@@ -69,7 +74,7 @@ def loop_part(segment: Segment, picture: Workspace, traded: str, *, final: bool)
         },
         "refused_by_risk": refused,
         "hops": {
-            name: summary(picture.buckets[hop], picture.hops[hop]) for hop, name in enumerate(HOP_NAMES)
+            name: hop_part(picture.buckets[hop], picture.hops[hop]) for hop, name in enumerate(HOP_NAMES)
         },
         "symbols": {
             symbol.name: symbol_state(
@@ -85,7 +90,7 @@ def compose(
 ) -> dict[str, Any]:
     """Return the whole status: the loop's part, the gateway's, and what else is given."""
     refused = loop.pop("refused_by_risk")
-    hops = {**loop.pop("hops"), "signal_sent": signal_sent.summary()}
+    hops = {**loop.pop("hops"), "signal_sent": hop_part(signal_sent.buckets[0], signal_sent.marks[0])}
     fills = orders.pop("fills")
     return {
         "version": VERSION,

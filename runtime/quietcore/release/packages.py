@@ -14,12 +14,16 @@ from quietcore.release.archive import write_archive
 from quietcore.release.target import Target
 
 # Test suites and compiler inputs that nothing imports at run time: half of the size, and a copy goes to each host.
-PRUNED = ("numba/tests", "numpy/*/tests", "numpy/tests", "numpy/f2py", "numpy/_core/include", "bin", "share")
+PRUNED = ("numba/tests", "numpy/*/tests", "numpy/tests", "numpy/f2py", "numpy/_core/include", "share")
+# Of the packages' own programs, those that a command of ours calls.
+PROGRAMS = ("py-spy",)
 
 
 def key(lock: Path, target: Target) -> str:
     """Return the name of the package set: twelve hexadecimal digits of what decides its content."""
-    text = "\n".join([hashlib.sha256(lock.read_bytes()).hexdigest(), repr(target), repr(PRUNED), sys.version])
+    text = "\n".join(
+        [hashlib.sha256(lock.read_bytes()).hexdigest(), repr(target), repr((PRUNED, PROGRAMS)), sys.version]
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -67,9 +71,17 @@ def install(lock: Path, target: Target, into: Path) -> None:
             remedy="check the connection to the package index",
             code=ExitCode.UNKNOWN,
         )
-    for pattern in PRUNED:
-        for path in into.glob(pattern):
-            shutil.rmtree(path)
+    prune(into)
     if target.python == sys.version_info[:2]:
         # The target's user may not write here, so what is not compiled now is compiled at every start.
         compileall.compile_dir(into, quiet=2, workers=0)
+
+
+def prune(folder: Path) -> None:
+    """Remove from unpacked packages what nothing here uses."""
+    for pattern in PRUNED:
+        for path in folder.glob(pattern):
+            shutil.rmtree(path)
+    for path in folder.glob("bin/*"):
+        if path.name not in PROGRAMS:
+            path.unlink()

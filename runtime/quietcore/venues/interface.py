@@ -10,11 +10,15 @@ from typing import NamedTuple, Protocol
 
 
 class Endpoints(NamedTuple):
-    """Where a venue is reached: scheme and host only; the venue's module adds its paths."""
+    """Where a venue is reached: scheme and host only; the venue's module adds its paths.
+
+    ``order_websocket``: "" where orders go by REST alone.
+    """
 
     rest: str
     private_websocket: str
     tls_ca: str = ""
+    order_websocket: str = ""
 
 
 class Target(NamedTuple):
@@ -159,6 +163,14 @@ class UncertainError(Exception):
         self.written_ns = written_ns
 
 
+class OrderWays(NamedTuple):
+    """How order requests went out. ``problem``: why none can go by the socket now, "" where that is as wished."""
+
+    by_websocket: int = 0
+    by_rest: int = 0
+    problem: str = ""
+
+
 class OrderVenue(Protocol):
     """A venue's order entry."""
 
@@ -205,6 +217,15 @@ class OrderVenue(Protocol):
 
         Raises RefusedError where the account may not, UncertainError.
         """
+
+    async def switch_endpoints(self, websocket: str, rest: str) -> float:
+        """Go over to other hosts, make before break; return the seconds that it took, 0 where there are none.
+
+        Raises QuietcoreError where one of them does not come up; what did come up is in use then, the rest as before.
+        """
+
+    def order_ways(self) -> OrderWays:
+        """Return how order requests went out until now."""
 
     def events(self) -> AsyncIterator[Event]:
         """Yield the private stream's events, connecting again by itself, until closed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import urllib.parse
+from collections.abc import Mapping
 
 from quietcore.errors import QuietcoreError
 from quietcore.venues.interface import Credentials, Endpoints, OrderVenue, Target
@@ -47,12 +48,21 @@ def targets_of_urls(name: str, urls: list[str]) -> list[Target]:
     return found
 
 
-def order_venue(name: str, endpoints: Endpoints, credentials: Credentials, where: str) -> OrderVenue:
-    """Return a venue's order entry, not yet opened; ``where`` names the configuration in the error."""
+def order_venue(
+    name: str,
+    endpoints: Endpoints,
+    credentials: Credentials,
+    where: str,
+    pins: Mapping[str, str] | None = None,
+) -> OrderVenue:
+    """Return a venue's order entry, not yet opened; ``where`` names the configuration in the error.
+
+    ``pins``: addresses at which hosts are reached, as they are at the time of a connection.
+    """
     if name not in ORDER_VENUES:
         raise QuietcoreError(
             "unknown venue", where=where, found=repr(name), expected=f"one of {', '.join(ORDER_VENUES)}"
         )
     module, factory = ORDER_VENUES[name]
-    venue: OrderVenue = getattr(importlib.import_module(module), factory)(endpoints, credentials)
+    venue: OrderVenue = getattr(importlib.import_module(module), factory)(endpoints, credentials, pins)
     return venue

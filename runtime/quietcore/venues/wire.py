@@ -156,15 +156,25 @@ def socket_state(transport: Any) -> SocketState | None:
 
 
 def connector(
-    ca_file: str, pins: Mapping[str, str] | None = None, *, receive_buffer: int = 0, send_buffer: int = 0
+    ca_file: str,
+    pins: Mapping[str, str] | None = None,
+    *,
+    reuse: bool = True,
+    receive_buffer: int = 0,
+    send_buffer: int = 0,
 ) -> aiohttp.TCPConnector:
-    """Return a connector with TLS, pinned addresses, and buffers where sizes are given; aiohttp sets TCP_NODELAY."""
+    """Return a connector with TLS, pinned addresses, and buffers where sizes are given; aiohttp sets TCP_NODELAY.
+
+    ``reuse``: connections are kept for further requests. They are kept by host, whatever its pin is by then: streams,
+    which connect anew to go elsewhere, use none again, not even that of a refused handshake.
+    """
     context = tls_context(ca_file)
     buffers = receive_buffer or send_buffer
     return aiohttp.TCPConnector(
         ssl=True if context is None else context,
         limit=16,
-        keepalive_timeout=300.0,
+        keepalive_timeout=300.0 if reuse else None,
+        force_close=not reuse,
         # Pins may change at any time; without any, the system's answers are kept for five minutes.
         use_dns_cache=pins is None,
         ttl_dns_cache=300,

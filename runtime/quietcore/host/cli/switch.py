@@ -15,7 +15,14 @@ from ..machine import Machine, exclusive
 from ..releases import check_starts, chosen, prune, read_releases, stale, switch
 from ..units import systemctl
 
-UNITS = ("quietcore-sim.service", "quietcore-feed@*.service", "quietcore-runtime.service")
+UNITS = (
+    "quietcore-sim.service",
+    "quietcore-feed@*.service",
+    "quietcore-runtime.service",
+    # As patterns, for a host need not have them.
+    "quietcore-metrics*.service",
+    "quietcore-web*.service",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

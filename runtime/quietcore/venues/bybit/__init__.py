@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from quietcore.venues.bybit.http_client import BybitHTTPClient
 from quietcore.venues.bybit.stream import BybitPrivateWebSocket, BybitPublicWebSocket
 from quietcore.venues.bybit.trade_stream import BybitOrderEntry, BybitTradeWebSocket
@@ -19,6 +21,8 @@ __all__ = [
 ]
 
 
-def linear(endpoints: Endpoints, credentials: Credentials) -> BybitVenue:
-    """Return the order entry for linear contracts."""
-    return BybitVenue("bybit-linear", "linear", endpoints, credentials)
+def linear(
+    endpoints: Endpoints, credentials: Credentials, pins: Mapping[str, str] | None = None
+) -> BybitVenue:
+    """Return the order entry for linear contracts; ``pins``: addresses to reach hosts at."""
+    return BybitVenue("bybit-linear", "linear", endpoints, credentials, pins)

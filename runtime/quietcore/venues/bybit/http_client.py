@@ -14,10 +14,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-import aiohttp
-
 from quietcore.venues import wire
-from quietcore.venues.bybit.rest import TIMEOUT_SECONDS, BybitRest
+from quietcore.venues.bybit.rest import BybitRest
 from quietcore.venues.interface import Credentials, Endpoints, RefusedError, UncertainError
 
 ATTEMPTS = 3
@@ -25,7 +23,6 @@ FIRST_DELAY_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 5.0  # the venue counts requests over one second, addresses over five
 TIME_WINDOW = 10002
 RATE = 10006
-DRAIN_SECONDS = TIMEOUT_SECONDS + 1.0
 NO_CREDENTIALS = Credentials("", b"")
 
 
@@ -47,8 +44,6 @@ class BybitHTTPClient(BybitRest):
     ) -> None:
         super().__init__(Endpoints(url, "", tls_ca), credentials, pins)
         self.category = category
-        self._in_flight: dict[aiohttp.ClientSession, int] = {}
-        self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,67 +52,6 @@ class BybitHTTPClient(BybitRest):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def close(self) -> None:
-        """Close all connections; what is in flight is lost."""
-        for task in self._closing:
-            task.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
-        for session in self._in_flight:
-            await session.close()
-        await super().close()
-
-    # endpoints
-
-    @property
-    def endpoint(self) -> str:
-        """Scheme and host in use."""
-        return self._base
-
-    def set_endpoint(self, url: str) -> None:
-        """Send what comes next to ``url``; requests in flight end where they began."""
-        old, self._session = self._session, None
-        self._base = url.rstrip("/")
-        if old is not None:
-            task = asyncio.get_running_loop().create_task(self._close_when_idle(old))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-
-    async def switch_endpoint(self, url: str) -> float:
-        """Connect to ``url`` first and only then go over to it; return the seconds that this took.
-
-        Where it does not answer, nothing changes and the error is raised.
-        """
-        begin = time.perf_counter()
-        fresh = BybitRest(Endpoints(url, "", self._ca), self._credentials, self._pins)
-        try:
-            await fresh.get("/v5/market/time", {}, signed=False)
-        except BaseException:
-            await fresh.close()
-            raise
-        self.set_endpoint(url)
-        self._session = fresh.session
-        return time.perf_counter() - begin
-
-    async def _close_when_idle(self, session: aiohttp.ClientSession) -> None:
-        end = time.monotonic() + DRAIN_SECONDS
-        try:
-            while self._in_flight.get(session) and time.monotonic() < end:  # noqa: ASYNC110 -- counted, not signalled
-                await asyncio.sleep(0.01)
-        finally:
-            self._in_flight.pop(session, None)
-            await session.close()
-
-    async def _request(
-        self, method: str, url: str, payload: str, body: bytes | None, *, signed: bool
-    ) -> tuple[Any, int]:
-        session = self.session
-        self._in_flight[session] = self._in_flight.get(session, 0) + 1
-        try:
-            return await super()._request(method, url, payload, body, signed=signed)
-        finally:
-            if session in self._in_flight:
-                self._in_flight[session] -= 1
 
     # requests
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import aiohttp
 import msgspec
 
+from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.venues import wire
 from quietcore.venues.bybit import signing
 from quietcore.venues.interface import (
@@ -33,6 +35,10 @@ SILENCE_SECONDS = 3 * PING_SECONDS
 RETRY_FIRST_SECONDS = 0.2
 RETRY_MOST_SECONDS = 10.0
 AUTHENTICATION_LIFETIME_MS = 10_000
+# How long a connection that was replaced is still read: what was sent by it alone is on its way.
+OVERLAP_SECONDS = 1.0
+QUEUE_EVENTS = 10_000  # then the connection is not read until they are taken
+LOST = (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError)
 
 FATES = {
     "New": Fate.OPEN,
@@ -105,54 +111,38 @@ def parse(text: str | bytes) -> tuple[list[Event], int]:
     return events, skipped
 
 
-class BybitPrivateStream:
-    """The private stream, as events, connected again whenever it is lost."""
+class PrivateLink:
+    """One connection, authenticated and subscribed; its events go to ``told``, itself at its end."""
 
-    def __init__(self, endpoints: Endpoints, credentials: Credentials) -> None:
-        self._url = endpoints.private_websocket.rstrip("/") + PATH
-        self._ca = endpoints.tls_ca
-        self._credentials = credentials
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, told: Told) -> None:
+        self.reason = "closed by the venue"
         self.not_understood = 0
+        self._socket, self._told = socket, told
+        self._tasks: list[asyncio.Task[None]] = []
 
-    async def events(self) -> AsyncIterator[Event]:
-        """Yield events until the consumer stops."""
-        delay = RETRY_FIRST_SECONDS
-        context = wire.tls_context(self._ca)
-        connector = aiohttp.TCPConnector(ssl=True if context is None else context)
-        async with aiohttp.ClientSession(connector=connector) as session:
-            while True:
-                try:
-                    # compress=0: no compression is offered. Pings are the venue's own, see _ping.
-                    async with session.ws_connect(self._url, compress=0, autoclose=True) as socket:
-                        await self._enter(socket)
-                        delay = RETRY_FIRST_SECONDS
-                        yield StreamUp()
-                        pinging = asyncio.create_task(self._ping(socket))
-                        try:
-                            async for event in self._read(socket):
-                                yield event
-                        finally:
-                            pinging.cancel()
-                    yield StreamDown("closed by the venue")
-                except RefusedStreamError as error:
-                    yield StreamDown(str(error), refused=True)
-                except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError) as error:
-                    yield StreamDown(str(error) or type(error).__name__)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, RETRY_MOST_SECONDS)
-
-    async def _enter(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def enter(self, credentials: Credentials) -> None:
+        """Authenticate, subscribe, and begin to read; raises RefusedStreamError."""
         expires = time.time_ns() // 1_000_000 + AUTHENTICATION_LIFETIME_MS
-        arguments = signing.stream_authentication(self._credentials, expires)
+        arguments = signing.stream_authentication(credentials, expires)
         for operation, words in (("auth", arguments), ("subscribe", TOPICS)):
             # Text frames: the venue reads no binary ones.
-            await socket.send_str(msgspec.json.encode({"op": operation, "args": words}).decode())
-            await self._answer(socket, operation)
+            await self._socket.send_str(msgspec.json.encode({"op": operation, "args": words}).decode())
+            await self._answer(operation)
+        self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._ping())]
 
-    async def _answer(self, socket: aiohttp.ClientWebSocketResponse, operation: str) -> None:
+    async def close(self) -> None:
+        """End it, without a word of its end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(*LOST):
+            async with asyncio.timeout(1.0):
+                await self._socket.close()
+
+    async def _answer(self, operation: str) -> None:
         async with asyncio.timeout(ANSWER_SECONDS):
             while True:
-                message = await socket.receive()
+                message = await self._socket.receive()
                 if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                     raise aiohttp.ClientError(f"closed during {operation}")
                 answer = msgspec.json.decode(message.data)
@@ -161,17 +151,134 @@ class BybitPrivateStream:
                         raise RefusedStreamError(f"{operation} refused: {answer.get('ret_msg', '')}")
                     return
 
-    async def _ping(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        while True:
-            await asyncio.sleep(PING_SECONDS)
-            await socket.send_str('{"op":"ping"}')
+    async def _ping(self) -> None:
+        with contextlib.suppress(*LOST):
+            while True:
+                await asyncio.sleep(PING_SECONDS)
+                await self._socket.send_str('{"op":"ping"}')
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[Event]:
-        while True:
-            message = await socket.receive(timeout=SILENCE_SECONDS)
-            if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                return
-            events, skipped = parse(message.data)
-            self.not_understood += skipped
-            for event in events:
-                yield event
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = await self._socket.receive(timeout=SILENCE_SECONDS)
+                if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                    break
+                events, skipped = parse(message.data)
+                self.not_understood += skipped
+                for event in events:
+                    await self._told.put(event)
+        except LOST as error:
+            self.reason = str(error) or type(error).__name__
+        await self._told.put(self)
+
+
+Told = asyncio.Queue[Event | PrivateLink]
+
+
+class BybitPrivateStream:
+    """The private stream, as events, connected again whenever it is lost."""
+
+    def __init__(
+        self, endpoints: Endpoints, credentials: Credentials, pins: Mapping[str, str] | None = None
+    ) -> None:
+        self._base = endpoints.private_websocket.rstrip("/")
+        self._ca, self._pins = endpoints.tls_ca, pins
+        self._credentials = credentials
+        self._told: Told = asyncio.Queue(QUEUE_EVENTS)
+        self._session: aiohttp.ClientSession | None = None
+        self._link: PrivateLink | None = None
+        self._changing = asyncio.Lock()
+        self._retiring: set[asyncio.Task[None]] = set()
+        self.switches = 0
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield events until the consumer stops."""
+        delay = RETRY_FIRST_SECONDS
+        async with aiohttp.ClientSession(
+            connector=wire.connector(self._ca, self._pins, reuse=False)
+        ) as session:
+            self._session = session
+            try:
+                while True:
+                    try:
+                        async with self._changing:
+                            link = self._link = await self._open(self._base)
+                    except RefusedStreamError as error:
+                        yield StreamDown(str(error), refused=True)
+                    except LOST as error:
+                        yield StreamDown(str(error) or type(error).__name__)
+                    else:
+                        delay = RETRY_FIRST_SECONDS
+                        yield StreamUp()
+                        while True:
+                            found = await self._told.get()
+                            if not isinstance(found, PrivateLink):
+                                yield found
+                            elif found is self._link:
+                                break
+                        link, self._link = found, None
+                        await link.close()
+                        yield StreamDown(link.reason)
+                    await asyncio.sleep(delay)
+                    delay = min(2 * delay, RETRY_MOST_SECONDS)
+            finally:
+                self._session = None
+                for task in self._retiring:
+                    task.cancel()
+                await asyncio.gather(*self._retiring, return_exceptions=True)
+                if self._link is not None:
+                    await self._link.close()
+
+    async def switch_endpoint(self, url: str) -> float:
+        """Go over to ``url``, make before break; return the seconds that it took.
+
+        For a moment events come from both, so some come twice; none is missed. Where the new one does not come up,
+        nothing changes and QuietcoreError is raised. Without a connection, the next one is made there.
+        """
+        begin = time.perf_counter()
+        base = url.rstrip("/")
+        async with self._changing:
+            old = self._link
+            if old is None:
+                self._base = base
+                return 0.0
+            try:
+                link = await self._open(base)
+            except (RefusedStreamError, *LOST) as error:
+                raise QuietcoreError(
+                    "private stream cannot go over",
+                    where=base + PATH,
+                    found=str(error) or type(error).__name__,
+                    code=ExitCode.UNKNOWN,
+                ) from error
+            self._base = base
+            if self._link is not old:
+                # The old one was lost meanwhile: what it would have told must be asked for, by a new beginning.
+                await link.close()
+                return time.perf_counter() - begin
+            self._link = link
+            self.switches += 1
+        task = asyncio.create_task(self._retire(old))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        return time.perf_counter() - begin
+
+    async def _retire(self, link: PrivateLink) -> None:
+        """Close a connection when what was on its way has come."""
+        try:
+            await asyncio.sleep(OVERLAP_SECONDS)
+        finally:
+            await link.close()
+
+    async def _open(self, base: str) -> PrivateLink:
+        assert self._session is not None
+        async with asyncio.timeout(ANSWER_SECONDS):
+            # compress=0: no compression is offered. Pings are the venue's own, see _ping.
+            socket = await self._session.ws_connect(base + PATH, compress=0, autoclose=True)
+        link = PrivateLink(socket, self._told)
+        try:
+            await link.enter(self._credentials)
+        except BaseException:
+            await link.close()
+            raise
+        return link

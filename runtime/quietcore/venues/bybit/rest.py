@@ -18,9 +18,11 @@ import msgspec
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.venues import wire
 from quietcore.venues.bybit import signing
+from quietcore.venues.bybit.hosts import TIME_PATH
 from quietcore.venues.interface import Credentials, Endpoints, RefusedError, UncertainError
 
 TIMEOUT_SECONDS = 3.0
+DRAIN_SECONDS = TIMEOUT_SECONDS + 1.0
 
 # https://bybit-exchange.github.io/docs/v5/error
 SERVER_ERROR = 10016
@@ -77,6 +79,8 @@ class BybitRest:
         self._credentials = credentials
         self._pins = pins
         self._session: aiohttp.ClientSession | None = None
+        self._in_flight: dict[aiohttp.ClientSession, int] = {}
+        self._closing: set[asyncio.Task[None]] = set()
         self.limits: dict[str, RateLimit] = {}  # by path
         self.clock_offset_ms = 0  # the venue's clock minus ours
 
@@ -88,9 +92,57 @@ class BybitRest:
         return self._session
 
     async def close(self) -> None:
-        """Close the session and its connections."""
+        """Close all connections; what is in flight is lost."""
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        for session in self._in_flight:
+            await session.close()
         if self._session is not None:
             await self._session.close()
+
+    # endpoints
+
+    @property
+    def endpoint(self) -> str:
+        """Scheme and host in use."""
+        return self._base
+
+    def set_endpoint(self, url: str) -> None:
+        """Send what comes next to ``url``; requests in flight end where they began."""
+        old, self._session = self._session, None
+        self._base = url.rstrip("/")
+        if old is not None:
+            task = asyncio.get_running_loop().create_task(self._close_when_idle(old))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def switch_endpoint(self, url: str) -> float:
+        """Connect to ``url`` first and only then go over to it; return the seconds that this took.
+
+        Where it does not answer, nothing changes and the error is raised.
+        """
+        begin = time.perf_counter()
+        fresh = BybitRest(Endpoints(url, "", self._ca), self._credentials, self._pins)
+        try:
+            await fresh.get(TIME_PATH, {}, signed=False)
+        except BaseException:
+            await fresh.close()
+            raise
+        self.set_endpoint(url)
+        self._session = fresh.session
+        return time.perf_counter() - begin
+
+    async def _close_when_idle(self, session: aiohttp.ClientSession) -> None:
+        end = time.monotonic() + DRAIN_SECONDS
+        try:
+            while self._in_flight.get(session) and time.monotonic() < end:  # noqa: ASYNC110 -- counted, not signalled
+                await asyncio.sleep(0.01)
+        finally:
+            self._in_flight.pop(session, None)
+            await session.close()
+
+    # requests
 
     async def get(self, path: str, query: dict[str, str], *, signed: bool = True) -> Any:
         """Return the result of a GET."""
@@ -113,8 +165,10 @@ class BybitRest:
             headers["Content-Type"] = "application/json"
         stamp = wire.Stamp()
         token = wire.STAMP.set(stamp)
+        session = self.session
+        self._in_flight[session] = self._in_flight.get(session, 0) + 1
         try:
-            async with self.session.request(method, url, data=body, headers=headers) as response:
+            async with session.request(method, url, data=body, headers=headers) as response:
                 content = await response.read()
                 status = response.status
                 if (limit := rate_limit(response.headers)) is not None:
@@ -128,6 +182,8 @@ class BybitRest:
             raise UncertainError(f"connection lost: {error!r}", stamp.written_ns) from error
         finally:
             wire.STAMP.reset(token)
+            if session in self._in_flight:
+                self._in_flight[session] -= 1
         return judge(status, content, stamp.written_ns)
 
 

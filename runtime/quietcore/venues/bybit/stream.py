@@ -244,7 +244,7 @@ class BybitStream:
     async def _open(self, base: str) -> Link:
         """Return a connection that is authenticated and subscribed, holding its messages back."""
         if self._session is None:
-            connector = wire.connector(self._ca, self._pins, receive_buffer=self._receive_buffer)
+            connector = wire.connector(self._ca, self._pins, reuse=False, receive_buffer=self._receive_buffer)
             self._session = aiohttp.ClientSession(connector=connector, headers={"User-Agent": "quietcore"})
         link = Link(next(self._numbers), base)
         try:

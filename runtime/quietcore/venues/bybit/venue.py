@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -10,6 +13,7 @@ from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.venues.bybit import rest, signing
 from quietcore.venues.bybit.account import BybitAccount
 from quietcore.venues.bybit.private import BybitPrivateStream, order_update
+from quietcore.venues.bybit.trade_stream import REST_PATHS, BybitOrderEntry, BybitTradeWebSocket
 from quietcore.venues.interface import (
     Credentials,
     Endpoints,
@@ -17,6 +21,7 @@ from quietcore.venues.interface import (
     Instrument,
     OrderRequest,
     OrderUpdate,
+    OrderWays,
     RefusedError,
     Sent,
     UncertainError,
@@ -26,12 +31,27 @@ from quietcore.venues.interface import (
 class BybitVenue:
     """One product category of Bybit."""
 
-    def __init__(self, name: str, category: str, endpoints: Endpoints, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        name: str,
+        category: str,
+        endpoints: Endpoints,
+        credentials: Credentials,
+        pins: Mapping[str, str] | None = None,
+    ) -> None:
         self._name = name
         self._category = category
         self._endpoints = endpoints
-        self._rest = rest.BybitRest(endpoints, credentials)
-        self._stream = BybitPrivateStream(endpoints, credentials)
+        self._rest = rest.BybitRest(endpoints, credentials, pins)
+        self._stream = BybitPrivateStream(endpoints, credentials, pins)
+        self._trade: BybitTradeWebSocket | None = None
+        self._entry: BybitOrderEntry | None = None
+        if endpoints.order_websocket:
+            self._trade = BybitTradeWebSocket(
+                endpoints.order_websocket, credentials, tls_ca=endpoints.tls_ca, pins=pins
+            )
+            self._entry = BybitOrderEntry(self._trade, self._rest, category)
+        self._by_rest = 0  # where there is no other way
         account = BybitAccount(self._rest, category)
         self.open_orders, self.executions = account.open_orders, account.executions
         self.position, self.cancel_all = account.position, account.cancel_all
@@ -53,10 +73,38 @@ class BybitVenue:
             await self._rest.get("/v5/market/time", {}, signed=False)
         except (RefusedError, UncertainError) as error:
             raise rest.explain(error, self._endpoints.rest) from error
+        if self._trade is not None:
+            # It goes on trying; until it is up, orders go by REST, and `order_ways` says why.
+            with contextlib.suppress(QuietcoreError):
+                await self._trade.connect()
 
     async def close(self) -> None:
-        """Close the session."""
+        """Close the sessions."""
+        if self._trade is not None:
+            await self._trade.close()
         await self._rest.close()
+
+    async def switch_endpoints(self, websocket: str, rest: str) -> float:
+        """Go over with private stream, order entry and REST at once."""
+        begin = time.perf_counter()
+        trade = [] if self._trade is None else [self._trade.switch_endpoint(websocket)]
+        work = (self._stream.switch_endpoint(websocket), self._switch_rest(rest), *trade)
+        for result in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+        return time.perf_counter() - begin
+
+    async def _switch_rest(self, url: str) -> float:
+        try:
+            return await self._rest.switch_endpoint(url)
+        except (RefusedError, UncertainError) as error:
+            raise rest.explain(error, url) from error
+
+    def order_ways(self) -> OrderWays:
+        """Return how order requests went out until now."""
+        if self._trade is None or self._entry is None:
+            return OrderWays(by_rest=self._by_rest)
+        return OrderWays(self._entry.by_socket, self._entry.by_rest, self._trade.problem)
 
     async def instrument(self, symbol: str) -> Instrument:
         """Return a symbol's rules from /v5/market/instruments-info."""
@@ -78,10 +126,9 @@ class BybitVenue:
 
     async def place(self, order: OrderRequest) -> Sent:
         """Send a limit order, good till cancelled or post-only."""
-        result, written_ns = await self._rest.post(
-            "/v5/order/create",
+        return await self._send(
+            "order.create",
             {
-                "category": self._category,
                 "symbol": order.symbol,
                 "side": "Buy" if order.buy else "Sell",
                 "orderType": "Limit",
@@ -92,14 +139,20 @@ class BybitVenue:
                 "positionIdx": 0,
             },
         )
-        return Sent(order_id(result, written_ns), written_ns)
 
     async def cancel(self, symbol: str, client_id: str) -> Sent:
         """Ask for a cancel by client id."""
-        result, written_ns = await self._rest.post(
-            "/v5/order/cancel", {"category": self._category, "symbol": symbol, "orderLinkId": client_id}
-        )
-        return Sent(order_id(result, written_ns), written_ns)
+        return await self._send("order.cancel", {"symbol": symbol, "orderLinkId": client_id})
+
+    async def _send(self, operation: str, words: dict[str, Any]) -> Sent:
+        if self._entry is not None:
+            data, written_ns = await self._entry.send(operation, words)
+        else:
+            self._by_rest += 1
+            data, written_ns = await self._rest.post(
+                REST_PATHS[operation], {"category": self._category, **words}
+            )
+        return Sent(order_id(data, written_ns), written_ns)
 
     async def query(self, symbol: str, client_id: str) -> OrderUpdate | None:
         """Ask /v5/order/realtime, which also holds orders that were closed recently."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -18,6 +18,7 @@ from quietcore.execution.process import Warn, name_thread, pin, planned_cpu
 Result = TypeVar("Result")
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
+STACK_BYTES = 1 << 20  # TLS and Python's callbacks need more than the compiled loop
 
 
 class LoopSettings(NamedTuple):
@@ -55,7 +56,12 @@ class VenueLoop:
 
     def start(self) -> Self:
         """Start the thread; returns when its loop runs."""
-        self._thread.start()
+        # Memory may be locked later, and every stack is locked whole.
+        before = threading.stack_size(STACK_BYTES)
+        try:
+            self._thread.start()
+        finally:
+            threading.stack_size(before)
         if not self._running.wait(START_SECONDS):
             raise QuietcoreError("event loop does not start", where=self.settings.name, code=ExitCode.UNKNOWN)
         return self
@@ -63,6 +69,14 @@ class VenueLoop:
     def submit(self, work: Coroutine[Any, Any, Result]) -> concurrent.futures.Future[Result]:
         """Run ``work`` in this loop, from any thread; the future is for threads, not for event loops."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    async def do(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Run ``work`` in this loop for somebody in another one, who waits for it."""
+        return await asyncio.wrap_future(self.submit(work))
+
+    def tell(self, call: Callable[[], object]) -> None:
+        """Let this loop call something soon; nothing waits for it."""
+        self._loop.call_soon_threadsafe(call)
 
     def stop(self) -> None:
         """Cancel what runs, end the loop, join its thread."""

@@ -1,0 +1,1 @@
+"""Two measurements side by side: what is better, worse, or no different, and how sure that is."""

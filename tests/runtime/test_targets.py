@@ -1,0 +1,219 @@
+"""`quietcore targets`: each promise is met, missed, or not measurable here with a reason, and no verdict is made up."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quietcore.cli.main import main
+from quietcore.cli.targets import exit_code
+from quietcore.errors import ExitCode
+from quietcore.observe.histogram import Histogram
+from quietcore.observe.status import HOP_TITLES
+from quietcore.targets import cache, pipeline
+from quietcore.targets.catalogue import TARGETS
+from quietcore.targets.compiled_steps import measure as steps
+from quietcore.targets.measure import everything, rate_of, unmeasured
+from quietcore.targets.outcome import MET, MISSED, NOT_HERE, Absent, Measured, exactly, judge
+
+LAST = max(os.sched_getaffinity(0))
+
+
+def verdict(key: str, found: Measured | Absent) -> tuple[str, str]:
+    outcome = next(one for one in judge({key: found}) if one.target.key == key)
+    return outcome.verdict, outcome.note
+
+
+def test_a_value_is_met_missed_or_too_unsteady() -> None:
+    assert verdict("signal", Measured(500, 400, 600))[0] == MET
+    assert verdict("signal", Measured(2000, 1500, 2500))[0] == MISSED
+    said, note = verdict("signal", Measured(1000, 900, 1100))
+    assert said == NOT_HERE
+    assert "too unsteady" in note
+    assert verdict("messages", exactly(2e6))[0] == MET
+    assert verdict("messages", exactly(2e5))[0] == MISSED
+    assert verdict("signal", exactly(1000))[0] == MISSED, "below is below"
+
+
+def test_what_nobody_measured_is_not_met() -> None:
+    outcomes = judge({})
+    assert [one.target for one in outcomes] == list(TARGETS)
+    assert {one.verdict for one in outcomes} == {NOT_HERE}
+    assert exit_code(outcomes) is ExitCode.UNKNOWN
+    assert exit_code(judge({"signal": exactly(1.0)})) is ExitCode.OK
+    assert exit_code(judge({"signal": exactly(1.0), "ring_tick": exactly(1e9)})) is ExitCode.FOUND
+
+
+def hops(**counts: int) -> dict[str, Any]:
+    made = {}
+    for name in HOP_TITLES:
+        histogram = Histogram()
+        for _ in range(counts.get(name, 200)):
+            histogram.record(20_000)
+        made[name] = histogram.summary()
+    return made
+
+
+def test_hops_of_a_running_pipeline() -> None:
+    found = pipeline.of_hops(hops())
+    assert isinstance(found["market_data"], Measured)
+    assert found["market_data"].value == pytest.approx(20_000, rel=0.02)
+    assert isinstance(found["quote_to_trade"], Measured)
+    assert found["quote_to_trade"].value == pytest.approx(80_000, rel=0.02)
+    few = pipeline.of_hops(hops(signal_sent=7))
+    for key in ("order_submission", "quote_to_trade", "engine_cycle"):
+        missing = few[key]
+        assert isinstance(missing, Absent)
+        assert "signal_sent: 7 latencies" in missing.why
+
+
+def test_replayed_hops_are_no_latencies() -> None:
+    histogram = Histogram()
+    histogram.record(-1)
+    missing = pipeline.hop({"x": histogram.summary()}, "x", "p99")
+    assert isinstance(missing, Absent)
+    assert "1 not comparable" in missing.why
+
+
+STATUS = "Name:\tx\nvoluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t5\n"
+STAT = "cpu  9 9\ncpu0 {} 0 0 {} 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\n"
+
+
+@pytest.fixture
+def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A /proc of pid 7 with thread 8, that goes on while somebody sleeps."""
+    place = tmp_path / "7/task/8/status"
+    place.parent.mkdir(parents=True)
+
+    def write(switches: int, busy: int, idle: int) -> None:
+        place.write_text(STATUS.format(switches))
+        (tmp_path / "stat").write_text(STAT.format(busy, idle))
+
+    write(10, 100, 100)
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+        write(13, 120, 180)
+
+    monkeypatch.setattr(pipeline.time, "sleep", sleep)  # type: ignore[attr-defined]
+    monkeypatch.setattr(pipeline.time, "monotonic", lambda: clock[0])  # type: ignore[attr-defined]
+    return tmp_path
+
+
+def runtime_status(**changes: Any) -> dict[str, Any]:
+    thread = {"name": "strategy", "tid": 8, "minor_faults": 0, "major_faults": 0}
+    status = {"pid": 7, "threads": [thread], "started": time.time() - 700, "pinned": {"strategy": True}}
+    return {**status, **changes}
+
+
+def plan(folder: Path) -> Path:
+    path = folder / "plan.json"
+    sets = {"housekeeping": [0], "irq": [0, 1], "feed": [1], "strategy": [2], "gateway": [3]}
+    path.write_text(json.dumps({"sets": sets}))
+    return path
+
+
+def test_a_thread_is_watched(proc: Path) -> None:
+    found = pipeline.of_threads(runtime_status(), 6.0, proc, plan(proc))
+    assert found["context_switches"] == exactly(30.0, "3 in 6 s")
+    assert found["cpu"] == exactly(20.0, "CPU 0"), "CPU 1 is of the feed, too: it spins"
+    assert found["page_faults"] == exactly(0, "in 700 s")
+
+
+def test_what_a_thread_cannot_show_is_said(proc: Path) -> None:
+    young = runtime_status(started=time.time() - 20, pinned={"strategy": False})
+    found = pipeline.of_threads(young, 6.0, proc, proc / "none.json")
+    for key, why in (
+        ("page_faults", "up for 20 s"),
+        ("context_switches", "not pinned"),
+        ("cpu", "no core plan"),
+    ):
+        missing = found[key]
+        assert isinstance(missing, Absent)
+        assert why in missing.why
+    young["threads"][0]["major_faults"] = 2
+    assert pipeline.of_threads(young, 6.0, proc, plan(proc))["page_faults"].value == 2  # type: ignore[union-attr]
+    gone = pipeline.of_threads(runtime_status(pid=99), 6.0, proc, plan(proc))["context_switches"]
+    assert isinstance(gone, Absent)
+
+
+def test_a_status_that_is_old_is_of_no_running_pipeline(tmp_path: Path) -> None:
+    path = tmp_path / "runtime.json"
+    assert pipeline.fresh_status(path) is None
+    path.write_text(json.dumps({"final": False, "written": time.time()}))
+    assert pipeline.fresh_status(path) is not None
+    path.write_text(json.dumps({"final": False, "written": time.time() - 60}))
+    assert pipeline.fresh_status(path) is None
+    path.write_text("[]")
+    assert pipeline.fresh_status(path) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOENT, "no hardware counters"),
+        (errno.EACCES, "forbidden here"),
+        (errno.EMFILE, "hardware counters: "),
+    ],
+)
+def test_absent_counters_have_a_reason(number: int, said: str) -> None:
+    assert said in cache.refusal(OSError(number, os.strerror(number)))
+
+
+def test_counters_where_they_are_there_are_a_share() -> None:
+    assert len(cache.attribute(cache.MISSES)) == cache.ATTRIBUTE_SIZE
+    found = cache.hit_share(lambda: sum(range(200_000)))
+    if isinstance(found, Absent):
+        pytest.skip(found.why)
+    assert 0 <= found.value <= 100
+
+
+def test_steps_cost_something() -> None:
+    found = steps()
+    assert set(found) == {"indicator", "signal", "order_creation"}
+    for one in found.values():
+        assert isinstance(one, Measured)
+        assert 0 < one.low <= one.value <= one.high < 1e6
+
+
+def test_rates_have_bounds() -> None:
+    rate = rate_of([90.0, 110.0] * 50)
+    assert rate.value == 100
+    assert 97 < rate.low < 100 < rate.high < 103
+
+
+def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["targets", "--list"]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    for target in TARGETS:
+        assert f"{target.what}: {target.bound_text}" in shown
+    assert "messages: ≥ 1,000,000 messages/s" in shown
+    assert main(["targets", "--seconds", "0"]) == ExitCode.USAGE
+
+
+def test_on_this_host(tmp_path: Path) -> None:
+    found, which = everything([LAST], tmp_path / "none.json", 0.2, start=False)
+    assert which == "none"
+    assert {target.key for target in TARGETS} == set(found), "each target has a value or a reason"
+    assert isinstance(found["jitter"], Measured)
+    assert isinstance(found["market_data"], Absent)
+    assert set(unmeasured()) <= set(found)
+
+
+def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {"signal": exactly(3.0, "so"), "messages": exactly(10.0), "log": Absent("no such call")}
+    monkeypatch.setattr("quietcore.targets.measure.everything", lambda *_, **__: (found, "none"))
+    assert main(["targets", "--cpus", str(LAST)]) == ExitCode.FOUND
+    shown = capsys.readouterr().out
+    assert shown.index("missed") < shown.index("met ")
+    assert "no such call" in shown
+    assert main(["targets", "--cpus", str(LAST), "--json"]) == ExitCode.FOUND
+    report = json.loads(capsys.readouterr().out)
+    assert {one["verdict"] for one in report["targets"]} == {MET, MISSED, NOT_HERE}
