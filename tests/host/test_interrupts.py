@@ -83,15 +83,6 @@ def test_a_card_that_comes_later_is_caught_by_the_next_apply(host: FakeHost) -> 
     assert affinity(host, range(40, 42)) == ["0-5", "0-5"]
 
 
-def test_one_that_moves_only_when_it_next_comes_is_told(host: FakeHost) -> None:
-    promise(host.machine(), "irq_affinity", spread("2"))
-    host.put("/proc/irq/24/effective_affinity_list", "5\n")
-    found = {finding.id: finding for finding in audit(host.machine())}["irq.all"]
-    assert found.verdict is Verdict.OK
-    assert "1 will move with their next interrupt: 24 (" in found.cause
-    assert ") on 5 of 0-2" in found.cause
-
-
 def test_managed_interrupts_of_a_later_card_are_told_and_left(host: FakeHost) -> None:
     add_card(host, "eth1", "0000:01:00.0", range(40, 42))
     host.immovable = {41}

@@ -65,8 +65,6 @@ def test_a_stuck_loop_answers_nobody_and_is_not_waited_for(monkeypatch: pytest.M
             desk = Desk(fake, spin=False)
             own = GatewayThread(desk.gateway, LoopSettings("gateway"), desk.warnings.append)
             own.start()
-            await own.connect("BTCUSDT")
-            await own.open(10.0)
             await own.answer()
             release = threading.Event()
             own.loop.tell(lambda: release.wait(60))

@@ -73,6 +73,7 @@ class Meter:
         beside = self._allowed - set(self.cpus)
         self.reader_cpus = sorted(beside or self._allowed)
         self.reader_disturbs = not beside
+        self._measuring = False
 
     @property
     def detectors(self) -> list[Detector]:
@@ -92,12 +93,8 @@ class Meter:
         refused = [thread for thread in self._threads if thread.refused is not None]
         self._own = {os.getpid()} | {thread.native_id or 0 for thread in self._threads}
         self._tasks = read_tasks(self._proc)
-        self._counts = self._first = read_counts(self._proc)
-        for thread in self._threads:
-            if refused:
-                thread.detector.stop()
-            thread.begin.set()
         if refused:
+            self.stop()
             self._end()
             raise QuietcoreError(
                 "core cannot be measured",
@@ -107,6 +104,10 @@ class Meter:
                 remedy="name CPUs that are on line and that this process may use (taskset, AllowedCPUs=)",
                 code=ExitCode.USAGE,
             )
+        self._counts = read_counts(self._proc)
+        self._measuring = True
+        for thread in self._threads:
+            thread.begin.set()
 
     def step(self) -> bool:
         """Take one window; return whether any core is still measured."""
@@ -130,17 +131,19 @@ class Meter:
 
     def _end(self) -> None:
         for thread in self._threads:
-            thread.join()
+            thread.begin.set()
+            if thread.ident is not None:
+                thread.join()
         os.sched_setaffinity(0, self._allowed)
 
     def measure(self, *, interruptible: bool = True) -> dict[str, Any]:
         """Do all of it. Where ``interruptible``, Ctrl-C ends it early and is no error."""
-        self.start()
         try:
+            self.start()
             while self.step():
                 pass
         except KeyboardInterrupt:
-            if not interruptible:
+            if not interruptible or not self._measuring:
                 raise
         finally:
             self.stop()

@@ -11,6 +11,7 @@ from quietcore.host.cpulist import format_cpu_list
 from quietcore.observe.report import duration
 
 SOURCES_SHOWN = 3
+LEAST_SHOWN = 0.5  # pauses by estimate: less is none
 
 
 def cores_table(report: dict[str, Any]) -> Table:
@@ -47,7 +48,8 @@ def causes_table(report: dict[str, Any]) -> Table:
         for cause in core["causes"]:
             if not cause["count"]:
                 continue
-            behind = [source_text(source) for source in cause["sources"][:SOURCES_SHOWN]]
+            sources = [one for one in cause["sources"] if one["count"] is None or one["count"] >= LEAST_SHOWN]
+            behind = [source_text(source) for source in sources[:SOURCES_SHOWN]]
             if cause["cause"] == "unexplained" and core["kernel"]["steal_ns"]:
                 behind.append(f"hypervisor kept {duration(core['kernel']['steal_ns'])}")
             figures = duration(cause["p99"]), duration(cause["lost_ns"])
