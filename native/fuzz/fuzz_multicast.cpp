@@ -30,7 +30,7 @@ void mend(std::vector<std::byte> &packet) {
 struct Exact {
   explicit Exact(std::span<const std::byte> packet)
       : size(packet.size()), bytes(new char[packet.size() + kMessagePadding]()) {
-    std::memcpy(bytes.get(), packet.data(), packet.size());
+    std::copy(packet.begin(), packet.end(), reinterpret_cast<std::byte *>(bytes.get()));
   }
   std::size_t size;
   std::unique_ptr<char[]> bytes;
@@ -48,8 +48,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
   while (size >= 2) {
     const std::size_t head = std::size_t{data[0]} | std::size_t{data[1]} << 8U;
     const std::size_t length = std::min<std::size_t>(head & 0x7fffU, size - 2);
-    std::vector<std::byte> packet(length);
-    std::memcpy(packet.data(), data + 2, length);
+    const auto *begin = reinterpret_cast<const std::byte *>(data + 2);
+    std::vector<std::byte> packet(begin, begin + length);
     data += 2 + length;
     size -= 2 + length;
     if ((head & 0x8000U) != 0)

@@ -50,8 +50,8 @@ const char *book_problem(std::span<const std::byte> body) noexcept {
     return "a book message whose length does not fit its levels";
   if (head.parts == 0 || head.part >= head.parts || head.parts > kMaxParts)
     return "a book message whose part is none of its parts";
-  if (any_negative(body, PacketWriter::kBookHead - kMessageHead, levels * 2))
-    return "a negative price or size";
+  if (head.venue_ns < 0 || any_negative(body, PacketWriter::kBookHead - kMessageHead, levels * 2))
+    return "a negative price, size or time";
   return nullptr;
 }
 
@@ -73,11 +73,11 @@ const char *message_problem(const PacketMessage &message) noexcept {
   case Kind::Bbo:
     if (size != kBboSize)
       return "a bbo message of another length";
-    return any_negative(message.body, 8, 4) ? "a negative price or size" : nullptr;
+    return any_negative(message.body, 0, 5) ? "a negative price, size or time" : nullptr;
   case Kind::Trade:
     if (size != kTradeSize)
       return "a trade message of another length";
-    return any_negative(message.body, 8, 2) ? "a negative price or size" : nullptr;
+    return any_negative(message.body, 0, 3) ? "a negative price, size or time" : nullptr;
   case Kind::Book:
     return book_problem(message.body);
   case Kind::Lost:
@@ -117,6 +117,8 @@ const char *read_header(std::span<const std::byte> packet, PacketHeader &header)
     return "a packet that is cut off, or longer than it says";
   if (header.count == 0)
     return "a packet without messages";
+  if (header.send_ns < 0)
+    return "a packet that was sent before 1970";
   if (header.sequence == 0 || header.sequence == UINT64_MAX || header.epoch == 0)
     return "a packet without sequence or epoch";
   if (header.channel == Channel::Snapshots && header.stream_next == 0)
