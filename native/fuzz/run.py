@@ -11,8 +11,10 @@ from __future__ import annotations
 import gzip
 import itertools
 import os
+import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,14 +23,49 @@ OUT = ROOT / "build/fuzz"
 RECORDINGS = {
     "fuzz_bybit": "bybit-linear-xrpusdt-ob500-20241201.jsonl",
     "fuzz_binance": "binance-usdm-btcusdt-20240808.gz",
+    "fuzz_multicast": None,
     "fuzz_attach": None,
 }
 
 
+def packets() -> Iterator[bytes]:
+    """Packets of native/schema/multicast.md, as fuzz_multicast takes them: one input with all kinds in order."""
+
+    def packet(channel: int, sequence: int, *messages: bytes) -> bytes:
+        body = b"".join(messages)
+        head = (b"QCST", 1, channel, len(messages), 48 + len(body), 2, 7, 1, sequence, 5, channel)
+        whole = struct.pack("<4sBBHHHIQQqQ", *head) + body
+        return struct.pack("<H", len(whole) | 0x8000) + whole
+
+    def message(kind: int, flags: int, symbol: int, body: bytes) -> bytes:
+        return struct.pack("<BBHHH", kind, flags, 8 + len(body), symbol, 0) + body
+
+    def book(flags: int, number: int, part: int, parts: int) -> bytes:
+        head = struct.pack("<qQQHHHH", 1, number, 9, 1, 1, part, parts)
+        return message(3, flags, 0, head + struct.pack("<4q", 10**10, 10**8, 2 * 10**10, 10**8))
+
+    symbol = message(5, 0, 0, struct.pack("<32sIIBB6x", b"BTCUSDT", 1, 1, 1, 3))
+    yield (
+        packet(1, 1, symbol, book(1, 1, 0, 1))
+        + packet(0, 1, book(0, 2, 0, 2))
+        + packet(0, 2, book(0, 2, 1, 2))
+    )
+    yield packet(1, 1, symbol) + packet(0, 1, message(1, 0, 0, struct.pack("<5q", 1, 10, 1, 20, 1)))
+    yield packet(1, 1, symbol) + packet(0, 1, message(2, 1, 0, struct.pack("<3qQ", 1, 10**8, 10**8, 3)))
+    yield (
+        packet(1, 1, symbol)
+        + packet(0, 3, message(4, 0, 0, struct.pack("<Q", 3)))
+        + packet(0, 9, message(6, 0, 0, b""))
+    )
+
+
 def seed(corpus: Path, recording: str | None) -> None:
-    """Put a hundred recorded messages of moderate size into the corpus."""
+    """Put a hundred recorded messages of moderate size into the corpus, or packets made for it."""
     corpus.mkdir(parents=True, exist_ok=True)
     folder = Path(os.environ.get("QUIETCORE_DATA", ROOT.parent / "shared/data"))
+    if corpus.name == "fuzz_multicast":
+        for number, content in enumerate(packets()):
+            (corpus / f"made-{number}").write_bytes(content)
     if recording is None or not (folder / recording).exists():
         return
     path = folder / recording

@@ -292,6 +292,17 @@ void FeedConfig::read_file(const std::string &path) {
     socket.time_stamps = parse_time_stamps(stamps, inner.where("time_stamps"));
     inner.refuse_unknown();
   }
+  if (const toml::table *given = top.table("multicast")) {
+    Table inner(*given, path, "multicast.");
+    inner.text("feed", multicast.feed);
+    inner.text("group", multicast.group);
+    inner.text("snapshots", multicast.snapshots);
+    inner.text("interface", multicast.interface);
+    inner.number("receive_buffer", multicast.receive_buffer, 1 << 12, 1 << 30);
+    inner.seconds("patience", multicast.patience, 0, 1);
+    inner.seconds("silence", multicast.silence, 0.2, 3600);
+    inner.refuse_unknown();
+  }
   if (const toml::table *given = top.table("recorder")) {
     Table inner(*given, path, "recorder.");
     constexpr std::int64_t kMebibyte = 1 << 20;
@@ -326,8 +337,12 @@ void FeedConfig::read_file(const std::string &path) {
 
 void FeedConfig::check(const Venue &venue_rules, const std::string &where) const {
   check_feed_name(feed, where);
-  (void)Url::parse(websocket, "ws", where + ": websocket");
-  (void)Url::parse(rest, "http", where + ": rest");
+  if (venue_rules.transport() == Transport::Multicast) {
+    check_feed_name(multicast.feed, where + ": multicast.feed");
+  } else {
+    (void)Url::parse(websocket, "ws", where + ": websocket");
+    (void)Url::parse(rest, "http", where + ": rest");
+  }
   if (!second.websocket.empty())
     (void)Url::parse(second.websocket, "ws", where + ": websocket_b");
   if (!second.rest.empty())

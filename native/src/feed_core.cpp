@@ -26,7 +26,8 @@ FeedCore::SymbolBook::SymbolBook(std::uint32_t its_window, std::uint32_t ladder_
 FeedCore::FeedCore(const Venue &venue, std::vector<Instrument> instruments, Options options,
                    Diagnostics &diagnostics, RingWriter *ring)
     : rule_(venue.rule()), instruments_(std::move(instruments)), index_(instruments_),
-      ladder_depth_(options.ladder_depth), diagnostics_(diagnostics), ring_(ring) {
+      ladder_depth_(options.ladder_depth), others_expected_(options.others_expected),
+      diagnostics_(diagnostics), ring_(ring) {
   options.windows.resize(instruments_.size(), 0);
   books_.reserve(instruments_.size());
   names_.reserve(instruments_.size());
@@ -124,6 +125,16 @@ void FeedCore::take(std::uint32_t symbol, const DepthMessage &message, const Rec
     lose(symbol, receipt); // readers first
     if (rule_.holds_deltas())
       hold(book, message, receipt);
+    break;
+  case Verdict::Doubt:
+    if (book.sync.state == shm::State::LIVE) {
+      ++counts_.doubts;
+      set_state(symbol, shm::State::STALE, receipt);
+    }
+    break;
+  case Verdict::Lose:
+    if (book.sync.has_snapshot)
+      lose(symbol, receipt);
     break;
   }
 }
@@ -256,7 +267,9 @@ void FeedCore::pause() {
 
 std::uint32_t FeedCore::find(std::string_view name, const Receipt &receipt) {
   const std::uint32_t symbol = index_.find(name);
-  if (symbol == SymbolIndex::kNone) {
+  if (symbol == SymbolIndex::kNone && others_expected_) {
+    ++counts_.ignored;
+  } else if (symbol == SymbolIndex::kNone) {
     ++statistics_.unknown_symbol;
     diagnostics_.report(receipt.origin, SymbolUnknown(name, instruments_.size()));
   }

@@ -8,7 +8,7 @@ Finding MessageRefused::finding(const Origin &origin) const {
   return {.what = "message refused",
           .where = origin.text(),
           .found = detail,
-          .expected = too_large ? "at most 18 significant digits" : "one JSON message of the venue",
+          .expected = too_large ? "at most 18 significant digits" : "one whole message of the venue",
           .remedy = "the book waits for the next snapshot where this leaves a gap"};
 }
 

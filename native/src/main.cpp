@@ -19,10 +19,12 @@ struct Command {
   ExitCode (*run)(Arguments);
 };
 
-const std::array<Command, 4> kCommands{{{kRunCommand, run_command},
+const std::array<Command, 6> kCommands{{{kRunCommand, run_command},
                                         {kReplayCommand, replay_command},
                                         {kVerifyCommand, verify_command},
-                                        {kControlCommand, control_command}}};
+                                        {kControlCommand, control_command},
+                                        {kPublishCommand, publish_command},
+                                        {kMonitorCommand, monitor_command}}};
 
 /// "run, replay or verify".
 std::string command_names() {

@@ -2,6 +2,7 @@
 
 #include "quietcore/clock.hpp"
 #include "quietcore/error.hpp"
+#include "quietcore/pcap.hpp"
 #include "quietcore/zstd_file.hpp"
 
 #include <algorithm>
@@ -23,7 +24,16 @@ constexpr std::chrono::milliseconds kLookEvery{10};
 constexpr std::chrono::milliseconds kFrame{500};
 constexpr std::size_t kLargestFrame = std::size_t{8} << 20U;
 constexpr std::chrono::seconds kTryAgain{1};
-constexpr const char *kEnding = ".jsonl.zst";
+
+using Form = RecorderConfig::Form;
+
+const char *ending(Form form) { return form == Form::Lines ? ".jsonl.zst" : ".pcap.zst"; }
+
+/// What stands in a file where messages are missing.
+std::string missing_mark(Form form, std::uint64_t count, const char *why) {
+  const std::string text = "# " + std::to_string(count) + " messages are missing here: " + why;
+  return form == Form::Lines ? text + "\n" : pcap::remark(realtime_ns(), text);
+}
 
 std::string time_name() {
   const std::int64_t now = realtime_ns();
@@ -46,12 +56,17 @@ public:
   void add(const BufferedMessage &message) {
     if (message.dropped_before != 0)
       mark(message.dropped_before, "the buffer was full");
-    text_.clear();
-    text_ += std::to_string(message.receive_ns);
-    text_ += ' ';
-    text_ += message.bytes;
-    std::replace_if(text_.begin(), text_.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
-    text_ += '\n';
+    if (owner_.config_.form == Form::Packets) {
+      text_ = pcap::record_head(message.receive_ns, message.bytes.size());
+      text_ += message.bytes;
+    } else {
+      text_.clear();
+      text_ += std::to_string(message.receive_ns);
+      text_ += ' ';
+      text_ += message.bytes;
+      std::replace_if(text_.begin(), text_.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+      text_ += '\n';
+    }
     if (!add_line()) {
       ++missing_;
       owner_.lost_.fetch_add(1, std::memory_order_relaxed);
@@ -63,7 +78,7 @@ public:
   }
 
   void mark(std::uint64_t count, const char *why) {
-    text_ = "# " + std::to_string(count) + " messages are missing here: " + why + "\n";
+    text_ = missing_mark(owner_.config_.form, count, why);
     if (!add_line())
       missing_ += count;
   }
@@ -94,8 +109,8 @@ private:
   bool open() {
     if (trouble_ && Clock::now() < try_again_)
       return false;
-    const std::string path =
-        owner_.config_.folder + "/" + owner_.feed_ + "-" + letter_ + "-" + time_name() + kEnding;
+    const std::string path = owner_.config_.folder + "/" + owner_.feed_ + "-" + letter_ + "-" + time_name() +
+                             ending(owner_.config_.form);
     const std::string line = std::exchange(text_, {});
     try {
       file_.emplace(path);
@@ -106,9 +121,10 @@ private:
     }
     opened_ = Clock::now();
     owner_.forget_oldest();
+    if (owner_.config_.form == Form::Packets)
+      file_->add(pcap::file_head());
     if (const std::uint64_t missing = std::exchange(missing_, 0); missing != 0)
-      file_->add("# " + std::to_string(missing) +
-                 " messages are missing here: the disk was full or failed\n");
+      file_->add(missing_mark(owner_.config_.form, missing, "the disk was full or failed"));
     text_ = line;
     return true;
   }
@@ -214,7 +230,7 @@ void Recorder::forget_oldest() {
     const std::string name = entry.path().filename().string();
     const std::size_t time = feed_.size() + 3; // FEED-a-TIME
     if (name.size() > time && name.starts_with(feed_ + "-") && name[time - 1] == '-' && name[time] >= '0' &&
-        name[time] <= '9' && name.ends_with(kEnding))
+        name[time] <= '9' && name.ends_with(ending(config_.form)))
       files.emplace_back(name.substr(time) + "/" + entry.path().string(), entry.file_size(ignored));
   }
   std::sort(files.begin(), files.end());

@@ -106,7 +106,9 @@ RecordingReader::RecordingReader(std::string path) : path_(std::move(path)) {
         {.what = "the recording cannot be read",
          .where = path_,
          .found = why,
-         .expected = "a readable file of `receive_ns raw_json` or `raw_json` lines, plain, gzip or zstd"});
+         .expected =
+             "a readable file of `receive_ns raw_json` or `raw_json` lines, or a capture (pcap), plain, "
+             "gzip or zstd"});
   };
   struct stat info{};
   if (stat(path_.c_str(), &info) != 0)
@@ -124,6 +126,20 @@ RecordingReader::RecordingReader(std::string path) : path_(std::move(path)) {
   else
     file_ = std::make_unique<Source::Gzip>(path_);
   buffer_.resize(2 * kChunk + kMessagePadding);
+  (void)have(pcap::kFileHead);
+  const std::string_view first(buffer_.data(), filled_);
+  const pcap::Magic kind = pcap::magic_of(first);
+  if (kind == pcap::Magic::None)
+    return;
+  capture_ = pcap::read_file_head(first);
+  if (!capture_)
+    throw Error({.what = "the capture cannot be read",
+                 .where = path_,
+                 .found = kind == pcap::Magic::Pcapng ? "the pcapng format"
+                                                      : "no whole head, or a link type not known",
+                 .expected = "pcap with link type Ethernet, RAW, IPV4 or LINUX_SLL",
+                 .remedy = "convert it with editcap -F nsecpcap"});
+  begin_ = pcap::kFileHead;
 }
 
 RecordingReader::RecordingReader(RecordingReader &&) noexcept = default;
@@ -149,7 +165,54 @@ bool RecordingReader::refill() {
   return got > 0;
 }
 
-bool RecordingReader::next(RecordedLine &line) {
+bool RecordingReader::have(std::size_t size) {
+  while (filled_ - begin_ < size) {
+    if (!refill())
+      return false;
+  }
+  return true;
+}
+
+bool RecordingReader::next(RecordedLine &line) { return capture_ ? next_packet(line) : next_line(line); }
+
+void RecordingReader::count_missing(std::string_view remark) {
+  std::uint64_t count = 0;
+  if (!remark.starts_with("# ") || remark.find(" messages are missing here") == std::string_view::npos)
+    return;
+  (void)std::from_chars(remark.data() + 2, remark.data() + remark.size(), count);
+  missing_ += count;
+}
+
+bool RecordingReader::next_packet(RecordedLine &line) {
+  while (have(pcap::kRecordHead)) {
+    const pcap::Record record =
+        pcap::read_record_head(*capture_, {buffer_.data() + begin_, pcap::kRecordHead});
+    if (record.size > pcap::kLargestFrame || !have(pcap::kRecordHead + record.size)) {
+      end_ = RecordingEnd::Truncated;
+      return false;
+    }
+    const std::string_view captured(buffer_.data() + begin_ + pcap::kRecordHead, record.size);
+    begin_ += pcap::kRecordHead + record.size;
+    ++line_;
+    const std::optional<pcap::Udp> udp = pcap::read_udp(*capture_, captured);
+    if (!udp)
+      continue;
+    if (udp->is_remark()) {
+      count_missing(udp->payload);
+      continue;
+    }
+    line.number = line_;
+    line.receive_ns = record.time_ns;
+    line.message = udp->payload;
+    line.ended = true;
+    return true;
+  }
+  if (filled_ != begin_)
+    end_ = RecordingEnd::Truncated;
+  return false;
+}
+
+bool RecordingReader::next_line(RecordedLine &line) {
   std::size_t scanned = 0;
   for (;;) {
     const char *data = buffer_.data() + begin_;
@@ -173,10 +236,7 @@ bool RecordingReader::next(RecordedLine &line) {
       --length;
     std::string_view text(data, length);
     if (text.starts_with("# ")) {
-      std::uint64_t count = 0;
-      (void)std::from_chars(text.data() + 2, text.data() + text.size(), count);
-      if (text.find(" messages are missing here") != std::string_view::npos)
-        missing_ += count;
+      count_missing(text);
       continue;
     }
     line.number = line_;

@@ -164,7 +164,7 @@ Verification verify_recording(const Venue &venue, const std::string &path, const
     diagnostics.say(
         Finding{.what = "the recording is cut off",
                 .where = path + ":" + std::to_string(facts.cut_line != 0 ? facts.cut_line : facts.lines),
-                .found = facts.cut_gzip ? "compressed data that stop before their end"
+                .found = facts.cut_gzip ? "data that stop before their end"
                                         : "a last line that is no complete message",
                 .remedy = "copy or record it again; what comes before was judged"}
             .message());
@@ -192,6 +192,7 @@ Verification verify_recording(const Venue &venue, const std::string &path, const
   none(statistics.gaps, "gaps");
   none(statistics.crossed, "crossed books");
   none(reader.missing(), "messages that the recorder had no room for");
+  none(counts.doubts, "times a book was doubted because packets are missing");
   none(counts.overflow, "levels beyond the venue's window");
   if (venue.absent_delete_is_wrong())
     none(counts.absent_deletes, "deletes of levels that were not in the book");

@@ -8,10 +8,10 @@ namespace {
 const Origin kHere{"wss://venue", 0};
 
 TEST(FeedFindings, ARefusedMessage) {
-  EXPECT_EQ(
-      (MessageRefused{"u is missing", false}.finding(kHere).message()),
-      "message refused: wss://venue; found u is missing; expected one JSON message of the venue; remedy: the "
-      "book waits for the next snapshot where this leaves a gap");
+  EXPECT_EQ((MessageRefused{"u is missing", false}.finding(kHere).message()),
+            "message refused: wss://venue; found u is missing; expected one whole message of the venue; "
+            "remedy: the "
+            "book waits for the next snapshot where this leaves a gap");
   EXPECT_EQ((MessageRefused{"p", true}.finding(kHere).expected), "at most 18 significant digits");
   EXPECT_EQ((MessageRefused{"", true}.kind()), Trouble::OutOfRange);
   EXPECT_EQ((MessageRefused{"", false}.kind()), Trouble::Malformed);

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.native.packet_relay import Groups, PacketRelay
 from tests.native.venue_server import MakeServer, VenueServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,3 +116,25 @@ def make_server() -> Iterator[MakeServer]:
     yield make
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def target() -> Iterator[str]:
+    """The name of a second feed."""
+    name = f"test-{secrets.token_hex(6)}"
+    yield name
+    for path in Path("/dev/shm").glob(f"quietcore.{name}*"):
+        path.unlink()
+
+
+@pytest.fixture
+def make_relay() -> Iterator[Callable[[Groups, Groups], PacketRelay]]:
+    relays: list[PacketRelay] = []
+
+    def make(source: Groups, to: Groups) -> PacketRelay:
+        relays.append(PacketRelay(source, to))
+        return relays[-1]
+
+    yield make
+    for relay in relays:
+        relay.close()

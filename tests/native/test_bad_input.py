@@ -29,12 +29,16 @@ def refused(run: Run, *arguments: object, code: int = 2) -> str:
     ("arguments", "parts"),
     [
         ([], ["no command"]),
-        (["fly"], ["unknown command", "fly", "run, replay, verify or control"]),
+        (["fly"], ["unknown command", "fly", "run, replay, verify, control, publish or monitor"]),
         (["verify"], ["--venue", "verify --help"]),
         (["verify", "--venue", "bybit-linear"], ["argument missing", "FILE"]),
         (
             ["verify", "--venue", "nyse", "x"],
-            ["unknown venue", "nyse", "bybit-linear, bybit-inverse, bybit-spot, binance-usdm, binance-spot"],
+            [
+                "unknown venue",
+                "nyse",
+                "bybit-linear, bybit-inverse, bybit-spot, binance-usdm, binance-spot, multicast",
+            ],
         ),
         (["control", "--feed", "x", "fly"], ["request not usable", "fly", "switch WEBSOCKET"]),
         (["control", "status"], ["--feed"]),

@@ -50,6 +50,17 @@ struct ConnectionConfig {
   std::chrono::seconds refresh{3'600}; ///< between two looks at the instruments; 0: only at the start
 };
 
+/// Where a feed that comes over multicast is.
+struct MulticastConfig {
+  std::string feed{}; ///< its name with its publisher
+  std::string group = "239.255.0.1:9001";
+  std::string snapshots = "239.255.0.2:9002";
+  std::string interface = "127.0.0.1"; ///< a name or an address of this host
+  std::uint32_t receive_buffer = 8U << 20U;
+  std::chrono::milliseconds patience{2};    ///< a packet waits for those that it overtook
+  std::chrono::milliseconds silence{1'000}; ///< without a packet, every book is in doubt
+};
+
 /// Everything `run` needs, from a TOML file and from options.
 struct FeedConfig {
   std::string feed{};
@@ -62,6 +73,7 @@ struct FeedConfig {
   RecorderConfig recorder{};
   CpuWish recorder_cpu{}; ///< "plan": the housekeeping set
   SocketConfig socket{};
+  MulticastConfig multicast{};
   std::string tls_ca{};
   Subscription subscription{}; ///< symbols empty: all that the venue lists
   std::size_t max_symbols = 0; ///< 0: no limit

@@ -47,6 +47,7 @@ struct CoreCounts {
   std::uint64_t ignored = 0;        ///< valid messages of no use here
   std::uint64_t absent_deletes = 0; ///< deletes of levels that were not in the book
   std::uint64_t overflow = 0;       ///< levels beyond the venue's window
+  std::uint64_t doubts = 0;         ///< LIVE books doubted because messages are missing
 };
 
 /// A book right after a message was applied to it.
@@ -99,6 +100,7 @@ public:
   struct Options {
     std::uint32_t ladder_depth = 20;
     std::vector<std::uint32_t> windows{}; ///< by symbol: the venue's window, 0: none
+    bool others_expected = false;         ///< messages of other symbols come too, and are no trouble
   };
 
   /// Called where a leg's book of a symbol needs a new snapshot. May be called again before one comes.
@@ -258,6 +260,7 @@ private:
   std::vector<const char *> names_; ///< by symbol, as the diagnostics keep them
   SymbolIndex index_;
   std::uint32_t ladder_depth_;
+  bool others_expected_;
   Diagnostics &diagnostics_;
   RingWriter *ring_;
   CoreObserver *observer_ = nullptr;

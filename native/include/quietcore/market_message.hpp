@@ -15,9 +15,17 @@ struct RawLevel {
   Decimal size;
 };
 
+/// Whether a message brings levels, or only what to think of those that are there.
+enum class Standing : std::uint8_t {
+  Given,    ///< it brings levels
+  Doubtful, ///< messages are missing, perhaps of this book
+  Lost,     ///< whoever sends this book does not hold it for right
+};
+
 /// A book snapshot or delta.
 struct DepthMessage {
   std::string_view symbol{}; ///< empty: the message does not say (Binance's REST snapshot)
+  Standing standing = Standing::Given;
   bool snapshot = false;
   std::uint32_t window = 0;      ///< levels a side that the venue keeps, 0: no window
   std::uint64_t first_id = 0;    ///< first update id in the message, where the venue gives one
@@ -85,6 +93,7 @@ enum class ParseStatus : std::uint8_t {
   Incomplete, ///< a field that its kind of message needs is missing or of another type
   BadNumber,  ///< a price or size that is no plain decimal
   TooLarge,   ///< a price or size beyond 18 significant digits
+  BadPacket,  ///< a packet that breaks its format
 };
 
 struct ParseResult {

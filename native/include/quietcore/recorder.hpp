@@ -16,17 +16,23 @@ namespace quietcore {
 
 /// How a feed is recorded.
 struct RecorderConfig {
+  enum class Form : std::uint8_t {
+    Lines,   ///< `receive_ns message`, in files FEED-LEG-TIME.jsonl.zst
+    Packets, ///< frames as pcap::frame makes them, in files FEED-LEG-TIME.pcap.zst
+  };
   std::string folder{};                                   ///< empty: not at all
   std::size_t buffer = std::size_t{64} << 20U;            ///< bytes between the feed and the disk
   std::uint64_t rotate_bytes = std::uint64_t{256} << 20U; ///< on disk, then a new file
   std::chrono::seconds rotate_after{3'600};
   std::uint64_t keep_bytes = 0; ///< of this feed's files, then the oldest go; 0: keep all
-  std::vector<int> cpus{};      ///< where its thread may run; empty: anywhere
+  Form form = Form::Lines;
+  std::vector<int> cpus{}; ///< where its thread may run; empty: anywhere
 };
 
 /// Writes every message with its receive time to `folder/FEED-LEG-TIME.jsonl.zst`, one line each, on a thread
-/// of its own. The feed hands a message over and goes on: what finds the buffer full, or the disk, is counted
-/// and marked in the file where it is missing, by a line `# N messages are missing here: REASON`.
+/// of its own; packets to a capture file. The feed hands a message over and goes on: what finds the buffer
+/// full, or the disk, is counted and marked in the file where it is missing, by a line
+/// `# N messages are missing here: REASON` (in a capture file, pcap::remark with that text).
 ///
 /// Frames of half a second, each complete and on the disk when the next begins: a crash loses less than a
 /// second.

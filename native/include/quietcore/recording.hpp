@@ -1,14 +1,17 @@
 #pragma once
 
+#include "quietcore/pcap.hpp"
+
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace quietcore {
 
-/// One line of a recording.
+/// One line of a recording, or one packet.
 struct RecordedLine {
   std::uint64_t number = 0;    ///< from 1
   std::int64_t receive_ns = 0; ///< 0 where the line has none
@@ -19,11 +22,12 @@ struct RecordedLine {
 /// How reading came to its end.
 enum class RecordingEnd : std::uint8_t {
   Complete,
-  Truncated, ///< compressed data that stops, or is damaged, before its end
+  Truncated, ///< compressed data or a capture that stops, or is damaged, before its end
 };
 
 /// Reads `receive_ns raw_json` or bare `raw_json` lines, plain, gzip or zstd. Empty lines and lines that
 /// begin with # are skipped; the recorder marks with such a line how many messages are missing at a place.
+/// Of capture files (pcap, plain or packed), the payloads of all UDP packets.
 class RecordingReader {
 public:
   /// Throws Error where the file cannot be opened.
@@ -47,9 +51,16 @@ private:
   struct Source;
   /// Reads more behind what is left; false at the end of the file.
   bool refill();
+  /// Until so many bytes wait to be taken; false where the file ends before.
+  bool have(std::size_t size);
+  bool next_line(RecordedLine &line);
+  bool next_packet(RecordedLine &line);
+  /// A remark of the recorder.
+  void count_missing(std::string_view remark);
 
   std::string path_;
   std::unique_ptr<Source> file_;
+  std::optional<pcap::Format> capture_{}; ///< nothing: lines
   std::vector<char> buffer_;
   std::size_t begin_ = 0; ///< of what has not been taken
   std::size_t filled_ = 0;

@@ -41,6 +41,8 @@ enum class Verdict : std::uint8_t {
   Hold,  ///< waits for a snapshot
   Gap,   ///< does not follow the last one: the book is wrong from here on
   Stale, ///< the snapshot is older than the stream: another is needed
+  Doubt, ///< messages are missing, perhaps of this book: not LIVE until the next delta or a snapshot fits
+  Lose,  ///< the sender itself has lost the book
 };
 
 /// The venue's rules for keeping a book right. Stateless.
@@ -85,6 +87,12 @@ struct VenueLimits {
 /// Fetches a REST target; returns the body or throws Error.
 using Fetch = std::function<std::string(const std::string &target)>;
 
+/// How a venue's messages come.
+enum class Transport : std::uint8_t {
+  WebSocket, ///< with REST beside it
+  Multicast, ///< datagrams that are sent anyway, snapshots among them: nothing is asked for
+};
+
 /// One exchange and market. Everything the core must not know about it.
 class Venue {
 public:
@@ -94,6 +102,7 @@ public:
   virtual ~Venue() = default;
 
   [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+  [[nodiscard]] virtual Transport transport() const noexcept { return Transport::WebSocket; }
   [[nodiscard]] virtual std::unique_ptr<Parser> make_parser() const = 0;
   [[nodiscard]] virtual const SyncRule &rule() const noexcept = 0;
   /// Depths the venue offers for its book stream; empty: no choice.

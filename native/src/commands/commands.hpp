@@ -14,10 +14,14 @@ extern const CommandSpec kRunCommand;
 extern const CommandSpec kReplayCommand;
 extern const CommandSpec kVerifyCommand;
 extern const CommandSpec kControlCommand;
+extern const CommandSpec kPublishCommand;
+extern const CommandSpec kMonitorCommand;
 
 ExitCode run_command(Arguments arguments);
 ExitCode replay_command(Arguments arguments);
 ExitCode verify_command(Arguments arguments);
 ExitCode control_command(Arguments arguments);
+ExitCode publish_command(Arguments arguments);
+ExitCode monitor_command(Arguments arguments);
 
 } // namespace quietcore

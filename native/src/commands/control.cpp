@@ -87,22 +87,25 @@ bool show(const std::string &answer, bool as_json) {
     return false;
   }
   simdjson::dom::array legs;
-  if (root["legs"].get(legs) != simdjson::SUCCESS) {
+  simdjson::dom::object counts;
+  const bool status = root["statistics"].get(counts) == simdjson::SUCCESS;
+  if (!status) {
     std::cout << "switched from " << text(root, "from") << " to " << text(root, "to") << " in "
               << text(root, "milliseconds") << " ms" << std::endl;
     return true;
   }
   std::cout << "feed " << text(root, "feed") << " of " << text(root, "venue") << ": "
             << text(root, "books_live") << " of " << text(root, "symbols") << " books live\n";
+  if (root["legs"].get(legs) != simdjson::SUCCESS)
+    std::cout << "  " << text(root, "source") << " over " << text(root, "group") << " on "
+              << text(root, "interface") << ", snapshots over " << text(root, "snapshots") << ", silent "
+              << text(root, "silent") << "\n";
   for (const simdjson::dom::element leg : legs)
     std::cout << "  " << text(leg, "websocket") << ": " << text(leg, "ready") << " of "
               << text(leg, "connections") << " connections ready, " << text(leg, "books_live")
               << " books live, last trouble " << text(leg, "last_trouble") << "\n";
-  simdjson::dom::object counts;
-  if (root["statistics"].get(counts) == simdjson::SUCCESS) {
-    for (const auto &[key, value] : counts)
-      std::cout << "  " << key << " " << simdjson::to_string(value) << "\n";
-  }
+  for (const auto &[key, value] : counts)
+    std::cout << "  " << key << " " << simdjson::to_string(value) << "\n";
   std::cout << std::flush;
   return true;
 }

@@ -24,7 +24,7 @@ namespace {
 constexpr std::array<OptionSpec, 7> kOptions{{
     {"--feed", "NAME", "publish to /dev/shm/quietcore.NAME (required)"},
     {"--venue", "NAME",
-     "whose messages these are: bybit-linear, -inverse, -spot, binance-usdm, -spot (required)"},
+     "whose messages these are: bybit-linear, -inverse, -spot, binance-usdm, -spot, multicast (required)"},
     {"--speed", "X|max", "multiple of the recorded speed, or as fast as it goes (default 1)"},
     {"--loop", "N", "play it N times (default 1)"},
     {"--capacity", "SLOTS", "of the ring, a power of two (default 65536)"},
@@ -126,7 +126,9 @@ constexpr CommandSpec kReplayCommand{
     "replay",
     "Publishes a recording to a ring, through the same parser, rules and books as live data.",
     "FILE",
-    "lines of `receive_ns raw_json` or bare `raw_json` (paced by the venue's time), plain or gzip",
+    "lines of `receive_ns raw_json` or bare `raw_json` (paced by the venue's time), or a capture (pcap) of "
+    "multicast; "
+    "plain, gzip or zstd",
     kOptions,
     "Receive times are the recorded ones and marked so; venue times are marked as not comparable.\n"
     "exit status: 0 played to its end or stopped; 1 the recording is cut off; 2 wrong usage, or no room for "
@@ -161,8 +163,6 @@ ExitCode replay_command(Arguments arguments) {
   RingWriter ring(segment.view());
   StopSignal::install();
   FeedCore core(*venue, facts.instruments, {spec.ladder_depth, facts.windows}, diagnostics, &ring);
-  const std::unique_ptr<Parser> parser = venue->make_parser();
-  const std::unique_ptr<Parser> time_parser = venue->make_parser();
   const char *const origin = diagnostics.keep(path);
   Pace pace(speed, core);
   core.pause();
@@ -171,6 +171,9 @@ ExitCode replay_command(Arguments arguments) {
     if (loop != 0)
       core.all_connections_lost();
     pace.restart();
+    // A parser may remember what it has read: each round begins anew.
+    const std::unique_ptr<Parser> parser = venue->make_parser();
+    const std::unique_ptr<Parser> time_parser = venue->make_parser();
     RecordingReader reader(path);
     RecordedLine recorded;
     while (reader.next(recorded) && recorded.number != facts.cut_line) {
@@ -198,7 +201,7 @@ ExitCode replay_command(Arguments arguments) {
     diagnostics.say(
         Finding{.what = "the recording is cut off",
                 .where = path + ":" + std::to_string(facts.cut_line != 0 ? facts.cut_line : facts.lines),
-                .found = facts.cut_gzip ? "compressed data that stop before their end"
+                .found = facts.cut_gzip ? "data that stop before their end"
                                         : "a last line that is no complete message",
                 .remedy = "copy or record it again; what comes before was played"}
             .message());

@@ -6,6 +6,8 @@
 #include "quietcore/http_client.hpp"
 #include "quietcore/live_feed.hpp"
 #include "quietcore/memory_lock.hpp"
+#include "quietcore/multicast_feed.hpp"
+#include "quietcore/multicast_packet.hpp"
 #include "quietcore/ring_writer.hpp"
 #include "quietcore/segment_file.hpp"
 #include "quietcore/service_notify.hpp"
@@ -24,15 +26,19 @@
 namespace quietcore {
 namespace {
 
-constexpr std::array<OptionSpec, 20> kOptions{{
+constexpr std::array<OptionSpec, 24> kOptions{{
     {"--config", "FILE", "TOML file; the feed is named after it, and options override it"},
     {"--feed", "NAME", "publish to /dev/shm/quietcore.NAME"},
-    {"--venue", "NAME", "bybit-linear, bybit-inverse, bybit-spot, binance-usdm or binance-spot"},
+    {"--venue", "NAME", "bybit-linear, bybit-inverse, bybit-spot, binance-usdm, binance-spot or multicast"},
     {"--websocket", "URL", "ws:// or wss:// and host; the venue's path is added"},
     {"--rest", "URL", "http:// or https:// and host, for instruments and snapshots"},
     {"--websocket-b", "URL",
      "another host with the same streams: whichever is first with an update is published"},
     {"--rest-b", "URL", "its REST service (default that of --rest)"},
+    {"--source", "NAME", "venue multicast: the feed's name with its publisher"},
+    {"--multicast", "GROUP:PORT", "its packets (default 239.255.0.1:9001)"},
+    {"--snapshots", "GROUP:PORT", "its snapshots (default 239.255.0.2:9002)"},
+    {"--interface", "NAME|ADDRESS", "where they come in (default 127.0.0.1)"},
     {"--control", "PATH",
      "socket for quietcore-feed control (default $RUNTIME_DIRECTORY/control, where that is set)"},
     {"--symbols-list", "A,B", "symbols as the venue spells them (default: all it lists)"},
@@ -61,6 +67,13 @@ std::vector<std::string> split(const std::string &text) {
   return out;
 }
 
+void must_be_set(const std::string &value, const char *key, const char *option) {
+  if (value.empty())
+    throw Error({.what = "setting missing",
+                 .where = key,
+                 .remedy = std::string("set it in the configuration file, or give ") + option});
+}
+
 FeedConfig read_config(const CommandLine &line) {
   FeedConfig config;
   if (const auto path = line.text("--config"))
@@ -74,6 +87,11 @@ FeedConfig read_config(const CommandLine &line) {
   config.control = line.text("--control").value_or(config.control);
   if (const char *folder = std::getenv("RUNTIME_DIRECTORY"); config.control.empty() && folder != nullptr)
     config.control = std::string(folder) + "/control";
+  MulticastConfig &multicast = config.multicast;
+  multicast.feed = line.text("--source").value_or(multicast.feed);
+  multicast.group = line.text("--multicast").value_or(multicast.group);
+  multicast.snapshots = line.text("--snapshots").value_or(multicast.snapshots);
+  multicast.interface = line.text("--interface").value_or(multicast.interface);
   config.tls_ca = line.text("--tls-ca").value_or(config.tls_ca);
   config.plan = line.text("--plan").value_or(config.plan);
   config.group = line.text("--group").value_or(config.group);
@@ -93,17 +111,19 @@ FeedConfig read_config(const CommandLine &line) {
                                      .value_or(static_cast<std::int64_t>(config.capacity)));
   config.ladder_depth = static_cast<std::uint32_t>(
       line.number("--ladder-depth", 1, kMaxLadderDepth).value_or(config.ladder_depth));
-  const auto must = [&](const std::string &value, const char *key, const char *option) {
-    if (value.empty())
-      throw Error({.what = "setting missing",
-                   .where = key,
-                   .remedy = std::string("set it in the configuration file, or give ") + option});
-  };
-  must(config.feed, "feed", "--feed");
-  must(config.venue, "venue", "--venue");
-  must(config.websocket, "websocket", "--websocket");
-  must(config.rest, "rest", "--rest");
+  must_be_set(config.feed, "feed", "--feed");
+  must_be_set(config.venue, "venue", "--venue");
   return config;
+}
+
+/// Where the venue's messages come from; which settings say so depends on how they come.
+void must_have_places(const FeedConfig &config, const Venue &venue) {
+  if (venue.transport() == Transport::Multicast) {
+    must_be_set(config.multicast.feed, "multicast.feed", "--source");
+    return;
+  }
+  must_be_set(config.websocket, "websocket", "--websocket");
+  must_be_set(config.rest, "rest", "--rest");
 }
 
 /// The service may be on the receiving thread's core alone; the log is no work for it.
@@ -120,6 +140,8 @@ void write_log_elsewhere(Diagnostics &diagnostics, const FeedConfig &config) {
 
 /// Asks the venue for its instruments; a service that is just starting gets a second and third chance.
 std::vector<Instrument> fetch_instruments(const FeedConfig &config, const Venue &venue) {
+  if (venue.transport() == Transport::Multicast)
+    return await_multicast_instruments(config);
   const Url rest = Url::parse(config.rest, "http", "rest");
   const TlsTrust trust{config.tls_ca};
   constexpr int kTries = 3;
@@ -186,15 +208,16 @@ LiveFeed::End follow(const FeedConfig &config, const Venue &venue, std::optional
     diagnostics.say("replaced the ring " + place.segment(config.feed) + ": " + segment.replaced());
   diagnostics.say("ring: " + segment.pages());
   RingWriter ring(segment.view());
-  const std::uint32_t window = venue.depths().empty() ? 0 : subscription.depth;
+  const bool datagrams = venue.transport() == Transport::Multicast;
+  const std::uint32_t window = datagrams                ? multicast::kMaxSideLevels
+                               : venue.depths().empty() ? 0
+                                                        : subscription.depth;
   FeedCore core(venue, instruments,
-                {config.ladder_depth, std::vector<std::uint32_t>(instruments.size(), window)}, diagnostics,
-                &ring);
-  LiveFeed feed(config, venue, subscription, core, diagnostics, notify);
-
+                {config.ladder_depth, std::vector<std::uint32_t>(instruments.size(), window), datagrams},
+                diagnostics, &ring);
   core.statistics().cpu = 0;
   core.statistics().locked_kib = 0;
-  feed.before_loop([&] {
+  const auto settle = [&] {
     if (cpu) {
       if (const std::string warning = pin_this_thread(*cpu); warning.empty())
         core.statistics().cpu = static_cast<std::uint64_t>(*cpu) + 1;
@@ -206,7 +229,14 @@ LiveFeed::End follow(const FeedConfig &config, const Venue &venue, std::optional
     core.statistics().locked_kib = lock.locked_kib;
     if (!lock.warning.empty())
       diagnostics.say("warning: " + lock.warning);
-  });
+  };
+  if (datagrams) {
+    MulticastFeed feed(config, venue, core, diagnostics, notify);
+    feed.before_loop(settle);
+    return feed.run();
+  }
+  LiveFeed feed(config, venue, subscription, core, diagnostics, notify);
+  feed.before_loop(settle);
   return feed.run();
 }
 
@@ -218,7 +248,9 @@ constexpr CommandSpec kRunCommand{
     "",
     "",
     kOptions,
-    "Without --config the options --feed, --venue, --websocket and --rest are needed.\n"
+    "Without --config the options --feed, --venue, --websocket and --rest are needed; with venue multicast, "
+    "--source\n"
+    "in place of the last two.\n"
     "exit status: 0 stopped by SIGTERM or SIGINT; 2 wrong usage or configuration, another producer, no room "
     "for the\n"
     "ring; 3 the venue cannot be reached or understood at the start (later it is tried again and again)"};
@@ -231,6 +263,7 @@ ExitCode run_command(Arguments arguments) {
   }
   FeedConfig config = read_config(line);
   const auto venue = make_venue(config.venue);
+  must_have_places(config, *venue);
   config.check(*venue, line.text("--config").value_or("command line"));
   const std::optional<int> cpu = resolve_cpu(config.cpu, config.plan);
   config.recorder.cpus = resolve_shared_cpus(config.recorder_cpu, config.plan);

@@ -12,7 +12,7 @@ namespace quietcore {
 namespace {
 constexpr std::array<OptionSpec, 3> kOptions{{
     {"--venue", "NAME",
-     "whose messages these are: bybit-linear, -inverse, -spot, binance-usdm, -spot (required)"},
+     "whose messages these are: bybit-linear, -inverse, -spot, binance-usdm, -spot, multicast (required)"},
     {"--hashes", "OUT", "write `symbol update_id hash` for each book message applied while live"},
     {"--depth", "N", "levels a side in the ladder (default 20)"},
 }};
@@ -26,7 +26,8 @@ constexpr CommandSpec kVerifyCommand{
     "of the\n"
     "best 20 levels for comparison with another book.",
     "FILE",
-    "lines of `receive_ns raw_json` or bare `raw_json`, plain or gzip",
+    "lines of `receive_ns raw_json` or bare `raw_json`, or a capture (pcap) of multicast; plain, gzip or "
+    "zstd",
     kOptions,
     "exit status: 0 all of it holds; 1 it does not (the JSON's \"problems\" say why); 2 wrong usage"};
 

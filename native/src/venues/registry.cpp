@@ -1,6 +1,7 @@
 // The only place that knows which venues there are.
 #include "binance/binance_venue.hpp"
 #include "bybit/bybit_venue.hpp"
+#include "multicast/multicast_venue.hpp"
 
 #include "quietcore/error.hpp"
 #include "quietcore/venue.hpp"
@@ -15,11 +16,12 @@ struct Entry {
   std::unique_ptr<Venue> (*make)();
 };
 
-constexpr std::array<Entry, 5> kVenues{{{"bybit-linear", bybit::make_linear},
+constexpr std::array<Entry, 6> kVenues{{{"bybit-linear", bybit::make_linear},
                                         {"bybit-inverse", bybit::make_inverse},
                                         {"bybit-spot", bybit::make_spot},
                                         {"binance-usdm", binance::make_usdm},
-                                        {"binance-spot", binance::make_spot}}};
+                                        {"binance-spot", binance::make_spot},
+                                        {"multicast", multicast::make_venue}}};
 
 } // namespace
 
