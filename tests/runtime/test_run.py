@@ -415,7 +415,7 @@ def test_check_validates_and_ends(tmp_path: Path) -> None:
     path.write_text(
         CONFIG.format(
             **{"feed": "f", "wait": "nap", "cpu": -1, "size": "0.001", "folder": tmp_path},
-            **{"rest": "http://h", "websocket": "ws://h", "strategy": ""},
+            **{"rest": "http://h", "websocket": "ws://h", "strategy": "", "order_websocket": "", "scout": ""},
         )
     )
     assert quietcore("run", "--config", str(path), "--check").returncode == 0
