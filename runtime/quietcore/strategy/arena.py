@@ -114,6 +114,9 @@ class OrderArena:
         marks[FREE_COUNT] = capacity
         self.address: int = self._block.ctypes.data
         self.slots = Slots(self.address, slots, free, np.zeros(capacity, dtype=np.int64), marks)
+        # Compiled now, on a slot that is free, and not when the first order is over.
+        say_over(self.address, 0)
+        slots[0, STATE] = FREE
         self._sealed = 0
         self.seal()
 
