@@ -17,16 +17,14 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 import numba.core.config
-import numba.core.event
 import numpy as np
 from numba.core.caching import UserProvidedCacheLocator
-from numba.core.event import Listener
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-EVENTS: Any = numba.core.event  # its functions carry no types
 PACKAGE = Path(__file__).resolve().parent.parent
+_DISPATCHERS: list[Any] = []  # of every compiled function of this process
 COMPILED_PARTS = ("bridge", "indicators", "strategy", "observe", "backtest", "jitter", "compare", "targets")
 
 
@@ -35,23 +33,28 @@ def constant(value: int) -> int:
     return cast(int, np.int64(value))
 
 
-class CompileCounter(Listener):
-    """Counts compilations, and loads from the cache, from its making until `stop`."""
+class CompileCounter:
+    """Counts what has become machine code, compiled or loaded from the cache, from its making until `stop`.
+
+    Either takes milliseconds at least, and a load today is a compilation on the next machine.
+    """
 
     def __init__(self) -> None:
-        self.count = 0
-        EVENTS.register("numba:compile", self)
+        self._before = _machine_codes()
+        self._stopped: int | None = None
 
-    def on_start(self, event: Any) -> None:
-        """Count one that begins."""
-        self.count += 1
-
-    def on_end(self, event: Any) -> None:
-        """Nothing: it was counted when it began."""
+    @property
+    def count(self) -> int:
+        """How many there were; a function counts once for each combination of argument types."""
+        return (_machine_codes() if self._stopped is None else self._stopped) - self._before
 
     def stop(self) -> None:
         """Count no more."""
-        EVENTS.unregister("numba:compile", self)
+        self._stopped = _machine_codes()
+
+
+def _machine_codes() -> int:
+    return sum(len(dispatcher.overloads) for dispatcher in _DISPATCHERS)
 
 
 @cache
@@ -138,6 +141,7 @@ def _made(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     folder = cache_directory()
     if folder is None:
         plain: Callable[P, R] = numba.njit(nogil=True, **options)(function)
+        _DISPATCHERS.append(plain)
         return plain
     config: Any = numba.core.config  # its names are made at run time
     before = config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES
@@ -145,6 +149,7 @@ def _made(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = str(folder), f"{__name__}.{Shelf.__name__}"
     try:
         kept: Callable[P, R] = numba.njit(nogil=True, cache=True, **options)(function)
+        _DISPATCHERS.append(kept)
         return kept
     finally:
         config.CACHE_DIR, config.CACHE_LOCATOR_CLASSES = before
