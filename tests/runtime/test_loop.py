@@ -150,7 +150,11 @@ def test_refused_orders_are_counted_by_reason(make_writer: MakeWriter, make_rig:
     rig.account.ready(False)
     waves(writer, 200)
     picture = rig.read(writer.next)
-    assert picture.ledger[SIGNALS] == picture.ledger[REFUSED + risk.GATEWAY] > 0
+    refused = picture.ledger[REFUSED : REFUSED + risk.REASONS]
+    assert picture.ledger[SIGNALS] == refused.sum() > 0
+    # On a busy machine the rig's writer, which nobody winds up, may be taken for dead before the last of them.
+    assert refused[risk.GATEWAY] > 0
+    assert refused[risk.GATEWAY] + refused[risk.FEED] == refused.sum()
     assert rig.taken() == []
 
 
