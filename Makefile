@@ -72,10 +72,11 @@ test-host: ## molecule test: the whole site on a virtual host
 	@$(SETUP) python build host test
 	@tests/run build host
 
-bench: ## measure against baselines, limits and other projects in one run: build/bench/results.json
+bench: ## measure against baselines, limits and other projects, and in compiled code: build/bench/*.json
 	@$(SETUP) python build
 	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench
 	@$(PYTHON) native/bench/run.py $(BENCH)
+	@$(if $(BENCH),,$(PYTHON) runtime/bench/run.py)
 
 coverage: ## lines of native/src that its tests run; fails below 90 %
 	@$(SETUP) python build test coverage
