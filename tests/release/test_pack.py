@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 from tests.secret_search import in_files
 
+from quietcore.cli.main import main
 from quietcore.errors import QuietcoreError
 from quietcore.release import archive, native, pack, packages
 from quietcore.release.strategy import wish_of
@@ -53,6 +54,24 @@ def test_same_content_is_packed_once(executable: Path, tmp_path: Path) -> None:
     assert first.version == second.version
     executable.write_bytes(executable.read_bytes() + b"\n")
     assert pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out").version != first.version
+
+
+@pytest.mark.usefixtures("no_packages")
+def test_the_command_packs_and_says_what(
+    executable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["release", "pack", "--feed", str(executable), "--out", str(tmp_path / "out")]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["built"]
+    assert Path(found["archive"]).is_file()
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert f"release {found['version']} for {HERE}: already packed" in said
+    assert found["machine_code_archive"] in said
+    assert main([*words, "--python", "9"]) == 2
+    assert main([*words, "--feed", str(tmp_path / "nothing")]) == 2
+    assert "make build" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_packages")
