@@ -13,7 +13,8 @@ from tests import secret_search
 
 from quietcore import vhost
 
-pytestmark = pytest.mark.virtual_host
+# Seconds; but an emulated host on a busy machine takes its time.
+pytestmark = [pytest.mark.virtual_host, pytest.mark.timeout(300)]
 
 # Runs on the host behind the text of secret_search. A word is planted there as the secret is unsealed there: neither
 # is on any command line of ours. Left out are the packages of others, which are the same on every host.
@@ -59,7 +60,7 @@ LOOK = textwrap.dedent(
 @pytest.fixture(scope="module")
 def looked(booted_host: vhost.Info) -> dict[str, Any]:
     program = Path(secret_search.__file__).read_text(encoding="utf-8") + LOOK
-    done = booted_host.exec("python3 -", input_text=program, timeout=100)
+    done = booted_host.exec("python3 -", input_text=program, timeout=240)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
