@@ -318,6 +318,7 @@ def test_nothing_is_compiled_once_it_runs(make_writer: MakeWriter, make_rig: Mak
     assert counter.count == 0
 
 
+@pytest.mark.machine_code
 def test_a_compilation_would_be_counted() -> None:
     counter = CompileCounter()
 
