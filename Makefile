@@ -74,7 +74,7 @@ test-host: ## molecule test: the whole site on a virtual host
 
 bench: ## measure against baselines, limits and other projects in one run: build/bench/results.json
 	@$(SETUP) python build
-	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench
+	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench quietcore-bench-unmeasured
 	@$(PYTHON) native/bench/run.py $(BENCH)
 
 coverage: ## lines of native/src that its tests run; fails below 90 %
