@@ -14,11 +14,11 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix bench coverage ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
+.PHONY: help setup build native demo demo-down local test matrix bench soak coverage ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo '  variables: RECORDING=path VENUE=name (demo, local), PYTHON=python3.12, PRESET=asan'
+	@echo '  variables: RECORDING=path VENUE=name (demo, local), MINUTES=20 (soak), PYTHON=python3.12, PRESET=asan'
 
 setup: ## install what building needs, and the virtual environment
 	@$(SETUP) python build
@@ -76,6 +76,10 @@ bench: ## measure against baselines, limits and other projects in one run: build
 	@$(SETUP) python build
 	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench quietcore-bench-unmeasured
 	@$(PYTHON) native/bench/run.py $(BENCH)
+
+soak: build ## load the pipeline for MINUTES (default 1; a release: 20): build/soak
+	@$(SETUP) python test
+	@quietcore soak --minutes $(or $(MINUTES),1) --out build/soak/soak.json --png build/soak/soak.png $(SOAK)
 
 coverage: ## lines of native/src that its tests run; fails below 90 %
 	@$(SETUP) python build test coverage
