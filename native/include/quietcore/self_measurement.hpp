@@ -7,9 +7,9 @@
 
 namespace quietcore {
 
-// What the feed's core measures of itself: counters, most of them for the statistics page, and when each message
-// is published, from which readers know how long it took. What it costs is shown by native/bench, which builds
-// the same core with native/bench/unmeasured in place of this file.
+// What the feed's core measures of itself: counters, most of them for the statistics page, and when each
+// message is published, from which readers know how long it took. What it costs is shown by native/bench,
+// which builds the same core with native/bench/unmeasured in place of this file.
 
 using Count = std::uint64_t;
 using FeedStatistics = shm::Statistics;

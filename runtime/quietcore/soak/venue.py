@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvloop
 from aiohttp import WSMsgType, web
@@ -107,8 +107,8 @@ class LoadVenue:
             return web.Response(status=503, text=f"{CONNECTIONS} connections are there already\n")
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
-        transport = request.transport
-        assert isinstance(transport, asyncio.WriteTransport)
+        # Of uvloop, whose transports are no subclass of asyncio's.
+        transport = cast(asyncio.WriteTransport, request.transport)
         self.transports[free[0]] = transport
         try:
             async for message in socket:

@@ -23,8 +23,8 @@ struct FeedStatistics {
   FeedStatistics(const shm::Statistics &) noexcept {}
   operator shm::Statistics() const noexcept { return {}; }
 
-  Count messages, bytes, ticks, depth_applied, depth_dropped, snapshots, gaps, crossed, resyncs, trades, tickers,
-      malformed, unknown_symbol, out_of_range, duplicates, silences;
+  Count messages, bytes, ticks, depth_applied, depth_dropped, snapshots, gaps, crossed, resyncs, trades,
+      tickers, malformed, unknown_symbol, out_of_range, duplicates, silences;
 };
 
 [[nodiscard]] inline std::int64_t publish_time_ns(std::int64_t receive_ns) noexcept { return receive_ns; }
