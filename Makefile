@@ -43,9 +43,9 @@ test: ## every check and test, the virtual host included
 	@$(SETUP) python build host test browser unpacked
 	@tests/run
 
-matrix: ## every role's scenario on Debian 12 and 13: hours when emulated
+matrix: ## every scenario on Debian 12 and 13: hours when emulated (MATRIX=--help)
 	@$(SETUP) python build host test
-	@tests/matrix
+	@tests/matrix $(MATRIX)
 
 lint: ## ruff, mypy, clang-format, yamllint, ansible-lint
 	@$(SETUP) python

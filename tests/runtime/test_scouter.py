@@ -129,8 +129,10 @@ def test_an_elected_endpoint_that_fails_is_left_at_once(tmp_path: Path) -> None:
 def test_a_callback_that_fails_ends_nothing(tmp_path: Path) -> None:
     async def work() -> None:
         async with DelayedVenue(tmp_path, ADDRESSES[:2], 0.02) as venue:
+            venue.sites["127.0.0.2"].delay = 0.01
             scout = scouter(venue, policy=ALWAYS)
             await scout.start()
+            await until(lambda: scout.pins.get(HOST) == "127.0.0.2")
 
             def changed(websocket: str, rest: str) -> None:
                 raise RuntimeError("listener's own fault")

@@ -14,6 +14,7 @@ from tests.virtual_host.live_state import (
     interrupts,
     threads,
 )
+from tests.virtual_host.promises import promised
 
 from quietcore import vhost
 
@@ -36,7 +37,7 @@ def test_plan_is_whole(plan: Plan, sh: Sh) -> None:
     assert set(sets) == {"housekeeping", "irq", "feed", "strategy", "gateway"}
     assert all(sets.values()), "no set may be empty"
     assert sum(map(len, sets.values())) == len(set.union(*sets.values())), (
-        "six CPUs are enough for disjoint sets"
+        "there are cores enough for disjoint sets"
     )
     assert 0 in sets["housekeeping"]
     assert set.union(*sets.values()) == cpu_list(sh("cat /sys/devices/system/cpu/online"))
@@ -44,10 +45,24 @@ def test_plan_is_whole(plan: Plan, sh: Sh) -> None:
 
 
 def test_machine_has_the_topology_that_was_asked_for(booted_host: vhost.Info, sh: Sh) -> None:
-    topology = "/sys/devices/system/cpu/cpu[0-9]*/topology"
-    assert set(sh(f"cat {topology}/physical_package_id").split()) == {"0"}
-    siblings = sh(f"cat {topology}/thread_siblings_list").split()
-    assert sorted(siblings) == [str(cpu) for cpu in range(booted_host.cpus)]
+    read = "cat topology/physical_package_id topology/thread_siblings_list"
+    shown = sh(
+        f"for cpu in $(seq 0 {booted_host.cpus - 1}); do cd /sys/devices/system/cpu/cpu$cpu; "
+        f"echo $cpu $({read}) node*; done"
+    )
+    assert len(shown.splitlines()) == booted_host.cpus
+    threads = booted_host.threads
+    for line in shown.splitlines():
+        number, package, siblings, node = line.split()
+        cpu = int(number)
+        assert int(package) == cpu * booted_host.sockets // booted_host.cpus
+        assert cpu_list(siblings) == set(range(cpu - cpu % threads, cpu - cpu % threads + threads))
+        assert node == f"node{cpu * booted_host.nodes // booted_host.cpus}"
+
+
+def test_no_core_is_divided(booted_host: vhost.Info, plan: Plan) -> None:
+    cores = {name: {cpu // booted_host.threads for cpu in cpus} for name, cpus in plan["sets"].items()}
+    assert sum(map(len, cores.values())) == len(set.union(*cores.values()))
 
 
 @pytest.mark.parametrize("file", ["isolated", "nohz_full"])
@@ -76,6 +91,16 @@ def test_command_line_is_understood_and_has_no_duplicates(plan: Plan, sh: Sh) ->
 def test_huge_pages_are_as_the_inventory_says(inventory: dict[str, Any], sh: Sh) -> None:
     meminfo = dict(line.split(":", 1) for line in sh("cat /proc/meminfo").splitlines())
     assert int(meminfo["HugePages_Total"]) == inventory["huge_pages_count"]
+
+
+def test_huge_pages_are_on_the_nodes_that_were_promised(booted_host: vhost.Info, sh: Sh) -> None:
+    wanted = next(p["wanted"] for p in promised("huge_pages", sh) if p["id"] == "huge_pages.reserved")
+    shown = sh("cd /sys/devices/system/node; cat node*/hugepages/hugepages-2048kB/nr_hugepages").split()
+    assert len(shown) == booted_host.nodes
+    if isinstance(wanted, dict):
+        assert {str(node): int(pages) for node, pages in enumerate(shown)} == wanted
+    else:
+        assert sum(map(int, shown)) == int(wanted)
 
 
 def test_feed_threads_are_where_planned(plan: Plan, pipeline_threads: list[Thread]) -> None:

@@ -14,10 +14,10 @@ from quietcore.vhost.places import Places
 FIRMWARE = Firmware(Path("/firmware/code.fd"), Path("/firmware/vars.fd"))
 
 
-def arguments(accelerator: str = "tcg", snapshot: str | None = None) -> list[str]:
+def arguments(accelerator: str = "tcg", snapshot: str | None = None, shape: Shape | None = None) -> list[str]:
     return machine.arguments(
         name="quietcore-test",
-        shape=Shape(4, 1024),
+        shape=shape or Shape(4, 1024),
         accelerator=accelerator,
         firmware=FIRMWARE,
         port=2222,
@@ -33,6 +33,35 @@ def test_one_socket_without_smt() -> None:
     words = arguments()
     assert values(words, "-smp") == ["4,sockets=1,cores=4,threads=1"]
     assert values(words, "-m") == ["1024M"]
+    assert values(words, "-numa") == []
+
+
+def test_two_sockets_with_threads_and_memory_of_their_own() -> None:
+    words = arguments(shape=Shape(12, 2560, sockets=2, threads=2, nodes=2))
+    assert values(words, "-smp") == ["12,sockets=2,cores=3,threads=2"]
+    assert values(words, "-object") == [
+        "memory-backend-ram,id=memory0,size=1280M",
+        "memory-backend-ram,id=memory1,size=1280M",
+    ]
+    assert values(words, "-numa") == [
+        "node,nodeid=0,cpus=0-5,memdev=memory0",
+        "node,nodeid=1,cpus=6-11,memdev=memory1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "found"),
+    [
+        (Shape(6, sockets=4), "6 CPUs in 4 sockets"),
+        (Shape(6, threads=4), "4 threads a core"),
+        (Shape(4, threads=0), "0 threads a core"),
+        (Shape(8, threads=2, nodes=3), "3 memory nodes for 4 cores"),
+        (Shape(9, 2048, nodes=3), "3 memory nodes for 9 cores and 2048 MiB"),
+    ],
+)
+def test_half_cores_and_uneven_nodes_are_refused(shape: Shape, found: str) -> None:
+    with pytest.raises(QuietcoreError, match=found):
+        shape.demand_whole()
 
 
 def test_ssh_is_forwarded_from_loopback_only() -> None:
@@ -54,6 +83,14 @@ def test_cpu_model_fits_the_accelerator(accelerator: str, cpu: str) -> None:
     words = arguments(accelerator)
     assert values(words, "-accel")[0].split(",")[0] == accelerator
     assert values(words, "-cpu") == [cpu]
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "cpu"),
+    [("kvm", "host,topoext=on"), ("tcg", "max,-la57,-svm,vendor=GenuineIntel,level=0x1f")],
+)
+def test_cpu_model_can_tell_its_threads(accelerator: str, cpu: str) -> None:
+    assert values(arguments(accelerator, shape=Shape(4, 1024, threads=2)), "-cpu") == [cpu]
 
 
 def test_snapshot_is_loaded_when_named() -> None:

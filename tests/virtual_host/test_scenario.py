@@ -44,7 +44,9 @@ def test_empty_group_fails(playbook: str, tmp_path: Path) -> None:
     assert "the group quietcore is empty" in done.stdout
 
 
-@pytest.mark.parametrize(("scenario", "more"), [("default", []), ("shared", ["side_effect", "cleanup"])])
+@pytest.mark.parametrize(
+    ("scenario", "more"), [("default", []), ("topology", []), ("shared", ["side_effect", "cleanup"])]
+)
 def test_scenarios_check_before_they_converge_and_look_for_idempotence(
     scenario: str, more: list[str]
 ) -> None:

@@ -41,8 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     up = commands.add_parser(
         "up", parents=[name, release], help="make the image if needed, boot, wait for ssh"
     )
-    up.add_argument("--cpus", type=int, default=Shape.cpus, help="default %(default)s: one socket, no SMT")
+    up.add_argument("--cpus", type=int, default=Shape.cpus, help="default %(default)s")
     up.add_argument("--memory", type=int, default=Shape.memory, help="MiB, default %(default)s")
+    up.add_argument("--sockets", type=int, default=Shape.sockets, help="default %(default)s")
+    up.add_argument(
+        "--threads", type=int, default=Shape.threads, help="of a core (SMT), default %(default)s: none"
+    )
+    up.add_argument("--nodes", type=int, default=Shape.nodes, help="of memory (NUMA), default %(default)s")
     up.add_argument(
         "--cold", action="store_true", help="boot, even where a snapshot of an earlier boot would do"
     )
@@ -118,10 +123,12 @@ def _up(arguments: argparse.Namespace) -> int:
             found=f"{arguments.cpus} CPUs, {arguments.memory} MiB",
             expected="1 to 64 CPUs, at least 512 MiB",
         )
+    shape = Shape(arguments.cpus, arguments.memory, arguments.sockets, arguments.threads, arguments.nodes)
+    shape.demand_whole()
     info = lifecycle.up(
         arguments.name,
         release=arguments.release,
-        shape=Shape(arguments.cpus, arguments.memory),
+        shape=shape,
         cold=arguments.cold,
         mirror=arguments.mirror,
     )

@@ -28,14 +28,59 @@ _FIRMWARE = (
 
 @dataclass(frozen=True)
 class Shape:
-    """The machine's size: CPUs of one socket without SMT, memory in MiB."""
+    """The machine: CPUs (threads of cores of sockets), memory in MiB, and the memory nodes that share both evenly.
+
+    CPUs are numbered thread by thread: the siblings of a core are neighbours, and so are the cores of a socket.
+    """
 
     cpus: int = 6
     memory: int = 2048
+    sockets: int = 1
+    threads: int = 1  # of a core
+    nodes: int = 1
+
+    @property
+    def cores(self) -> int:
+        """Return the number of cores of a socket."""
+        return self.cpus // (self.sockets * self.threads)
+
+    def demand_whole(self) -> None:
+        """Raise QuietcoreError unless sockets have whole cores, and nodes whole sockets (or sockets whole nodes)."""
+        if min(self.sockets, self.threads, self.nodes) < 1 or self.cpus % (self.sockets * self.threads):
+            raise QuietcoreError(
+                "not a machine",
+                where="--cpus, --sockets, --threads",
+                found=f"{self.cpus} CPUs in {self.sockets} sockets with {self.threads} threads a core",
+                expected="CPUs a multiple of sockets times threads",
+                remedy="quietcore vhost up --cpus 12 --sockets 2 --threads 2 --nodes 2",
+            )
+        if (self.cpus // self.threads) % self.nodes or self.memory % self.nodes:
+            raise QuietcoreError(
+                "not a machine",
+                where="--nodes",
+                found=f"{self.nodes} memory nodes for {self.cpus // self.threads} cores and {self.memory} MiB",
+                expected="as many cores, and as much memory, in one node as in another",
+                remedy="quietcore vhost up --cpus 12 --sockets 2 --threads 2 --nodes 2",
+            )
 
     def describe(self) -> str:
         """Return the size in words."""
-        return f"{self.cpus} CPUs, {self.memory} MiB"
+        plain = (self.sockets, self.threads, self.nodes) == (1, 1, 1)
+        form = f" ({self.sockets} sockets, {self.threads} threads a core, {self.nodes} memory nodes)"
+        return f"{self.cpus} CPUs{'' if plain else form}, {self.memory} MiB"
+
+    def arguments(self) -> list[str]:
+        """Return qemu's arguments for CPUs and memory."""
+        words = [
+            *("-smp", f"{self.cpus},sockets={self.sockets},cores={self.cores},threads={self.threads}"),
+            *("-m", f"{self.memory}M"),
+        ]
+        each = self.cpus // self.nodes
+        for node in range(self.nodes if self.nodes > 1 else 0):
+            first = node * each
+            words += ["-object", f"memory-backend-ram,id=memory{node},size={self.memory // self.nodes}M"]
+            words += ["-numa", f"node,nodeid={node},cpus={first}-{first + each - 1},memdev=memory{node}"]
+        return words
 
 
 @dataclass(frozen=True)
@@ -69,14 +114,17 @@ def qemu_version() -> str:
     return match[1]
 
 
-def accelerator_arguments(accelerator: str) -> list[str]:
-    """Return qemu's arguments for ``kvm`` or ``tcg``."""
+def accelerator_arguments(accelerator: str, threads: int = 1) -> list[str]:
+    """Return qemu's arguments for ``kvm`` or ``tcg``, with a processor that can tell the threads of its cores."""
     if accelerator == "kvm":
-        return ["-accel", "kvm", "-cpu", "host"]
+        # Processors of AMD show no siblings without it; on others it is not there, and qemu only says so.
+        return ["-accel", "kvm", "-cpu", "host" if threads == 1 else "host,topoext=on"]
     # Without la57: under emulated five-level page tables (seen with qemu 7.2) system calls of the guest fail at
     # random, mounts first. Without svm: the guest would load and test KVM for nobody. With the level that went with
     # svm: below it the guest cannot tell cores from sockets.
-    return ["-accel", "tcg,thread=multi", "-cpu", "max,-la57,-svm,xlevel=0x8000000a"]
+    # Siblings are believed of a processor of Intel only, which tells them at levels 0x4 and 0xb.
+    processor = "xlevel=0x8000000a" if threads == 1 else "vendor=GenuineIntel,level=0x1f"
+    return ["-accel", "tcg,thread=multi", "-cpu", f"max,-la57,-svm,{processor}"]
 
 
 def base_arguments(shape: Shape, accelerator: str, firmware: Firmware) -> list[str]:
@@ -86,9 +134,8 @@ def base_arguments(shape: Shape, accelerator: str, firmware: Firmware) -> list[s
         "-nodefaults",
         "-no-user-config",
         *("-machine", "q35"),
-        *accelerator_arguments(accelerator),
-        *("-smp", f"{shape.cpus},sockets=1,cores={shape.cpus},threads=1"),
-        *("-m", f"{shape.memory}M"),
+        *accelerator_arguments(accelerator, shape.threads),
+        *shape.arguments(),
         *("-display", "none"),
         *("-rtc", "base=utc"),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={firmware.code}"),

@@ -30,6 +30,9 @@ class Info:
     reason: str  # why that one
     cpus: int
     memory: int  # MiB
+    sockets: int
+    threads: int  # of a core
+    nodes: int  # of memory
     came_up: str  # "booted", "restored" or "already up"
     seconds: float  # it took
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from quietcore.errors import ExitCode, QuietcoreError
@@ -164,8 +165,7 @@ class Start:
             image=self.image.key,
             accelerator=self.choice.accelerator,
             reason=self.choice.reason,
-            cpus=self.shape.cpus,
-            memory=self.shape.memory,
+            **asdict(self.shape),
             came_up=came_up,
             seconds=round(time.monotonic() - self.started, 1),
         )
