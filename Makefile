@@ -14,11 +14,11 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix bench coverage coverage-python ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
+.PHONY: help setup build native demo demo-down local test matrix bench soak coverage coverage-python ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo '  variables: RECORDING=path VENUE=name (demo, local), PYTHON=python3.12, PRESET=asan'
+	@echo '  variables: RECORDING=path VENUE=name (demo, local), MINUTES=20 (soak), PYTHON=python3.12, PRESET=asan'
 
 setup: ## install what building needs, and the virtual environment
 	@$(SETUP) python build
@@ -74,9 +74,13 @@ test-host: ## molecule test: the whole site on a virtual host
 
 bench: ## measure against baselines, limits and other projects, and in compiled code: build/bench/*.json
 	@$(SETUP) python build
-	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench
+	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench quietcore-bench-unmeasured
 	@$(PYTHON) native/bench/run.py $(BENCH)
 	@$(if $(BENCH),,$(PYTHON) runtime/bench/run.py)
+
+soak: build ## load the pipeline for MINUTES (default 1; a release: 20): build/soak
+	@$(SETUP) python test
+	@quietcore soak --minutes $(or $(MINUTES),1) --out build/soak/soak.json --png build/soak/soak.png $(SOAK)
 
 coverage: ## lines of native/src that its tests run; fails below 90 %
 	@$(SETUP) python build test coverage

@@ -45,7 +45,7 @@ public:
     const unsigned places = input_.facts.instruments[0].tick.exponent;
     out.bid = decimal_text(book.value().bids.at(0).price, places);
     out.ask = decimal_text(book.value().asks.at(0).price, places);
-    out.more["ticks"] = static_cast<double>(statistics.ticks);
+    out.more["ticks"] = static_cast<double>(ring_.next());
   }
 
 private:

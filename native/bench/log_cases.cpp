@@ -3,10 +3,10 @@
 #include "cases.hpp"
 #include "two_threads.hpp"
 
+#include "quietcore/call_cost.hpp"
 #include "quietcore/diagnostics.hpp"
 #include "quietcore/feed_findings.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <stdexcept>
@@ -15,43 +15,21 @@
 namespace quietcore::bench {
 namespace {
 
-constexpr std::uint64_t kBlock = 1'000;
-
 struct Close {
   void operator()(std::FILE *file) const { std::fclose(file); }
 };
 
-/// Nanoseconds that a block of calls takes.
-template <typename Call> std::uint64_t block_ns(Call &&call) {
-  const std::uint64_t begin = monotonic_ns();
-  for (std::uint64_t i = 0; i < kBlock; ++i) {
-    call(i);
-    asm volatile("" ::: "memory"); // no call is put together with the next
-  }
-  return monotonic_ns() - begin;
-}
-
-std::uint64_t median(std::vector<std::uint64_t> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 /// Median over blocks of a call, the empty loop subtracted; `between` runs after each block.
 template <typename Call, typename Between> Outcome blocks(double seconds, Call &&call, Between &&between) {
-  std::vector<std::uint64_t> full;
-  std::vector<std::uint64_t> empty;
+  CallCost cost;
   const Stopwatch watch;
   do {
-    full.push_back(block_ns(call));
+    cost.block(call);
     between();
-    empty.push_back(block_ns([](std::uint64_t) {}));
-  } while (watch.seconds() < seconds || full.size() < 100);
-  const std::uint64_t spent = median(std::move(full));
-  const std::uint64_t loop = median(std::move(empty));
+  } while (watch.seconds() < seconds || cost.blocks() < 100);
   Outcome out;
-  out.operations = kBlock;
-  out.seconds = static_cast<double>(std::max(spent, loop + 1) - loop) * 1e-9;
+  out.operations = CallCost::kBlock;
+  out.seconds = cost.figure().median * 1e-9 * CallCost::kBlock;
   return out;
 }
 
@@ -76,7 +54,7 @@ Outcome log_call(const std::string &, double seconds) {
               seconds, [&](std::uint64_t n) { diagnostics.report(origin, BookGap{symbol, n + 2, n}); },
               [&] {
                 // Room for as many again, as between the troubles of a real feed.
-                reported += kBlock;
+                reported += CallCost::kBlock;
                 if (reported % (LogRing::kRecords / 2) == 0)
                   diagnostics.flush();
               });

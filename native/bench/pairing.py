@@ -1,10 +1,10 @@
-"""Ratios of paired blocks, and the verdict on a goal: met, missed or undecided."""
+"""Ratios and differences of paired blocks, and the verdict on a goal: met, missed or undecided."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
@@ -14,7 +14,7 @@ LARGEST_DRIFT = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """Median of the pairs' ratios with a 95 % interval, which is unbounded where there are too few pairs."""
+    """Median of the pairs' ratios (or differences) with a 95 % interval; too few pairs leave it unbounded."""
 
     median: float
     low: float
@@ -51,14 +51,25 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
 
 def paired(references: Sequence[float], values: Sequence[float]) -> Ratio:
     """Compare values with the references measured around them: references[i] before, [i + 1] after values[i]."""
+    return _of_pairs(references, values, lambda value, reference: value / reference)
+
+
+def paired_differences(references: Sequence[float], values: Sequence[float]) -> Ratio:
+    """Take from each value the mean of the references around it; as `paired` otherwise."""
+    return _of_pairs(references, values, lambda value, reference: value - reference)
+
+
+def _of_pairs(
+    references: Sequence[float], values: Sequence[float], compare: Callable[[float, float], float]
+) -> Ratio:
     if len(references) != len(values) + 1:
         raise ValueError(f"{len(values)} values need {len(values) + 1} references, not {len(references)}")
-    ratios = []
+    compared = []
     for value, before, after in zip(values, references, references[1:], strict=False):
         if abs(after - before) <= LARGEST_DRIFT * min(before, after):
-            ratios.append(value / ((before + after) / 2))
-    dropped = len(values) - len(ratios)
-    if not ratios:
+            compared.append(compare(value, (before + after) / 2))
+    dropped = len(values) - len(compared)
+    if not compared:
         return Ratio(math.nan, -math.inf, math.inf, 0, dropped)
-    low, high = median_interval(ratios)
-    return Ratio(statistics.median(ratios), low, high, len(ratios), dropped)
+    low, high = median_interval(compared)
+    return Ratio(statistics.median(compared), low, high, len(compared), dropped)

@@ -26,6 +26,8 @@ class Result:
     at_most: bool = False
     limit: bool = False
     """The goal is one of the value itself, not of a ratio."""
+    differences: bool = False
+    """`ratio` holds differences from the reference, in the unit of the value, and the goal is one of these."""
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -54,7 +56,7 @@ class Result:
             known["reference_value"] = rounded(self.reference_value)
         if self.ratio is not None:
             known |= {
-                "ratio": rounded(self.ratio.median),
+                "difference" if self.differences else "ratio": rounded(self.ratio.median),
                 "interval": [rounded(self.ratio.low), rounded(self.ratio.high)],
                 "pairs": self.ratio.kept,
                 "dropped_pairs": self.ratio.dropped,
@@ -83,7 +85,7 @@ def table(results: list[Result]) -> str:
     for result in results:
         ratio, interval, goal, verdict = "", "", "", ""
         if result.ratio is not None:
-            ratio = f"{result.ratio.median:.3g}"
+            ratio = f"{result.ratio.median:{'+' if result.differences else ''}.3g}"
             interval = f"{result.ratio.low:.3g}–{result.ratio.high:.3g}"
         if result.goal is not None:
             goal = f"{'≤' if result.at_most or result.limit else '≥'} {result.goal:g}"

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Measure the native part against its references in one run, print the table, write build/bench/results.json.
+"""Measure the native part, and what measuring itself costs, against references: build/bench/results.json.
 
-Every ratio is of blocks measured in turns with their reference, which stands before and after each; a pair is
-dropped where the reference itself moved by more than a quarter in between. A goal is met only where the whole
-95 % interval of the ratio lies inside it, missed where it lies outside, else undecided.
+All in one run. Every ratio or difference is of blocks measured in turns with their reference, which stands before
+and after each; a pair is dropped where the reference itself moved by more than a quarter in between. A goal is met
+only where the whole 95 % interval lies inside it, missed where it lies outside, else undecided.
 
 Exit status: 0 measured, whatever the verdicts; 1 with --strict where a goal is missed; 3 could not be measured.
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import cost_plan
 import feed_plan
 import log_plan
 import ring_plan
@@ -26,7 +27,7 @@ from results import Result, table, write
 from worker import Worker, WorkerError
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ["feed", "log", "ring"]
+PARTS = ["feed", "cost", "log", "ring"]
 
 
 def data_folder() -> Path:
@@ -66,6 +67,16 @@ def measure(arguments: argparse.Namespace) -> Iterator[Result]:
                 seconds=arguments.seconds,
                 pairs=arguments.pairs,
                 peers=not arguments.no_peers,
+                cpu=arguments.cpu,
+            )
+        if "cost" in parts:
+            yield from cost_plan.measure(
+                native,
+                arguments.binary.with_name(f"{arguments.binary.name}-unmeasured"),
+                ROOT,
+                data_folder(),
+                seconds=arguments.seconds,
+                pairs=arguments.pairs,
                 cpu=arguments.cpu,
             )
         if "log" in parts:

@@ -19,12 +19,13 @@ struct Command {
   ExitCode (*run)(Arguments);
 };
 
-const std::array<Command, 6> kCommands{{{kRunCommand, run_command},
+const std::array<Command, 7> kCommands{{{kRunCommand, run_command},
                                         {kReplayCommand, replay_command},
                                         {kVerifyCommand, verify_command},
                                         {kControlCommand, control_command},
                                         {kPublishCommand, publish_command},
-                                        {kMonitorCommand, monitor_command}}};
+                                        {kMonitorCommand, monitor_command},
+                                        {kMeasureCommand, measure_command}}};
 
 /// "run, replay or verify".
 std::string command_names() {

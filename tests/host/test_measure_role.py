@@ -30,7 +30,28 @@ PLAY = """
 PACK = "- {name: Pack, ansible.builtin.set_fact: {__release: {version: 1.2.3-abc}}}\n"
 UNPACK = "- {name: Unpack, ansible.builtin.debug: {msg: unpacked}}\n"
 
-# Writes a measurement where it is told to: after is half as fast again, on an emulated machine.
+ROLE_BY_ROLE = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  pre_tasks:
+    - name: Role by role
+      ansible.builtin.include_role: {name: measure, tasks_from: per_role}
+  roles:
+    - role: measure
+  tasks:
+    - name: After
+      ansible.builtin.include_role: {name: measure, tasks_from: after}
+"""
+# A role that promises something, and says in the log that it was here.
+TUNES = """
+- name: Promise
+  ansible.builtin.copy: {{content: promised, dest: "{promises}/{role}.json", mode: "0644"}}
+- name: Say so
+  ansible.builtin.shell: echo role {role} >> {log}
+"""
+
+# Writes a measurement where it is told to: after, and after role two, it is half as fast again, on an emulated machine.
 MEASURES = """#!{python}
 import sys
 sys.path.insert(0, {runtime!r})
@@ -39,7 +60,7 @@ import numpy as np
 from quietcore.compare.series import Metric, Run, write_run
 words = sys.argv[1:]
 label, out = words[words.index("--label") + 1], Path(words[words.index("--out") + 1])
-slower = 1.5 if label == "after" else 1.0
+slower = 1.5 if label in ("after", "two") else 1.0
 values = np.random.default_rng(1).lognormal(7, 0.3, 3000) * slower
 write_run(out, Run(label, {{"hop": Metric(rounds=[values.tolist()])}}, host={{"virtual": "qemu"}}))
 with open({log!r}, "a") as log:
@@ -132,6 +153,34 @@ def test_before_and_after_and_a_report(place: Path) -> None:
     assert "its pipeline runs; stop it" in said
 
 
+@pytest.mark.timeout(300)  # a play of many steps
+def test_role_by_role(place: Path) -> None:
+    for role in ("core_plan", "host_state", "two", "three"):
+        (place / f"roles/{role}/tasks").mkdir(parents=True)
+        tasks = TUNES.format(role=role, promises=place / "promises", log=place / "log")
+        (place / f"roles/{role}/tasks/main.yml").write_text(tasks)
+    (place / "play.yml").write_text(ROLE_BY_ROLE)
+    said = play(place, quietcore_measure="per_role", __measure_tuning_roles=["two", "three"])
+    done = [
+        line.split("--label ")[1].split()[0] if "--label" in line else line.removeprefix("role ")
+        for line in log(place)
+    ]
+    assert done == [
+        *("core_plan", "host_state", "before"),
+        *("two", "two", "three", "three", "after"),
+    ]
+    assert log(place)[4].endswith("host/measure/steps/00-two.json")
+    told = (place / "reports/localhost/steps.txt").read_text()
+    changed, by_step = told.split("step by step")
+    assert "two" in changed
+    assert "worse" in changed
+    assert "better" in changed, "after role three it is as it was"
+    assert "core_plan" not in told
+    for step in ("two", "three", "after", "all together"):
+        assert step in by_step
+    assert "takes effect only by it; report: " in said
+
+
 def test_a_tuned_host_has_no_before(place: Path) -> None:
     (place / "promises/sysctl.json").write_text("{}")
     said = play(place, quietcore_isolation="partition")
@@ -145,6 +194,11 @@ def test_the_site_measures_around_the_tuning() -> None:
     plays = yaml.safe_load((ROOT / "site.yml").read_text())
     provision = plays[-1]
     roles = [item["role"] for item in provision["roles"]]
+    values = yaml.safe_load((ROOT / "roles/measure/vars/main.yml").read_text())
+    assert values["__measure_tuning_roles"] == roles[3:], "role by role in the site's order"
+    before = provision["pre_tasks"][0]
+    assert before["ansible.builtin.include_role"] == {"name": "measure", "tasks_from": "per_role"}
+    assert before["when"][0] == "quietcore_measure | default(false) | string == 'per_role'"
     assert roles[:3] == ["core_plan", "host_state", "measure"], "with the plan, before anything is tuned"
     names = [task["name"] for task in provision["tasks"]]
     gate, again, deploy = (
@@ -156,4 +210,4 @@ def test_the_site_measures_around_the_tuning() -> None:
         )
     )
     assert gate < again < deploy
-    assert provision["tasks"][again]["when"].startswith("quietcore_measure | default(false)")
+    assert provision["tasks"][again]["when"][0].startswith("quietcore_measure | default(false)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import re
 import signal
 import subprocess
@@ -22,8 +23,9 @@ from tests.runtime.conftest import MakeWriter
 from quietcore.bridge import layout
 from quietcore.bridge.follower import STATE_NAMES
 from quietcore.cli.main import main
-from quietcore.monitoring.exposition import BOOK_STATES, registry
+from quietcore.monitoring.exposition import BOOK_STATES, jitter_families, registry
 from quietcore.monitoring.feeds import GAUGES
+from quietcore.monitoring.interruptions import InterruptionWatch
 from quietcore.monitoring.snapshot import Observer, Sources
 from quietcore.observe.histogram import BOUNDS_NS, BUCKETS, Histogram, bucket_of, cumulative
 
@@ -121,6 +123,9 @@ def test_a_scrape_over_http_says_what_ring_and_files_say(make_writer: MakeWriter
         assert value(samples, "guard_armed") == 1
         assert value(samples, "audit_passed") == 1
         assert ("process_cpu_seconds_total", ()) in samples
+        assert value(samples, "thread_pinned", thread="strategy") == 1
+        causes = {dict(key[1])["cause"] for key in samples if key[0] == "quietcore_core_interruptions_total"}
+        assert causes == {"interrupt", "softirq"}
         # The same as OpenMetrics and packed.
         asked = {"Accept": "application/openmetrics-text", "Accept-Encoding": "gzip"}
         status, headers, body = fetch(f"{address}/metrics", **asked)
@@ -134,6 +139,70 @@ def test_a_scrape_over_http_says_what_ring_and_files_say(make_writer: MakeWriter
         assert re.search(rf" 0100007F:{port:04X} 00000000:0000 0A ", listening)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
+
+
+INTERRUPTS = """\
+           CPU0       CPU1
+ 36:         10          5   PCI-MSI   virtio1-req.0
+LOC:        100          1   Local timer interrupts
+ERR:          9
+"""
+SOFTIRQS = """\
+                    CPU0       CPU1
+       TIMER:         70          0
+"""
+STAT = "cpu  0 0 0 0 0 0 0 0\ncpu0 1 0 1 9 0 0 0 200\ncpu1 1 0 1 9 0 0 0 0\n"
+
+
+def test_jitter_is_what_the_kernel_counted(scene: Scene, tmp_path: Path) -> None:
+    proc = tmp_path / "proc"
+    for tid, taken in ((11, 7), (12, 0)):
+        (proc / str(tid)).mkdir(parents=True)
+        (proc / str(tid) / "status").write_text(
+            f"Name:\tx\nvoluntary_ctxt_switches:\t40\nnonvoluntary_ctxt_switches:\t{taken}\n"
+        )
+        (proc / str(tid) / "schedstat").write_text("5000000 250000000 47\n")
+    for name, text in (("interrupts", INTERRUPTS), ("softirqs", SOFTIRQS), ("stat", STAT)):
+        (proc / name).write_text(text)
+    scene.plan_path.write_text('{"sets": {"housekeeping": [0], "strategy": [1]}, "isolated": [1]}')
+    watch = InterruptionWatch(scene.plan_path, proc, least_seconds=60)
+    threads = [
+        {"name": "gateway", "tid": 10, "allowed": "0-1"},
+        {"name": "strategy", "tid": 11, "allowed": "1"},
+    ]
+    feeds: dict[str, Any] = {
+        "sim": {"producer": "alive", "pid": 12, "statistics": {"cpu": 0}},
+        "old": {"producer": "silent", "pid": 11, "statistics": {"cpu": 1}},
+        "none": {"error": "not there"},
+    }
+    look = watch.look({"state": "alive", "threads": threads}, feeds)
+    samples = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in jitter_families(look)
+        for sample in family.samples
+    }
+    quiet = {"cpu": "1", "role": "strategy", "isolated": "true"}
+    busy = {"cpu": "0", "role": "housekeeping", "isolated": "false"}
+    assert value(samples, "core_interruptions_total", **quiet, cause="interrupt") == 6
+    assert value(samples, "core_interruptions_total", **busy, cause="interrupt") == 110
+    assert value(samples, "core_interruptions_total", **busy, cause="softirq") == 70
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    assert value(samples, "core_steal_seconds_total", **busy) == pytest.approx(200 * tick)
+    assert value(samples, "thread_pinned", thread="strategy") == 1
+    assert value(samples, "thread_pinned", thread="feed sim") == 0
+    assert value(samples, "thread_switches_total", thread="strategy", kind="taken") == 7
+    assert value(samples, "thread_switches_total", thread="strategy", kind="given_up") == 40
+    assert value(samples, "thread_waited_seconds_total", thread="strategy") == 0.25
+    named = {dict(labels).get("thread") for _, labels in samples}
+    assert named == {None, "strategy", "feed sim"}, "who has ended has no figures"
+    # The tables are read at most once in a while, the threads each time.
+    (proc / "interrupts").write_text(INTERRUPTS.replace(" 100 ", " 900 "))
+    assert watch.look(None, {}) == {"cores": look["cores"], "threads": []}
+
+
+def test_hidden_counters_are_no_error(scene: Scene, tmp_path: Path) -> None:
+    watch = InterruptionWatch(scene.plan_path, tmp_path / "nothing")
+    assert watch.look(None, {}) == {"cores": [], "threads": []}
 
 
 def test_every_field_of_the_statistics_page_is_there(make_writer: MakeWriter, observer: Observer) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
 import subprocess
+import sys
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,7 +51,8 @@ def known(make_writer: MakeWriter, tmp_path: Path, feed: str) -> set[str]:
     scene = Scene(tmp_path, feed)
     scene.audit(passed=False)
     observer = Observer(
-        Sources((feed,), scene.status_path, scene.guard_path, scene.kill_path, (scene.audit_folder,))
+        Sources((feed,), scene.status_path, scene.guard_path, scene.kill_path, (scene.audit_folder,)),
+        with_interruptions=True,
     )
     text = generate_latest(registry(observer)).decode()
     observer.close()
@@ -195,6 +198,19 @@ def scraper(program: Path, folder: Path, targets: list[str], rule_file: Path) ->
         made.stop()
 
 
+@contextlib.contextmanager
+def two_on_one_core(cpu: int) -> Iterator[int]:
+    """Two processes that both want a CPU for themselves; yield one's id."""
+    spin = f"import os; os.sched_setaffinity(0, {{{cpu}}})\nwhile True: pass"
+    both = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(2)]
+    try:
+        yield both[0].pid
+    finally:
+        for one in both:
+            one.kill()
+            one.wait()
+
+
 def test_each_alert_is_fired_by_a_real_prometheus(
     prometheus: Path, make_writer: MakeWriter, tmp_path: Path, feed: str
 ) -> None:
@@ -259,7 +275,12 @@ def test_each_alert_is_fired_by_a_real_prometheus(
                 live()
                 return all_but_the_dead()
 
-            until(broken, 40, "alerts fire while the runtime lives")
+            # Its strategy's thread is one of two on an isolated core, whose tick therefore goes on.
+            core = max(os.sched_getaffinity(0))
+            scene.plan_path.write_text(json.dumps({"sets": {"strategy": [core]}, "isolated": [core]}))
+            with two_on_one_core(core) as intruded:
+                scene.status["threads"][1]["tid"] = intruded
+                until(broken, 40, "alerts fire while the runtime lives")
 
             def silent() -> bool:
                 fired.update(server_.firing())

@@ -15,9 +15,12 @@ import pytest
 BENCH = Path(__file__).resolve().parents[2] / "native/bench"
 sys.path.insert(0, str(BENCH))
 
+import cost_plan  # noqa: E402
 import pairing  # noqa: E402
 import results  # noqa: E402
 import windowed_recording  # noqa: E402
+from feed_plan import DisagreementError  # noqa: E402
+from worker import Worker  # noqa: E402
 
 
 def ratio_of(values: list[float]) -> pairing.Ratio:
@@ -42,6 +45,53 @@ def test_a_pair_whose_brackets_drift_is_dropped() -> None:
     references = [1.0, 1.0, 2.0, 1.0, 1.0]
     found = pairing.paired(references, [2.0, 50.0, 50.0, 2.0])
     assert (found.kept, found.dropped, found.median) == (2, 2, 2.0)
+
+
+def test_differences_are_of_the_references_around() -> None:
+    found = pairing.paired_differences([10.0, 12.0, 20.0], [14.0, 50.0])
+    assert (found.kept, found.dropped, found.median) == (1, 1, 3.0)
+    steady = pairing.paired_differences([10.0] * 10, [13.0] * 9)
+    assert steady.meets(5.0, at_most=True) is True
+    assert steady.meets(2.0, at_most=True) is False
+    result = results.Result("a", 13.0, "ns", "b", 10.0, steady, 5.0, at_most=True, differences=True)
+    written = result.as_json()
+    assert (written["ratio"], written["difference"], written["met"]) == (None, 3.0, True)
+    assert "+3" in results.table([result])
+
+
+class Told:
+    """A worker that answers what the test wants, by case."""
+
+    def __init__(self, **answers: dict[str, Any]) -> None:
+        self.answers = answers
+
+    def block(self, case: str, source: Path, seconds: float) -> dict[str, Any]:
+        return self.answers[case]
+
+
+def test_a_core_that_publishes_something_else_is_no_reference(tmp_path: Path) -> None:
+    path = tmp_path / "messages"
+    path.write_text("{}\n")
+    answer = {"operations": 97, "seconds": 1.0, "bid": "1", "ask": "2", "ticks": 5}
+    told: Any = Told(feed=answer)
+    faster: Any = Told(feed=answer | {"operations": 100})
+    result = cost_plan.feed(told, faster, "x", path, 0, 9)
+    assert result.ratio is not None
+    assert result.ratio.median == pytest.approx(0.97)
+    for wrong in ({"ticks": 4}, {"bid": "1.5"}):
+        other: Any = Told(feed=answer | wrong)
+        with pytest.raises(DisagreementError, match="not the same work"):
+            cost_plan.feed(told, other, "x", path, 0, 9)
+
+
+def test_the_loop_runs_with_and_without_measuring() -> None:
+    """Each pass counts its ticks and its latencies: those of every message, or none."""
+    script = BENCH.parents[1] / "runtime/bench/loop_worker.py"
+    with Worker("runtime", [sys.executable, str(script)], -1) as runtime:
+        result = cost_plan.loop(runtime, "x", "-", 0.0, 6)
+    assert result.differences
+    assert result.value > 0
+    assert result.facts == {"ticks_a_message": 1.0}
 
 
 def test_the_interval_encloses_the_median_as_often_as_it_says() -> None:

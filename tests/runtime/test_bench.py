@@ -114,6 +114,31 @@ def test_a_run_against_itself_is_no_difference(
     assert "worse" not in capsys.readouterr().out
 
 
+def test_steps_are_told_apart(told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told.state, files = tmp_path / "state", []
+    for number, name in enumerate("AAB"):
+        told.state.write_text(name)
+        files.append(str(tmp_path / f"{number}.json"))
+        label = ("before", "sysctl", "network")[number]
+        words = ["bench", "run", "told", "--rounds", "4", "--cpus", LAST, "--label", label, "--out"]
+        assert main([*words, files[-1]]) == ExitCode.OK
+    capsys.readouterr()
+    out = tmp_path / "steps.txt"
+    assert main(["bench", "attribute", *files, "--out", str(out)]) == ExitCode.FOUND
+    shown = capsys.readouterr().out
+    assert shown == out.read_text()
+    changed, by_step = shown.split("step by step")
+    assert "worse" in changed
+    assert "network" in changed
+    assert "sysctl" not in changed
+    assert "sysctl" in by_step
+    assert main(["bench", "attribute", *files, "--json"]) == ExitCode.FOUND
+    report = json.loads(capsys.readouterr().out)
+    assert [step["name"] for step in report["steps"]] == ["sysctl", "network"]
+    assert main(["bench", "attribute", *files[:2]]) == ExitCode.USAGE
+    assert "too few measurements" in capsys.readouterr().err
+
+
 def test_a_switch_that_fails_ends_it(told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outs = [str(tmp_path / "a.json"), str(tmp_path / "b.json")]
     words = ["bench", "run", "told", "--cpus", LAST, "--alternate", "true", "false", "--out", *outs]

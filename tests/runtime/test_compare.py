@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quietcore.compare.attribution import Attribution, attribute
 from quietcore.compare.bootstrap import Pair, t_cdf, t_quantile, weighed
 from quietcore.compare.series import LOWER, Metric, Run, read_run, write_run
 from quietcore.compare.verdict import BETTER, SAME, TOO_FEW, WORSE, Comparison, compare
@@ -146,6 +147,45 @@ def test_the_number_of_comparisons_counts() -> None:
         for found in (few, several)
     ]
     assert widths[1] > 1.1 * widths[0]
+
+
+def steps(seed: int, slower: dict[str, float]) -> Attribution:
+    """As it was, then four steps; ``slower``: by what factor a step changes p99 and above."""
+    rng = np.random.default_rng(seed)
+    runs, factor = [], 1.0
+    for name in ("before", "sysctl", "irq_affinity", "network", "reboot"):
+        factor *= slower.get(name, 1.0)
+        values = latencies(rng, 20_000)
+        edge = np.quantile(values, 0.98)
+        values = np.where(values > edge, values * factor, values)
+        runs.append(run_of(values, rng.normal(1e5, 2e3, 200), name))
+    return attribute(runs)
+
+
+def test_a_change_is_put_down_to_the_step_that_made_it() -> None:
+    wrong = found = 0
+    for seed in range(8):
+        told = {
+            (name, row.verdict) for name, row in steps(seed, {"irq_affinity": 1.3, "reboot": 0.5}).changes
+        }
+        found += {("irq_affinity", WORSE), ("reboot", BETTER)} <= told
+        wrong += bool({name for name, _ in told} - {"irq_affinity", "reboot"})
+    assert found == 8
+    assert wrong == 0
+    assert all(steps(seed, {}).changes == [] for seed in range(3))
+
+
+def test_regressions_of_any_step_come_first() -> None:
+    found = steps(3, {"sysctl": 0.5, "network": 1.6, "reboot": 0.8})
+    assert found.worst == WORSE
+    names = [(name, row.verdict) for name, row in found.changes]
+    assert names[0] == ("network", WORSE)
+    assert [verdict for _, verdict in names] == sorted((verdict for _, verdict in names), reverse=True)
+    assert found.whole.comparisons == sum(1 for step in found.steps for _ in step.found.rows) + 4
+    assert all(step.found.comparisons == found.whole.comparisons for step in found.steps)
+    assert [step.name for step in found.steps] == ["sysctl", "irq_affinity", "network", "reboot"]
+    with pytest.raises(QuietcoreError, match="too few measurements"):
+        attribute([Run("a"), Run("b")])
 
 
 def test_what_only_one_run_has_and_who_should_not_be_quoted_is_said() -> None:

@@ -454,3 +454,15 @@ def test_a_python_loop_stops_at_once(make_writer: MakeWriter, make_rig: MakeRig)
     rig.thread.stop()
     assert rig.thread.join(2.0)
     assert time.monotonic() - started < 1.0
+
+
+def test_a_loop_that_measures_where_it_should_not_is_found() -> None:
+    from bench.loop_cost import LoopRun
+
+    with LoopRun(None) as run:
+        assert run.messages == run.ticks > 8000
+        assert run.once(measured=True) > 0
+        assert run.once(measured=False) > 0
+        run.messages -= 1
+        with pytest.raises(AssertionError, match="not what was meant"):
+            run.once(measured=True)

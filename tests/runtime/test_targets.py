@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ from quietcore.indicators import bollinger
 from quietcore.observe.histogram import Histogram
 from quietcore.observe.status import HOP_TITLES
 from quietcore.strategy.intents import WORDS, IntentRing
-from quietcore.targets import cache, compiled_steps, pipeline
+from quietcore.targets import cache, compiled_steps, feed_handler, pipeline
 from quietcore.targets.catalogue import TARGETS
 from quietcore.targets.compiled_steps import measure as steps
-from quietcore.targets.measure import everything, rate_of, unmeasured
+from quietcore.targets.measure import everything, of_pipeline, rate_of
 from quietcore.targets.outcome import MET, MISSED, NOT_HERE, Absent, Measured, exactly, judge
 
+FEED_HANDLER = Path(__file__).resolve().parents[2] / "build/bin/quietcore-feed"
 LAST = max(os.sched_getaffinity(0))
 
 
@@ -207,7 +209,64 @@ def test_on_this_host(tmp_path: Path) -> None:
     assert {target.key for target in TARGETS} == set(found), "each target has a value or a reason"
     assert isinstance(found["jitter"], Measured)
     assert isinstance(found["market_data"], Absent)
-    assert set(unmeasured()) <= set(found)
+    assert isinstance(found["endpoint_switch"], Absent)
+
+
+@pytest.mark.skipif(not FEED_HANDLER.exists(), reason="the feed handler is not built: make build")
+def test_a_line_of_the_log_costs_something() -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one CPU alone: the log's thread has none")
+    found = feed_handler.log_line(LAST)
+    assert isinstance(found, Measured), found
+    assert 0 < found.low <= found.value <= found.high < 1e5
+    first = str(min(os.sched_getaffinity(0)))
+    command = ["taskset", "-c", first, str(FEED_HANDLER), "measure", "--cpu", first]
+    alone = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert alone.returncode == ExitCode.UNKNOWN
+    assert "no CPU for the log's own thread" in alone.stderr
+
+
+def test_a_feed_handler_that_cannot_say_has_its_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stub = tmp_path / "feed"
+    for script, said in (("echo no CPU >&2; exit 3", "no CPU"), ("echo nothing", "quietcore-feed measure")):
+        stub.write_text(f"#!/bin/sh\n{script}\n")
+        stub.chmod(0o755)
+        monkeypatch.setenv("QUIETCORE_FEED", str(stub))
+        missing = feed_handler.log_line(0)
+        assert isinstance(missing, Absent)
+        assert said in missing.why
+    monkeypatch.setenv("QUIETCORE_FEED", str(tmp_path / "none"))
+    missing = feed_handler.log_line(0)
+    assert isinstance(missing, Absent)
+    assert "no feed handler" in missing.why
+
+
+def test_the_longest_switch_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stub = tmp_path / "feed"
+    stub.write_text(
+        f"#!/bin/sh\necho $* >> {tmp_path}/asked\n"
+        f"echo '{{\"ok\": true, \"milliseconds\": '$(wc -l < {tmp_path}/asked)'}}'\n"
+    )
+    stub.chmod(0o755)
+    monkeypatch.setenv("QUIETCORE_FEED", str(stub))
+    found = feed_handler.endpoint_switch(tmp_path / "control", "ws://127.0.0.1:5")
+    assert isinstance(found, Measured)
+    assert found.value == 3e6
+    to = [line.split()[-1] for line in (tmp_path / "asked").read_text().splitlines()]
+    assert to == ["ws://localhost:5", "ws://127.0.0.1:5", "ws://localhost:5"]
+    assert isinstance(feed_handler.endpoint_switch(tmp_path, "ws://venue"), Absent)
+
+
+@pytest.mark.skipif(not FEED_HANDLER.exists(), reason="the feed handler is not built: make build")
+def test_a_pipeline_that_is_started_for_it_is_switched(tmp_path: Path) -> None:
+    found, which = of_pipeline(tmp_path / "none.json", 0.1, start=True)
+    assert "simulator" in which
+    took = found["endpoint_switch"]
+    assert isinstance(took, Measured), took
+    assert 0 < took.value < 60e9
+    assert {"market_data", "cpu", "page_faults"} <= set(found)
 
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@
 #include "quietcore/order_book.hpp"
 #include "quietcore/recent_keys.hpp"
 #include "quietcore/ring_writer.hpp"
+#include "quietcore/self_measurement.hpp"
 #include "quietcore/symbol_index.hpp"
 #include "quietcore/unit_scale.hpp"
 #include "quietcore/venue.hpp"
@@ -35,19 +36,19 @@ struct Receipt {
 
 /// Ticks by kind, as published.
 struct TickCounts {
-  std::uint64_t bbo = 0;
-  std::uint64_t trade = 0;
-  std::uint64_t level = 0;
-  std::uint64_t book = 0;
+  Count bbo{};
+  Count trade{};
+  Count level{};
+  Count book{};
 };
 
 /// Counters that the statistics page has no place for.
 struct CoreCounts {
-  std::uint64_t held = 0;           ///< deltas that waited for a snapshot
-  std::uint64_t ignored = 0;        ///< valid messages of no use here
-  std::uint64_t absent_deletes = 0; ///< deletes of levels that were not in the book
-  std::uint64_t overflow = 0;       ///< levels beyond the venue's window
-  std::uint64_t doubts = 0;         ///< LIVE books doubted because messages are missing
+  Count held{};           ///< deltas that waited for a snapshot
+  Count ignored{};        ///< valid messages of no use here
+  Count absent_deletes{}; ///< deletes of levels that were not in the book
+  Count overflow{};       ///< levels beyond the venue's window
+  Count doubts{};         ///< LIVE books doubted because messages are missing
 };
 
 /// A book right after a message was applied to it.
@@ -142,7 +143,7 @@ public:
   /// Stores cursor, heartbeat and statistics. Sources call it when they pause, and at least every 100 ms.
   void pause();
 
-  [[nodiscard]] shm::Statistics &statistics() noexcept { return statistics_; }
+  [[nodiscard]] FeedStatistics &statistics() noexcept { return statistics_; }
   [[nodiscard]] const TickCounts &ticks() const noexcept { return ticks_; }
   [[nodiscard]] const CoreCounts &counts() const noexcept { return counts_; }
   [[nodiscard]] const std::vector<Instrument> &instruments() const noexcept { return instruments_; }
@@ -282,7 +283,7 @@ private:
   std::uint32_t publish_delta_ns_ = 0;
   bool publish_delta_saturated_ = false;
 
-  shm::Statistics statistics_{};
+  FeedStatistics statistics_{};
   TickCounts ticks_{};
   CoreCounts counts_{};
 };

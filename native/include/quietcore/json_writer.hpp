@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <charconv>
 #include <concepts>
 #include <cstdint>
 #include <string>
@@ -42,6 +44,13 @@ public:
   template <std::integral Number> JsonWriter &value(Number number) {
     separate();
     out_ += std::to_string(number);
+    return *this;
+  }
+  /// The shortest text that reads back as the same number, which is finite.
+  template <std::floating_point Number> JsonWriter &value(Number number) {
+    separate();
+    std::array<char, 32> text{};
+    out_.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr);
     return *this;
   }
   template <typename Value> JsonWriter &member(std::string_view name, const Value &item) {

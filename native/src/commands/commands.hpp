@@ -16,6 +16,7 @@ extern const CommandSpec kVerifyCommand;
 extern const CommandSpec kControlCommand;
 extern const CommandSpec kPublishCommand;
 extern const CommandSpec kMonitorCommand;
+extern const CommandSpec kMeasureCommand;
 
 ExitCode run_command(Arguments arguments);
 ExitCode replay_command(Arguments arguments);
@@ -23,5 +24,6 @@ ExitCode verify_command(Arguments arguments);
 ExitCode control_command(Arguments arguments);
 ExitCode publish_command(Arguments arguments);
 ExitCode monitor_command(Arguments arguments);
+ExitCode measure_command(Arguments arguments);
 
 } // namespace quietcore

@@ -25,7 +25,17 @@ R = TypeVar("R")
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _DISPATCHERS: list[Any] = []  # of every compiled function of this process
-COMPILED_PARTS = ("bridge", "indicators", "strategy", "observe", "backtest", "jitter", "compare", "targets")
+COMPILED_PARTS = (
+    "bridge",
+    "indicators",
+    "strategy",
+    "observe",
+    "backtest",
+    "jitter",
+    "compare",
+    "targets",
+    "soak",
+)
 
 
 def constant(value: int) -> int:

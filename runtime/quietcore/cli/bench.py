@@ -11,6 +11,10 @@ happens on the host meets both alike:
   quietcore bench run jitter --alternate 'sysctl -w kernel.timer_migration=0' 'sysctl -w kernel.timer_migration=1' \\
       --out off.json on.json
 
+Of several changes made one after the other, with a measurement after each, `attribute` says which did what:
+
+  quietcore bench attribute before.json one.json two.json three.json
+
 Suites: jitter (interruptions of the cores), ring (reading ticks), book (parser, book and ring), tick-to-order (the
 whole pipeline against the simulator). What a suite needs and this host has not is said in the report.
 
@@ -35,7 +39,7 @@ from quietcore.errors import ExitCode, QuietcoreError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|compare")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|compare|attribute")
     run_parser = commands.add_parser(
         "run",
         help="measure suites",
@@ -76,11 +80,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     compare_parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page of its own")
     compare_parser.add_argument("--png", type=Path, metavar="FILE", help="also draw the intervals")
     compare_parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
+    attribute_parser = commands.add_parser(
+        "attribute",
+        help="say which of several steps did what",
+        description="Compare each of the files that `bench run` wrote with the one before it, regressions first.",
+    )
+    attribute_parser.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="as it was, after each step, and at the end"
+    )
+    attribute_parser.add_argument("--out", type=Path, metavar="FILE", help="also write the table there")
+    attribute_parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked for."""
-    return measure(arguments) if arguments.command == "run" else judge(arguments)
+    if arguments.command == "run":
+        return measure(arguments)
+    return judge(arguments) if arguments.command == "compare" else attribute_steps(arguments)
 
 
 def measure(arguments: argparse.Namespace) -> int:
@@ -158,4 +174,31 @@ def judge(arguments: argparse.Namespace) -> int:
     if found.worst == WORSE:
         return ExitCode.FOUND
     judged = any(row.verdict != TOO_FEW for row in found.rows)
+    return ExitCode.OK if judged else ExitCode.UNKNOWN
+
+
+def attribute_steps(arguments: argparse.Namespace) -> int:
+    """Compare step by step and report."""
+    from rich.console import Console
+
+    from quietcore.compare.attribution import attribute, tables
+    from quietcore.compare.series import read_run
+    from quietcore.compare.verdict import TOO_FEW, WORSE
+
+    found = attribute([read_run(path) for path in arguments.files])
+    if arguments.out is not None:
+        try:
+            with arguments.out.open("w", encoding="utf-8") as file:
+                Console(width=160, file=file).print(tables(found))
+        except OSError as error:
+            raise QuietcoreError(
+                "report cannot be written", where=str(arguments.out), found=error.strerror
+            ) from error
+    if arguments.json:
+        print(json.dumps(found.to_json()))
+    else:
+        Console(width=None if sys.stdout.isatty() else 160).print(tables(found))
+    if found.worst == WORSE:
+        return ExitCode.FOUND
+    judged = any(row.verdict != TOO_FEW for row in found.whole.rows)
     return ExitCode.OK if judged else ExitCode.UNKNOWN

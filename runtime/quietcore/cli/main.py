@@ -74,6 +74,7 @@ COMMANDS: dict[str, Command] = {
     "targets": Command(
         "quietcore.cli.targets", "measure the project's targets: met, missed, or why not here"
     ),
+    "soak": Command("quietcore.cli.soak", "load this machine's pipeline: latencies, losses, capacity"),
     "new": Command("quietcore.cli.new", "begin a strategy of your own, or check one", UNIX),
     # the throw-away host and the release
     "vhost": Command("quietcore.vhost.cli", "make, boot, enter and remove the throw-away virtual host"),

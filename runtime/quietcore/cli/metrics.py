@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     from quietcore.monitoring.snapshot import Observer, chosen_sources
 
     host, port = listen_address(arguments.listen)
-    observer = Observer(chosen_sources(arguments))
+    observer = Observer(chosen_sources(arguments), with_interruptions=True)
     try:
         if arguments.once:
             from prometheus_client import generate_latest

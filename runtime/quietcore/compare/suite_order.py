@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -73,6 +74,10 @@ class OrderSuite:
     def status(self) -> dict[str, Any]:
         """Return the runtime's latest status."""
         return self._pipeline.status() or {}
+
+    def endpoint(self) -> tuple[Path, str]:
+        """Return the feed handler's control socket, and where its venue is."""
+        return self._pipeline.control_path, str(self._pipeline.announced["websocket"])
 
     def _hops(self) -> dict[str, dict[int, int]]:
         """Wait for the next status; return each hop's buckets."""

@@ -126,11 +126,23 @@ def filled(rounds: list[list[float]]) -> list[list[float]]:
     return [one for one in rounds if one]
 
 
-def compare(before: Run, after: Run, *, seed: int = 1) -> Comparison:
-    """Compare everything that both runs have. ``seed`` makes the draws the same each time."""
+def comparisons_of(before: Run, after: Run) -> int:
+    """Return how many comparisons two runs allow."""
+    return sum(
+        len(figures_of(metric, after.metrics[name]))
+        for name, metric in before.metrics.items()
+        if name in after.metrics
+    )
+
+
+def compare(before: Run, after: Run, *, seed: int = 1, comparisons: int | None = None) -> Comparison:
+    """Compare everything that both runs have. ``seed`` makes the draws the same each time.
+
+    ``comparisons``: how many the report has in all, where this is a part of it.
+    """
     rng = np.random.default_rng(seed)
     common = [name for name in before.metrics if name in after.metrics]
-    number = sum(len(figures_of(before.metrics[name], after.metrics[name])) for name in common)
+    number = comparisons_of(before, after) if comparisons is None else comparisons
     paired = bool(before.paired) and before.paired == after.paired
     rows: list[Row] = []
     maxima = {}

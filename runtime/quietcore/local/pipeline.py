@@ -24,6 +24,7 @@ OURS = re.compile(r"quietcore\.local-([0-9]+)(\..*)?")
 KEY, SECRET = "sim-key", "sim-secret"  # the simulator's own test account
 START_SECONDS = 30.0
 COMPILE_SECONDS = 180.0  # the runtime compiles its loop before it is ready
+LONGEST_SOCKET = 108  # bytes of a path in unix(7), its end included
 ORDER_NOTIONAL = Decimal(20)  # well above the venue's least
 
 
@@ -102,6 +103,15 @@ class LocalPipeline:
         """Where the runtime writes its status."""
         return self.folder / "runtime.json"
 
+    @property
+    def control_path(self) -> Path:
+        """Where `quietcore-feed control --socket` reaches the feed handler, unless the folder lies too deep."""
+        return self.folder / "control"
+
+    @property
+    def _can_be_controlled(self) -> bool:
+        return len(str(self.control_path)) < LONGEST_SOCKET
+
     # starting -----------------------------------------------------------------------------------------------
     def start_simulator(self) -> None:
         """Start the simulator; it holds until `begin`."""
@@ -126,6 +136,7 @@ class LocalPipeline:
                 *(self._handler, "run", "--feed", self.feed, "--venue", announced["venue"]),
                 *("--websocket", announced["websocket"], "--rest", announced["rest"]),
                 *("--depth", str(self.wishes.depth), "--cpu", "-1", "--wait", "nap"),
+                *(("--control", self.control_path) if self._can_be_controlled else ()),
             ],
         )
         feed.wait_ready(START_SECONDS)

@@ -26,6 +26,19 @@ class Ran(NamedTuple):
     cpu: int
 
 
+def planned(plan: Path) -> tuple[dict[int, str], set[int]]:
+    """Return what each CPU is set aside for by the core plan, and those that are isolated; nothing without a plan."""
+    try:
+        found = json.loads(plan.read_text(encoding="utf-8"))
+        roles: dict[int, str] = {}
+        for name, cpus in found["sets"].items():
+            for cpu in cpus:
+                roles[cpu] = f"{roles[cpu]}, {name}" if cpu in roles else name
+        return roles, set(found["isolated"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}, set()
+
+
 class CoreWatch:
     """Looks at CPUs and threads; shares are of the time between two looks, at least ``least_seconds`` apart."""
 
@@ -46,7 +59,7 @@ class CoreWatch:
         if self._at and now - self._at < self._least:
             return self._shown
         seconds = now - self._at if self._at else 0.0
-        roles, isolated = self._roles()
+        roles, isolated = planned(self._plan)
         busy, threads = dict(self._cpu_times()), dict(self._thread_times())
         ran: dict[int, list[dict[str, Any]]] = {}
         if seconds:
@@ -74,17 +87,6 @@ class CoreWatch:
             )
         self._at, self._busy, self._threads, self._shown = now, busy, threads, shown
         return shown
-
-    def _roles(self) -> tuple[dict[int, str], set[int]]:
-        try:
-            plan = json.loads(self._plan.read_text(encoding="utf-8"))
-            roles: dict[int, str] = {}
-            for name, cpus in plan["sets"].items():
-                for cpu in cpus:
-                    roles[cpu] = f"{roles[cpu]}, {name}" if cpu in roles else name
-            return roles, set(plan["isolated"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}, set()  # no plan on this machine: its CPUs are shown without a role
 
     def _cpu_times(self) -> Iterator[tuple[int, tuple[int, int]]]:
         """Yield each CPU's clock ticks at work and in all, from /proc/stat."""

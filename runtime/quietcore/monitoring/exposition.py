@@ -37,6 +37,8 @@ class PipelineCollector(Collector):
         yield from runtime_families(look["runtime"])
         yield from safety_families(look)
         yield from audit_families(look["audit"])
+        if "interruptions" in look:
+            yield from jitter_families(look["interruptions"])
         took = GaugeMetricFamily(
             "quietcore_exporter_look_seconds", "What this look at the host took, before it was written out"
         )
@@ -257,3 +259,28 @@ def audit_families(audit: dict[str, Any] | None) -> Iterator[Metric]:
     for found in audit["findings"]:
         finding.add_metric([found["id"], found["verdict"]], 1)
     yield from (passed, age, finding)
+
+
+def jitter_families(interruptions: dict[str, Any]) -> Iterator[Metric]:
+    """Yield what keeps CPUs and the pipeline's threads from their work, by the kernel's counters."""
+    core = ("cpu", "role", "isolated")
+    interrupted = _counter("core_interruptions", "Interrupts and softirqs of a CPU", (*core, "cause"))
+    stolen = _counter("core_steal_seconds", "Time that the hypervisor kept from a CPU", core)
+    for one in interruptions["cores"]:
+        labels = [str(one["cpu"]), one["role"], "true" if one["isolated"] else "false"]
+        interrupted.add_metric([*labels, "interrupt"], one["interrupts"])
+        interrupted.add_metric([*labels, "softirq"], one["softirqs"])
+        stolen.add_metric(labels, one["steal_ns"] / 1e9)
+    pinned = _gauge("thread_pinned", "1: a thread of the pipeline has a CPU of its own", ("thread",))
+    switches = _counter(
+        "thread_switches",
+        "Context switches of a thread of the pipeline: given_up as it waited, taken from it",
+        ("thread", "kind"),
+    )
+    waited = _counter("thread_waited_seconds", "Time in which a thread could run and did not", ("thread",))
+    for thread in interruptions["threads"]:
+        pinned.add_metric([thread["name"]], thread["pinned"])
+        for kind in ("given_up", "taken"):
+            switches.add_metric([thread["name"], kind], thread[kind])
+        waited.add_metric([thread["name"]], thread["waited_ns"] / 1e9)
+    yield from (interrupted, stolen, pinned, switches, waited)

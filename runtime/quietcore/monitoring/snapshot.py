@@ -14,6 +14,7 @@ from quietcore.execution import guard_report, heartbeat, kill_switch
 from quietcore.monitoring import audit_state
 from quietcore.monitoring.cores import PLAN, CoreWatch
 from quietcore.monitoring.feeds import FeedWatch
+from quietcore.monitoring.interruptions import InterruptionWatch
 from quietcore.observe import status as status_file
 
 FRESH_STATUS_SECONDS: Final = 3.0  # the runtime rewrites its status each second
@@ -83,10 +84,13 @@ def chosen_sources(arguments: argparse.Namespace) -> Sources:
 class Observer:
     """Looks again and again; what has not changed since the last look is not read again. Safe from any thread."""
 
-    def __init__(self, sources: Sources, *, with_cores: bool = False) -> None:
+    def __init__(
+        self, sources: Sources, *, with_cores: bool = False, with_interruptions: bool = False
+    ) -> None:
         self.sources = sources
         self._feeds = FeedWatch(sources.feeds, sources.most_books)
         self._cores = CoreWatch(sources.plan) if with_cores else None
+        self._interruptions = InterruptionWatch(sources.plan) if with_interruptions else None
         self._status: tuple[tuple[int, int], dict[str, Any]] | None = None
         self._lock = threading.Lock()
 
@@ -107,6 +111,8 @@ class Observer:
             }
             if self._cores is not None:
                 look["cores"] = self._cores.look()
+            if self._interruptions is not None:
+                look["interruptions"] = self._interruptions.look(runtime, look["feeds"])
         return look
 
     def _runtime(self) -> tuple[dict[str, Any] | None, str]:

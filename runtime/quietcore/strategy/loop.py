@@ -118,6 +118,20 @@ def sample_hops(buckets: Any, hops: Any, word: int, receive: int, deltas: int, r
 
 
 @lean
+def measure_message(buckets: Any, hops: Any, word: int, receive: int, deltas: int) -> int:
+    """Measure a message by its first tick; return when that was read, UTC ns."""
+    read_ns = now_ns(CLOCK_REALTIME)
+    sample_hops(buckets, hops, word, receive, deltas, read_ns)
+    return read_ns
+
+
+@lean
+def measure_nothing(buckets: Any, hops: Any, word: int, receive: int, deltas: int) -> int:
+    """Stand in for `measure_message`, to show what that costs."""
+    return 0
+
+
+@lean
 def emit(outlet: Outlet, ledger: Any, intent: Any, kind: int) -> bool:
     """Put an intent into the ring, waiting for room; False if the loop was stopped meanwhile."""
     held = False
@@ -191,8 +205,9 @@ def keep_house(control: int, block: Any, picture: Any, using: Any, pending: Any)
     return -1
 
 
-# Stands for the strategy's own: `build` puts it in.
+# Stand for the strategy's own and for what measures the messages: `build` puts them in.
 on_tick: Any = None
+measure: Any = None
 
 
 def loop(desk: Desk) -> int:
@@ -217,8 +232,7 @@ def loop(desk: Desk) -> int:
                 fresh = True
                 continue
             if fresh:
-                read_ns = now_ns(CLOCK_REALTIME)
-                sample_hops(desk.buckets, desk.hops, word, receive, deltas, read_ns)
+                read_ns = measure(desk.buckets, desk.hops, word, receive, deltas)
             fresh = (word >> 48) & 0xFFFF == 0
             counters[NEXT] = n + 1
             counters[READ] += 1
@@ -241,9 +255,13 @@ def loop(desk: Desk) -> int:
                 nap(NAP_NS)
 
 
-def build(name: str, function: Any) -> Any:
-    """Return the loop with ``function`` as its on_tick, to be compiled, kept on disk under ``name``."""
-    made = types.FunctionType(loop.__code__, {**loop.__globals__, "on_tick": function}, f"loop_{name}")
+def build(name: str, function: Any, measure: Any = measure_message) -> Any:
+    """Return the loop with ``function`` as its on_tick, to be compiled, kept on disk under ``name``.
+
+    ``measure`` is `measure_message` but where its cost is measured.
+    """
+    inside = {**loop.__globals__, "on_tick": function, "measure": measure}
+    made = types.FunctionType(loop.__code__, inside, f"loop_{name}")
     # numba files machine code by qualified name: two strategies must not find each other's.
     made.__qualname__ = f"loop_{name}"
     made.__module__ = loop.__module__

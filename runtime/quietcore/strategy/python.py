@@ -13,7 +13,6 @@ import numba
 import numpy as np
 
 from quietcore.bridge import layout
-from quietcore.bridge.atomics import CLOCK_REALTIME, now_ns
 from quietcore.bridge.compiled import constant, lean
 from quietcore.bridge.follow import LAST_RECEIVE, STATE, Books, absorb, overrun
 from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, TAKEN, is_closed, take
@@ -28,7 +27,7 @@ from quietcore.strategy.interface import (
     Strategy,
     parameter_record,
 )
-from quietcore.strategy.loop import CLOSED, ROUND, Desk, act, keep_house, sample_hops
+from quietcore.strategy.loop import CLOSED, ROUND, Desk, act, keep_house, measure_message
 
 # What next_tick leaves: the slot as it is, then these.
 READ_NS: Final = 8
@@ -110,8 +109,7 @@ def next_tick(desk: Desk, turn: Any) -> int:
         turn[NEXT_IS_FRESH] = 1
         return LOST
     if turn[NEXT_IS_FRESH]:
-        turn[READ_NS] = now_ns(CLOCK_REALTIME)
-        sample_hops(desk.buckets, desk.hops, word, receive, deltas, turn[READ_NS])
+        turn[READ_NS] = measure_message(desk.buckets, desk.hops, word, receive, deltas)
     turn[NEXT_IS_FRESH] = 1 if (word >> 48) & 0xFFFF == 0 else 0
     desk.counters[NEXT] = n + 1
     desk.counters[READ] += 1

@@ -41,7 +41,7 @@ TARGETS: Final = (
     Target("signal", "signal", 1_000, "ns", "two EMAs, VWAP and imbalance, in compiled code"),
     Target("indicator", "indicator", 500, "ns", "one step of the dearest: Bollinger bands, in compiled code"),
     Target("order_creation", "order creation", 100, "ns", "an intent put into the ring to the gateway"),
-    Target("log", "log", 50, "ns", "one entry"),
+    Target("log", "log", 50, "ns", "a line of the feed handler's log, to the thread that leaves it"),
     Target("ring_tick", "ring, one tick", 1_000, "ns", "p99 over batches of 64 of reading into ladders"),
     Target("ring_rate", "ring", 100_000, "ticks/s", "reading into ladders", at_least=True),
     Target(
@@ -52,7 +52,9 @@ TARGETS: Final = (
         "parser, book and ring of the feed handler",
         at_least=True,
     ),
-    Target("endpoint_switch", "endpoint switch", 500_000_000, "ns", "the last one of a running feed"),
+    Target(
+        "endpoint_switch", "endpoint switch", 500_000_000, "ns", "until every book is there by the new one"
+    ),
     Target(
         "engine_cycle",
         "engine cycle",

@@ -12,7 +12,7 @@ import numpy as np
 from quietcore.compare.collect import AbsentError, make_suite
 from quietcore.errors import QuietcoreError
 from quietcore.jitter.meter import Meter
-from quietcore.targets import compiled_steps, pipeline
+from quietcore.targets import compiled_steps, feed_handler, pipeline
 from quietcore.targets.cache import hit_share
 from quietcore.targets.outcome import Absent, Found, Measured, exactly
 
@@ -26,11 +26,14 @@ def rate_of(rates: Any) -> Measured:
 
 
 def of_cores(cpus: list[int], seconds: float) -> Found:
-    """Measure jitter, and single steps on the last of the cores."""
+    """Measure jitter, and single steps and a line of the log on the last of the cores."""
     report = Meter(cpus, seconds, JITTER_THRESHOLD_NS).measure(interruptible=False)
     worst = max(report["cores"], key=lambda core: core["p99"] or 0)
     note = f"CPU {worst['cpu']}, {worst['interruptions']:,} interruptions in {worst['seconds']:.0f} s"
-    found: Found = {"jitter": exactly(float(worst["p99"] or 0), note)}
+    found: Found = {
+        "jitter": exactly(float(worst["p99"] or 0), note),
+        "log": feed_handler.log_line(cpus[-1]),
+    }
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpus[-1]})
     try:
@@ -64,6 +67,9 @@ def of_pipeline(status_path: Path, seconds: float, *, start: bool) -> tuple[Foun
     if status is not None:
         found = pipeline.of_threads(status, seconds)
         later = pipeline.fresh_status(status_path) or status
+        found["endpoint_switch"] = Absent(
+            "a feed that trades is not switched to measure it; `quietcore-feed control switch` says how long it took"
+        )
         return found | pipeline.of_hops(later["hops"]), f"the runtime that runs here (pid {status['pid']})"
     if not start:
         return pipeline.without_pipeline(), "none"
@@ -74,19 +80,11 @@ def of_pipeline(status_path: Path, seconds: float, *, start: bool) -> tuple[Foun
         with OrderSuite() as suite:
             suite.measure(seconds)
             status = suite.status()
-            return pipeline.of_threads(status, 1.0) | pipeline.of_hops(status["hops"]), where
+            found = pipeline.of_threads(status, 1.0) | pipeline.of_hops(status["hops"])
+            found["endpoint_switch"] = feed_handler.endpoint_switch(*suite.endpoint())
+            return found, where
     except (AbsentError, QuietcoreError) as error:
         return dict.fromkeys(pipeline.without_pipeline(), Absent(str(error))), where
-
-
-def unmeasured() -> Found:
-    """Return why these are not measured by this command."""
-    return {
-        "log": Absent("nothing on the hot path writes a log: there is no such call to time"),
-        "endpoint_switch": Absent(
-            "needs a live feed with a second host: quietcore-feed control SOCKET switch HOST says how long it took"
-        ),
-    }
 
 
 def everything(
@@ -105,4 +103,4 @@ def everything(
     found |= of_feed(chosen, min(seconds, 3.0))
     tell("pipeline")
     running, which = of_pipeline(status_path, seconds, start=start)
-    return found | running | unmeasured(), which
+    return found | running, which

@@ -149,6 +149,7 @@ def without_pipeline() -> Found:
             "page_faults",
             "context_switches",
             "cpu",
+            "endpoint_switch",
         ),
         why,
     )
