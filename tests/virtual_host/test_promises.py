@@ -1,7 +1,18 @@
-"""The reader of promises tells a unit that runs from one that is only enabled."""
+"""The reader of promises tells a unit that runs from one that is only enabled; no role's are left unbroken."""
+
+from pathlib import Path
 
 import pytest
 from tests.virtual_host.promises import holds
+from tests.virtual_host.test_audit_findings import MUTATIONS, NOTHING_TO_BREAK
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+
+
+def test_every_role_is_broken_or_says_why_not() -> None:
+    broken = {mutation.setting.partition(".")[0] for mutation in MUTATIONS}
+    assert broken | set(NOTHING_TO_BREAK) == {path.name for path in ROLES.iterdir() if path.is_dir()}
+    assert not broken & set(NOTHING_TO_BREAK)
 
 
 @pytest.mark.parametrize(
