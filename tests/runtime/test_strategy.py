@@ -13,7 +13,7 @@ from tests.runtime.conftest import MakeWriter
 
 from quietcore.bridge import layout
 from quietcore.bridge.atomics import load_acquire, pause, store_release
-from quietcore.bridge.compiled import compiled, fused
+from quietcore.bridge.compiled import compiled
 from quietcore.bridge.follower import new_books
 from quietcore.bridge.segment import Segment, attach
 from quietcore.strategy import risk
@@ -417,7 +417,7 @@ def trade_steadily(bound: risk.Risk, address: int, rounds: int, signs: int) -> N
         pause()
 
 
-@fused
+@compiled
 def allocate(rounds: int) -> float:
     """Allocate, for the counter's own test."""
     total = 0.0

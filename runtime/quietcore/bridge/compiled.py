@@ -134,17 +134,14 @@ class Shelf(UserProvidedCacheLocator):
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` at its first call, to code that runs without the GIL; keep it if there is a place.
 
-    Integer arithmetic is 64-bit and wraps. It must not allocate, nor return a part of an array: it counts no
-    references to arrays, which else is an atomic operation for each array at each call, most of what a tick costs.
-    The decorated object is numba's dispatcher.
+    Integer arithmetic is 64-bit and wraps. The decorated object is numba's dispatcher.
     """
-    return _made(function, _nrt=False)
+    return _made(function)
 
 
 def fused(function: Callable[P, R]) -> Callable[P, R]:
     """Compile for floating point: a product and its sum may be one operation, a division by 0 is not an error.
 
-    It may allocate, except where it is called from what `compiled` made.
     Results may differ in the last bit from one CPU level to another, never from one call to the next.
     """
     return _made(function, fastmath={"contract"}, error_model="numpy")

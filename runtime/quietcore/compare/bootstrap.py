@@ -102,14 +102,16 @@ def draw_rounds(rounds: int, rng: np.random.Generator) -> Any:
 
 
 @compiled
-def weigh(weights: Any, rows: Any, out: Any) -> None:
-    """Add weights @ rows to ``out``, [draws, edges]. A library's threads would wait for each other longer."""
+def weighed(weights: Any, rows: Any) -> Any:
+    """Return weights @ rows, [draws, edges]. A library's threads would wait for each other longer than this takes."""
+    out = np.zeros((weights.shape[0], rows.shape[1]))
     for draw in range(weights.shape[0]):
         for block in range(weights.shape[1]):
             weight = weights[draw, block]
             if weight != 0.0:
                 for edge in range(rows.shape[1]):
                     out[draw, edge] += weight * rows[block, edge]
+    return out
 
 
 class Side:
@@ -134,8 +136,7 @@ class Side:
         ranks = np.linspace(max(0.0, p - reach), min(1.0, p + reach), EDGES) * (n - 1)
         edges = np.unique(self.sorted[np.rint(ranks).astype(np.int64)])
         below = np.stack([np.searchsorted(block, edges, side="right") for block in self._sorted_blocks])
-        cumulated = np.zeros((weights.shape[0], below.shape[1]))
-        weigh(weights, below.astype(np.float64), cumulated)
+        cumulated = weighed(weights, below.astype(np.float64))
         target = p * (weights @ self._sizes)
         at = np.argmax(cumulated >= target[:, None], axis=1)
         # Where even the last edge lies below the quantile, argmax says 0.

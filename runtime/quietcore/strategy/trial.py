@@ -29,10 +29,6 @@ DEPTH = 20
 SAMPLE_TICKS = 20_000
 
 
-ALLOCATES = ("NRT required", "Only accept returning of array")  # numba's words
-NO_ROOM = "a compiled on_tick must not allocate: no new array, list or copy; keep room for it in the state"
-
-
 class Wish(NamedTuple):
     """An order that a strategy wants: BUY or SELL, price in ticks, size in lots."""
 
@@ -155,11 +151,7 @@ def try_out(definition: Definition, parameters: Parameters, *, seed: int = 1) ->
         raise
     except Exception as error:
         raise QuietcoreError(
-            "strategy fails",
-            where=definition.where,
-            found=one_line(error),
-            remedy=NO_ROOM if any(sign in str(error) for sign in ALLOCATES) else None,
-            code=ExitCode.FOUND,
+            "strategy fails", where=definition.where, found=one_line(error), code=ExitCode.FOUND
         ) from error
     figures = strategy.figures(strategy.state)
     wrong = {name: value for name, value in figures.items() if not np.isfinite(value)}
