@@ -14,7 +14,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix bench soak coverage ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
+.PHONY: help setup build native demo demo-down local test matrix bench soak coverage coverage-python ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,10 +72,11 @@ test-host: ## molecule test: the whole site on a virtual host
 	@$(SETUP) python build host test
 	@tests/run build host
 
-bench: ## measure against baselines, limits and other projects in one run: build/bench/results.json
+bench: ## measure against baselines, limits and other projects, and in compiled code: build/bench/*.json
 	@$(SETUP) python build
 	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench quietcore-bench-unmeasured
 	@$(PYTHON) native/bench/run.py $(BENCH)
+	@$(if $(BENCH),,$(PYTHON) runtime/bench/run.py)
 
 soak: build ## load the pipeline for MINUTES (default 1; a release: 20): build/soak
 	@quietcore soak --minutes $(or $(MINUTES),1) --out build/soak/soak.json --png build/soak/soak.png $(SOAK)
@@ -89,6 +90,11 @@ coverage: ## lines of native/src that its tests run; fails below 90 %
 	QUIETCORE_FEED=$(CURDIR)/build/native/coverage/bin/quietcore-feed pytest -q tests/native || failed=1; \
 	gcovr --root native --filter 'native/src/' build/native/coverage --fail-under-line 90 --print-summary || failed=1; \
 	exit $$failed
+
+coverage-python: ## lines of runtime/ that its tests run, compiled and as Python; fails below 90 % (half an hour)
+	@$(SETUP) python build test browser unpacked
+	@$(MAKE) --no-print-directory native
+	@tests/coverage
 
 ring-proof: ## hunt for torn reads, 10⁹ of them in C++ and in numba each (some minutes)
 	@$(SETUP) python build

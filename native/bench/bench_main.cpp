@@ -27,6 +27,7 @@ const std::map<std::string, Case> &cases() {
       {"bulk-throughput", bulk_throughput},
       {"ring-throughput", ring_throughput},
       {"boost-throughput", boost_throughput},
+      {"ring-drain", ring_drain},
   };
   return all;
 }

@@ -34,4 +34,8 @@ namespace quietcore::bench {
 [[nodiscard]] Outcome ring_throughput(const std::string &input, double seconds);
 [[nodiscard]] Outcome boost_throughput(const std::string &input, double seconds);
 
+/// Takes every tick of a full segment, /dev/shm/NAME, whose words are each the tick's number; again and
+/// again.
+[[nodiscard]] Outcome ring_drain(const std::string &input, double seconds);
+
 } // namespace quietcore::bench

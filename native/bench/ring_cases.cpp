@@ -7,7 +7,11 @@
 #include <array>
 #include <atomic>
 #include <boost/lockfree/spsc_queue.hpp>
+#include <fcntl.h>
 #include <stdexcept>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <vector>
 
 namespace quietcore::bench {
@@ -38,6 +42,31 @@ Tick numbered(std::uint64_t n) {
   tick.d = tick.receive_ns;
   return tick;
 }
+
+/// A segment that another process made, read-only.
+class ForeignRing {
+public:
+  explicit ForeignRing(const std::string &path) {
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    struct stat found{};
+    if (file < 0 || fstat(file, &found) != 0)
+      throw std::runtime_error("no segment to read; where: " + path);
+    size_ = static_cast<std::size_t>(found.st_size);
+    memory_ = mmap(nullptr, size_, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0);
+    close(file);
+    if (memory_ == MAP_FAILED)
+      throw std::bad_alloc();
+  }
+  ForeignRing(const ForeignRing &) = delete;
+  ForeignRing &operator=(const ForeignRing &) = delete;
+  ~ForeignRing() { munmap(memory_, size_); }
+
+  [[nodiscard]] SegmentView view() const { return SegmentView(static_cast<std::byte *>(memory_)); }
+
+private:
+  std::size_t size_ = 0;
+  void *memory_ = nullptr;
+};
 
 /// ask(n) sends n and waits for it to come back; answer() takes the next and returns its number, sending it
 /// back.
@@ -223,6 +252,23 @@ Outcome boost_throughput(const std::string &, double seconds) {
         spin_until([&] { return queue.pop(tick); });
         expect(static_cast<std::uint64_t>(tick.a) == n && static_cast<std::uint64_t>(tick.d) == n);
       });
+}
+
+Outcome ring_drain(const std::string &input, double seconds) {
+  const ForeignRing memory(input);
+  std::uint64_t *slots = memory.view().slot(0);
+  shm::Header &header = memory.view().header();
+  const std::uint64_t capacity = header.capacity;
+  return run_for(seconds, [&] {
+    ReadPosition at;
+    std::array<std::uint64_t, kTickWords> words{};
+    std::uint64_t sum = 0;
+    while (read_tick(HardwareMemory{}, slots, capacity, header.published, at, words) == Poll::Got)
+      for (const std::uint64_t word : words)
+        sum += word;
+    expect(at.next == capacity && sum == kTickWords * (capacity * (capacity - 1) / 2));
+    return at.next;
+  });
 }
 
 } // namespace quietcore::bench

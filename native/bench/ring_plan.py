@@ -1,9 +1,13 @@
-"""The ring between two CPUs, against the least that the hardware needs and against another queue."""
+"""The ring between two CPUs, against the least that the hardware needs and against another queue; and from numba."""
 
 from __future__ import annotations
 
+import os
 import statistics
+import sys
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 from feed_plan import interleave, rate
 from pairing import Ratio, paired
@@ -11,14 +15,39 @@ from results import Result
 from worker import Worker
 
 NO_INPUT = "-"
+COMPILED = Path(__file__).resolve().parents[2] / "runtime/bench/ring_worker.py"
 
 
-def measure(native: Worker, *, seconds: float, pairs: int) -> Iterator[Result]:
+def measure(native: Worker, *, seconds: float, pairs: int, cpu: int) -> Iterator[Result]:
     """Yield round trips as time against time (at most), and ticks a second against ticks a second (at least)."""
     yield round_trip(native, "ring", "raw-round-trip", "raw ping-pong", 1.05, seconds, pairs)
     yield round_trip(native, "ring", "boost-round-trip", "boost spsc_queue", None, seconds, pairs)
     yield throughput(native, "ring", "bulk-throughput", "bulk hand-off", 0.5, seconds, pairs)
     yield throughput(native, "ring", "boost-throughput", "boost spsc_queue", None, seconds, pairs)
+    feed = f"bench-{os.getpid()}"
+    with Worker("numba", [sys.executable, str(COMPILED), feed], cpu) as compiled:
+        segment = f"/dev/shm/quietcore.{feed}"  # noqa: S108 -- where the worker has just made it
+        yield from drains(native, compiled, segment, seconds, pairs)
+
+        def ns(worker: Worker, case: str) -> float:
+            return 1e9 / rate(worker.block(case, NO_INPUT, seconds))
+
+        reference, value = partial(ns, native, "raw-round-trip"), partial(ns, compiled, "round-trip")
+        references, values = interleave(reference, value, pairs)
+        name, label = "ring round trip, numba / raw ping-pong", "raw ping-pong"
+        yield result(name, "ns", label, references, values, 1.10, at_most=True)
+
+
+def drains(native: Worker, compiled: Worker, path: str, seconds: float, pairs: int) -> Iterator[Result]:
+    """Compare ticks a second out of one full ring: each checked, as C++ does, and batches that are checked as one."""
+
+    def ticks(worker: Worker, case: str) -> float:
+        return rate(worker.block(case, path, seconds))
+
+    for case, what, goal in (("drain", "numba drain", 0.85), ("batch", "batch view", 0.95)):
+        in_numba = partial(ticks, compiled, case)
+        references, values = interleave(partial(ticks, native, "ring-drain"), in_numba, pairs)
+        yield result(f"{what} / C++ drain", "ticks/s", "C++ drain", references, values, goal, at_most=False)
 
 
 def round_trip(

@@ -82,7 +82,9 @@ def measure(arguments: argparse.Namespace) -> Iterator[Result]:
         if "log" in parts:
             yield from log_plan.measure(native, seconds=arguments.seconds / 2, pairs=arguments.pairs)
         if "ring" in parts:
-            yield from ring_plan.measure(native, seconds=arguments.seconds / 2, pairs=arguments.pairs)
+            yield from ring_plan.measure(
+                native, seconds=arguments.seconds / 2, pairs=arguments.pairs, cpu=arguments.cpu
+            )
 
 
 def main(words: list[str] | None = None) -> int:

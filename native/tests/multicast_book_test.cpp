@@ -2,7 +2,7 @@
 // a receiver that goes wrong.
 #include "multicast_faults.hpp"
 
-#include "quietcore/venue.hpp"
+#include "quietcore/unasked_venue.hpp"
 
 #include <gtest/gtest.h>
 
@@ -39,22 +39,13 @@ private:
   Verdict ignored_;
 };
 
-class CarelessVenue final : public Venue {
+class CarelessVenue final : public UnaskedVenue {
 public:
   explicit CarelessVenue(Verdict ignored) : rule_(venue_->rule(), ignored) {}
   std::string_view name() const noexcept override { return venue_->name(); }
   std::unique_ptr<Parser> make_parser() const override { return venue_->make_parser(); }
   const SyncRule &rule() const noexcept override { return rule_; }
-  std::span<const std::uint32_t> depths() const noexcept override { return {}; }
   bool absent_delete_is_wrong() const noexcept override { return false; }
-  std::vector<Instrument> instruments(const Fetch &) const override { return {}; }
-  std::vector<ConnectionPlan> plan(const Subscription &, std::string_view) const override { return {}; }
-  std::optional<KeepAlive> keep_alive() const override { return std::nullopt; }
-  VenueLimits limits() const noexcept override { return {}; }
-  std::string subscribe(const std::vector<std::string> &, std::uint64_t) const override { return {}; }
-  std::string snapshot_target(std::string_view) const override { return {}; }
-  std::vector<std::string> resubscribe(std::string_view, const Subscription &) const override { return {}; }
-  std::vector<std::string> revive(std::string_view, const Subscription &) const override { return {}; }
 
 private:
   std::unique_ptr<Venue> venue_ = quietcore::make_venue("multicast");

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import secrets
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.secret_search import in_files
 
+from quietcore.cli.main import main
 from quietcore.errors import QuietcoreError
 from quietcore.release import archive, native, pack, packages
 from quietcore.release.strategy import wish_of
@@ -54,6 +57,24 @@ def test_same_content_is_packed_once(executable: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_packages")
+def test_the_command_packs_and_says_what(
+    executable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["release", "pack", "--feed", str(executable), "--out", str(tmp_path / "out")]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["built"]
+    assert Path(found["archive"]).is_file()
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert f"release {found['version']} for {HERE}: already packed" in said
+    assert found["machine_code_archive"] in said
+    assert main([*words, "--python", "9"]) == 2
+    assert main([*words, "--feed", str(tmp_path / "nothing")]) == 2
+    assert "make build" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("no_packages")
 def test_release_holds_what_a_target_runs(executable: Path, tmp_path: Path) -> None:
     release = pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out")
     with tarfile.open(release.archive) as tar:
@@ -93,6 +114,26 @@ def test_a_strategy_of_ones_own_is_tried_and_packed(executable: Path, tmp_path: 
     path.write_text(path.read_text().replace("return 1\n", "return 5\n"))
     with pytest.raises(QuietcoreError, match="neither 0 nor 1"):
         pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out", wish)
+
+
+@pytest.mark.usefixtures("no_packages")
+def test_no_release_holds_the_key(executable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither from the packer's environment, nor from files beside the strategy; one in it would be found."""
+    key = secrets.token_hex(20)
+    for name, text in files("own", python=False).items():
+        (tmp_path / name).write_text(text)
+    for name in ("key", "secret", ".env", "runtime.toml"):
+        (tmp_path / name).write_text(f"QUIETCORE_API_KEY={key}\n")
+    monkeypatch.setenv("QUIETCORE_API_KEY", key)
+    monkeypatch.setenv("QUIETCORE_API_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.setenv("QUIETCORE_API_SECRET_FILE", str(tmp_path / "secret"))
+    path, out = tmp_path / "own.py", tmp_path / "out"
+    release = pack.pack(ROOT, executable, HERE, "x86-64-v2", out, wish_of(str(path), '{"span": 20}'))
+    assert {release.archive, release.packages_archive} <= {str(place) for place in out.iterdir()}
+    assert list(in_files([out], [key])) == []
+    path.write_text(f"{path.read_text()}\nKEY = {key!r}\n")
+    planted = pack.pack(ROOT, executable, HERE, "x86-64-v2", out, wish_of(str(path), '{"span": 20}'))
+    assert (key, planted.archive) in set(in_files([out], [key]))
 
 
 @pytest.mark.parametrize("text", ["[1]", '{"a": "b"}', '{"a": true}', "{"])

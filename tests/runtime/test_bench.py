@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -243,3 +244,32 @@ def test_no_feed_handler_is_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_a_switch_that_is_no_command() -> None:
     with pytest.raises(QuietcoreError, match="configuration cannot be changed"):
         collect.switch_to("/nowhere/at/all")
+
+
+RING_WORKER = Path(__file__).resolve().parents[2] / "runtime/bench/ring_worker.py"
+
+
+def test_what_is_read_of_a_ring_while_it_is_measured_is_checked(feed: str) -> None:
+    """Every word of every tick is added up: one that is wrong is no figure."""
+    words = [sys.executable, str(RING_WORKER), feed]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert "numba" in json.loads(worker.stdout.readline())["version"]
+        for case in ("drain", "batch"):
+            worker.stdin.write(f"{case} - 0.001\n")
+            worker.stdin.flush()
+            answer = json.loads(worker.stdout.readline())
+            assert answer["operations"] >= 65536
+            assert answer["seconds"] > 0
+        segment = Path(f"/dev/shm/quietcore.{feed}")
+        with segment.open("r+b") as file:
+            file.seek(-8, os.SEEK_END)
+            file.write(bytes(8))
+        out, errors = worker.communicate("drain - 0.001\n", timeout=60)
+        assert worker.returncode == 3
+        assert out == ""
+        assert "something else than was written" in errors
+        assert not segment.exists()

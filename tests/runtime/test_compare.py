@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from quietcore.compare.attribution import Attribution, attribute
-from quietcore.compare.bootstrap import Pair, t_cdf, t_quantile
+from quietcore.compare.bootstrap import Pair, t_cdf, t_quantile, weighed
 from quietcore.compare.series import LOWER, Metric, Run, read_run, write_run
 from quietcore.compare.verdict import BETTER, SAME, TOO_FEW, WORSE, Comparison, compare
 from quietcore.errors import QuietcoreError
@@ -231,3 +231,9 @@ def test_a_damaged_file_is_named(text: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(QuietcoreError, match=said) as refused:
         read_run(path)
     assert str(path) in str(refused.value)
+
+
+def test_weighing_is_the_product_of_matrices() -> None:
+    rng = np.random.default_rng(4)
+    weights, rows = rng.integers(0, 3, (4, 5)).astype(np.float64), rng.normal(size=(5, 6))
+    np.testing.assert_allclose(weighed(weights, rows), weights @ rows, rtol=1e-12)

@@ -224,6 +224,7 @@ def test_ladder_imbalance() -> None:
     assert book.ladder_imbalance(books, 0, 5) == 0.0
 
 
+@pytest.mark.machine_code
 def test_a_long_series_does_not_drift() -> None:
     """A million values at a high price with a small spread: what a naive sum of squares loses altogether."""
     values = np.floor(7_000_000 + np.cumsum(np.random.default_rng(3).normal(0, 2, 1_000_000)))
@@ -269,6 +270,7 @@ print(scan.VECTORS, scan.scan is scan.scan_plain, "ymm" in code, out.sum().hex()
 """
 
 
+@pytest.mark.machine_code
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the CPU levels of this test are those of x86-64")
 def test_a_cpu_without_avx2_gets_the_plain_form(tmp_path: Path) -> None:
     found = {}

@@ -74,6 +74,7 @@ def competitor() -> Iterator[int]:
             process.kill()
 
 
+@pytest.mark.machine_code
 def test_a_competing_process_is_found_by_name() -> None:
     with competitor() as pid:
         report = measured()
@@ -110,6 +111,7 @@ class Repeated:
         self._thread.join()
 
 
+@pytest.mark.machine_code
 def test_a_page_fault_storm_is_found() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     for disturbed in (True, False):
@@ -141,6 +143,7 @@ def membarrier(command: int) -> int:
     return int(ctypes.CDLL(None, use_errno=True).syscall(call, command, 0, 0))
 
 
+@pytest.mark.machine_code
 def test_interrupts_from_another_core_are_found() -> None:
     """membarrier(2) interrupts every core that runs a thread of this process."""
     if len(os.sched_getaffinity(0)) < 2:
@@ -208,6 +211,7 @@ def at(place: Path, cpu: int) -> Iterator[None]:
         place.write_text(before)
 
 
+@pytest.mark.machine_code
 def test_an_interrupt_moved_onto_the_core_is_found() -> None:
     others = sorted(os.sched_getaffinity(0) - {core()})
     if not others:

@@ -1,12 +1,20 @@
-"""Machine code that was compiled in one place is found in another, and not for other sources or another CPU level."""
+"""Machine code: found where it was moved to, not for other sources or another CPU level; and what it must not hold."""
 
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numba
+import numpy as np
 import pytest
+from numba.core.errors import TypingError
+
+from quietcore.bridge.compiled import compiled, lean
+from quietcore.strategy import risk
+from quietcore.strategy.arena import OrderArena
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime/quietcore"
 CALL = """
@@ -50,3 +58,39 @@ def test_it_moves_with_the_release(tmp_path: Path) -> None:
     source = second / "quietcore/bridge/ring.py"
     source.write_text(source.read_text() + "\n# another source\n")
     assert hits_and_misses(second, moved) == "0 1"
+
+
+def optimised(function: Any, given: tuple[Any, ...], **options: Any) -> str:
+    """Compile anew, past the cache (which keeps machine code only), and return the optimised LLVM."""
+    dispatcher = numba.jit(**{**function.targetoptions, **options})(function.py_func)
+    dispatcher.compile(tuple(map(numba.typeof, given)))
+    return "\n".join(dispatcher.inspect_llvm().values())
+
+
+@pytest.mark.machine_code
+def test_the_check_of_an_order_counts_no_references() -> None:
+    bounds = risk.Risk(
+        account=0,
+        emitted=np.zeros(risk.EMITTED_WORDS, dtype=np.int64),
+        rate=risk.new_rate(10),
+        limits=risk.limits(max_position=1, max_open_orders=1, max_order_rate=10, price_band=0.01),
+        arena=OrderArena(8).slots,
+    )
+    given = (bounds, 1, 100, 1, 200, 0)
+    assert "NRT_" not in optimised(risk.check_order, given)
+    assert "NRT_incref" in optimised(risk.check_order, given, _nrt=True), "the control: compiled as usual"
+
+
+@pytest.mark.machine_code
+def test_what_counts_no_references_cannot_make_an_array() -> None:
+    @compiled
+    def makes(length: int) -> int:
+        return len(np.zeros(length))
+
+    @lean
+    def would_make(length: int) -> int:
+        return len(np.zeros(length))
+
+    assert makes(3) == 3
+    with pytest.raises(TypingError, match=r"zeros"):
+        would_make(3)

@@ -111,6 +111,7 @@ def stop_at(recorder: Recorder, began: int, interval: int) -> int:
     return stop_corrected(recorder, began, interval)
 
 
+@pytest.mark.machine_code
 def test_a_compiled_loop_records() -> None:
     short, long = PerformanceStats("short"), PerformanceStats("long")
     values = np.arange(100_000, dtype=np.int64)
@@ -123,6 +124,7 @@ def test_a_compiled_loop_records() -> None:
     assert slow > fast
 
 
+@pytest.mark.machine_code
 def test_a_pair_costs_what_is_said() -> None:
     """A bound that no machine of these days misses: it is a few reads of a clock, not a call of the kernel."""
     assert 0 < compiled_cost_ns() < 2_000
@@ -154,6 +156,7 @@ def measured_begin(recorder: Recorder) -> int:
     return start(recorder)
 
 
+@pytest.mark.machine_code
 def test_the_pipelines_measuring_costs_little() -> None:
     """The goal is 10 ns a tick on a quiet machine (runtime/bench); here only that it has not become another order."""
     from bench.instrumentation import measure

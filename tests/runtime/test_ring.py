@@ -44,6 +44,7 @@ def llvm_of(function: Any, *signature: Any) -> str:
     return "\n".join(dispatcher.inspect_llvm().values())
 
 
+@pytest.mark.machine_code
 def test_compiled_reader_holds_its_ordering() -> None:
     code = llvm_of(take, numba.int64, numba.int64, numba.int64)
     loads = [line for line in code.splitlines() if "load atomic i64" in line]
@@ -59,6 +60,7 @@ def test_compiled_reader_holds_its_ordering() -> None:
     )
 
 
+@pytest.mark.machine_code
 def test_a_plain_load_would_have_none() -> None:
     """The control of the test above: without the intrinsics nothing atomic is left."""
 
@@ -129,6 +131,7 @@ def race(recheck: bool, reads: int, seconds: float, *, until_torn: bool) -> tupl
     return torn, cursor, written[0]
 
 
+@pytest.mark.machine_code
 def test_no_torn_tick_is_ever_taken() -> None:
     # `make ring-proof` asks for 10⁹ reads, and gives them the time.
     asked = os.environ.get("QUIETCORE_TORN_READS")
@@ -141,6 +144,7 @@ def test_no_torn_tick_is_ever_taken() -> None:
     assert cursor[READ] + cursor[DROPPED] == cursor[NEXT] <= written
 
 
+@pytest.mark.machine_code
 def test_without_the_recheck_torn_ticks_are_taken() -> None:
     """The negative control: the race above does tear where nobody looks twice."""
     torn, _cursor, _written = race(False, 1 << 60, 60.0, until_torn=True)

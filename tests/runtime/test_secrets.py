@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
 import resource
 import secrets
@@ -11,7 +10,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,38 +18,15 @@ from tests.runtime import fake_venue
 from tests.runtime.conftest import MakeWriter
 from tests.runtime.fake_venue import FakeVenue
 from tests.runtime.test_run import RUNTIME, Market, Run
+from tests.secret_search import PIECE, Place, forms, in_files, in_processes
 
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 
 
-def forms(words: list[str]) -> list[bytes]:
-    """Return the forms in which somebody might write them."""
-    plain = [word.encode() for word in words]
-    # Without the ends, which depend on what stands beside.
-    encoded = [base64.b64encode(word)[:-4] for word in plain]
-    return plain + encoded + [word.hex().encode() for word in plain]
-
-
-def contents(path: Path) -> Iterator[bytes]:
-    """Yield what a file holds, also inside of an archive."""
-    yield path.read_bytes()
-    if path.name.endswith((".tar", ".tar.gz", ".tgz", ".tar.xz")):
-        with tarfile.open(path) as tar:
-            for member in tar:
-                if (file := tar.extractfile(member)) is not None:
-                    yield file.read()
-
-
 def holders(folder: Path, words: list[str], but: tuple[str, ...] = ()) -> list[str]:
     """Return the files below ``folder`` that hold one of the words in any form."""
-    wanted = forms(words)
-    return sorted(
-        str(path.relative_to(folder))
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.name not in but
-        and any(form in content for content in contents(path) for form in wanted)
-    )
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name not in but]
+    return sorted({str(Path(place).relative_to(folder)) for _, place in in_files(paths, words)})
 
 
 def may_dump() -> None:
@@ -99,25 +74,33 @@ os.abort()
         path.unlink()
 
 
-@pytest.mark.parametrize("form", [0, 1, 2])
-def test_the_search_finds_what_was_planted(tmp_path: Path, form: int) -> None:
+@pytest.mark.parametrize("number", range(6))
+def test_the_search_finds_what_was_planted(tmp_path: Path, number: int) -> None:
     word = secrets.token_hex(16)
-    planted = [b"before " + text + b" after" for text in forms([word])][form]
-    (tmp_path / "journal").write_bytes(planted)
-    (tmp_path / "file").write_bytes(planted)
+    planted = forms(word)[number]
+    # Across the pieces in which a long file is read, too.
+    (tmp_path / "journal").write_bytes(b"x" * (PIECE - 10) + planted + b" after")
+    (tmp_path / "file").write_bytes(b"before " + planted)
     with tarfile.open(tmp_path / "release.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "file", "deep/file")
     assert holders(tmp_path, [word], ("file",)) == ["journal", "release.tar.gz"]
     assert holders(tmp_path, [secrets.token_hex(16)]) == []
 
 
-def seen_from_outside(pid: int) -> str:
-    """Return what a process list shows of a process: its words and its environment."""
-    found = ""
-    for name in ("cmdline", "environ", "comm", "status"):
-        with contextlib.suppress(PermissionError):
-            found += Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
-    return found
+@pytest.mark.parametrize("beside", ["", "k:", "ky:"])
+def test_a_word_is_found_in_longer_base64(tmp_path: Path, beside: str) -> None:
+    word = secrets.token_hex(16)
+    (tmp_path / "log").write_bytes(base64.b64encode(f"{beside}{word}{beside}".encode()))
+    assert holders(tmp_path, [word]) == ["log"]
+
+
+def test_the_search_finds_what_a_process_list_shows() -> None:
+    shown, hidden = secrets.token_hex(16), secrets.token_hex(16)
+    command = ["/bin/sh", "-c", "read _", shown]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env={"HIDDEN": hidden}) as process:
+        found = set(in_processes([shown, hidden], [process.pid]))
+        process.communicate(b"\n")
+    assert found == {(shown, "cmdline of sh"), (hidden, "environ of sh")}
 
 
 @pytest.mark.usefixtures("cores_here")
@@ -146,6 +129,7 @@ def test_runtime_and_guard_keep_the_key_to_themselves(
             },
             **process,
         )
+        shown: list[Place] = []
         try:
             run.ready()
             run.until(lambda: venue.by_socket >= 2 and run.status_path.exists())
@@ -157,7 +141,7 @@ def test_runtime_and_guard_keep_the_key_to_themselves(
                 said += line
             assert venue.bad_signatures == 0
             for number, one in enumerate((run.process, guard)):
-                (tmp_path / f"processes-{number}").write_text(seen_from_outside(one.pid))
+                shown += in_processes([key, secret], [one.pid])
                 one.send_signal(signal.SIGABRT)
                 out, errors = one.communicate(timeout=60)
                 assert one.returncode == -signal.SIGABRT
@@ -167,7 +151,7 @@ def test_runtime_and_guard_keep_the_key_to_themselves(
             if guard.poll() is None:
                 guard.kill()
             guard.communicate()
-    assert (tmp_path / "processes-0").stat().st_size > 0
-    # Not in any core file, log, status or process list, but where they were put.
+    assert shown == []
+    # Not in any core file, log or status, but where they were put.
     assert holders(tmp_path, [key, secret], ("key", "secret")) == []
     assert holders(tmp_path, [key, secret]) == ["key", "secret"]

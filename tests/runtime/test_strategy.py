@@ -33,6 +33,7 @@ def produce(address: int, capacity: int, words: Any, total: int) -> None:
             pause()
 
 
+@pytest.mark.machine_code
 def test_intent_ring_loses_nothing_between_two_threads() -> None:
     ring = IntentRing(8)
     words = np.zeros(WORDS, dtype=np.int64)
@@ -426,6 +427,7 @@ def allocate(rounds: int) -> float:
     return total
 
 
+@pytest.mark.machine_code
 def test_steady_trading_allocates_nothing(desk: Desk) -> None:
     arena = OrderArena(10_000)
     bound = desk.risk._replace(arena=arena.slots)

@@ -10,14 +10,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from quietcore.cli.main import main
 from quietcore.cli.targets import exit_code
 from quietcore.errors import ExitCode
+from quietcore.indicators import bollinger
 from quietcore.observe.histogram import Histogram
 from quietcore.observe.status import HOP_TITLES
-from quietcore.targets import cache, feed_handler, pipeline
+from quietcore.strategy.intents import WORDS, IntentRing
+from quietcore.targets import cache, compiled_steps, feed_handler, pipeline
 from quietcore.targets.catalogue import TARGETS
 from quietcore.targets.compiled_steps import measure as steps
 from quietcore.targets.measure import everything, of_pipeline, rate_of
@@ -276,3 +279,18 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert main(["targets", "--cpus", str(LAST), "--json"]) == ExitCode.FOUND
     report = json.loads(capsys.readouterr().out)
     assert {one["verdict"] for one in report["targets"]} == {MET, MISSED, NOT_HERE}
+
+
+def test_the_steps_that_are_timed_do_their_work() -> None:
+    bids = np.array([10.0, 11.0, 12.0, 13.0])
+    ticks = np.stack([bids, np.full(4, 3.0), bids + 2, np.ones(4)], axis=1)
+    bands = np.zeros(1, dtype=bollinger.state(compiled_steps.WINDOW))
+    assert compiled_steps.indicator_steps(bands, ticks) > 0
+    assert bands["middle"][0] == pytest.approx(bids.mean())
+    signal = np.zeros(1, dtype=compiled_steps.SIGNAL)
+    assert compiled_steps.signal_steps(signal, ticks) > 0
+    assert signal["vwap"]["volume"][0] == 3.0 * 4 * compiled_steps.REPEATS
+    assert 0 < signal["ok"][0] < 4 * compiled_steps.REPEATS
+    ring, words = IntentRing(1024), np.zeros(WORDS, dtype=np.int64)
+    assert compiled_steps.order_steps(ring.address, 1024, words, words.copy()) > 0
+    assert ring.take() is None, "all were taken again"

@@ -1,5 +1,6 @@
 """The running throw-away host, reached over ssh: QUIETCORE_VHOST names it, `demo` by default."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -49,7 +50,7 @@ def plan(sh: Sh) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def inventory(booted_host: vhost.Info) -> dict[str, Any]:
-    """The inventory's variables for the host; where the connection is a template, what it comes to."""
+    """The inventory's variables for the host; where connection and secrets are templates, what they come to."""
     if shutil.which("ansible-inventory") is None:
         pytest.fail(
             "ansible-inventory is not on PATH; put the virtual environment's bin there", pytrace=False
@@ -63,4 +64,5 @@ def inventory(booted_host: vhost.Info) -> dict[str, Any]:
         "ansible_port": booted_host.port,
         "ansible_ssh_common_args": f'-F "{booted_host.ssh_config}"',
     }
-    return found | connection
+    secret = hashlib.sha256(booted_host.places.identity.read_bytes().rstrip()).hexdigest()
+    return found | connection | {"runtime_api_secret": secret, "simulator_api_secret": secret}

@@ -18,7 +18,7 @@ import numpy as np
 
 from quietcore.backtest import ticks
 from quietcore.backtest.desk import Desk
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.follow import COUNTERS, STATE, begin
 from quietcore.bridge.follower import new_books
 from quietcore.bridge.layout import STATE_LIVE
@@ -270,4 +270,4 @@ def build(strategy: Strategy) -> Any:
         ticks.advance.__code__, {**ticks.advance.__globals__, "on_tick": strategy.on_tick}, name
     )
     made.__qualname__, made.__module__ = name, ticks.__name__
-    return compiled(made)
+    return lean(made)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from quietcore.bridge import layout
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.follow import Books, absorb
 from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, TAKEN, Ring, take
 from quietcore.bridge.segment import Segment, attach
@@ -40,7 +40,7 @@ KIND_BOOK: Final = layout.KIND_BOOK
 FROM_TICKER: Final = layout.FLAG_FROM_TICKER
 
 
-@compiled
+@lean
 def may_take(ring: Ring, n: int, allowed: Any) -> int:
     """Return whether the message that begins with tick ``n`` may be taken, which uses its allowance up; 2: lost."""
     m = n

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from quietcore.bridge import layout
 from quietcore.bridge.atomics import fence_acquire, load_acquire, load_relaxed, pause
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.ring import Ring, offset_of
 
 HASH_START: Final = 0xCBF29CE484222325 - (1 << 64)  # as the int64 of the same bits
@@ -40,14 +40,14 @@ def book_words(depth: int) -> int:
     return HEAD_WORDS + 4 * depth
 
 
-@compiled
+@lean
 def mix(h: int, word: int) -> int:
     """Fold one word into a ladder hash: multiply-xorshift over 64 bits."""
     x = (h ^ word) * HASH_PRIME
     return x ^ ((x >> 32) & 0xFFFFFFFF)
 
 
-@compiled
+@lean
 def ladder_hash(prices: Any, sizes: Any, symbol: int) -> int:
     """Return the hash of a symbol's top 20 levels a side, zero-filled, bids first."""
     h = HASH_START
@@ -59,7 +59,7 @@ def ladder_hash(prices: Any, sizes: Any, symbol: int) -> int:
     return h
 
 
-@compiled
+@lean
 def apply_level(prices: Any, sizes: Any, counts: Any, row: int, price: int, size: int) -> None:
     """Apply one LEVEL tick: size 0 deletes, any other replaces or inserts; what falls off the end is gone."""
     depth = prices.shape[1]
@@ -90,7 +90,7 @@ def apply_level(prices: Any, sizes: Any, counts: Any, row: int, price: int, size
     counts[row] = last + 1
 
 
-@compiled
+@lean
 def read_book(ring: Ring, symbol: int, words: int, out: Any) -> bool:
     """Copy the first ``words`` words of a book to ``out``; False if its writer kept the lock throughout."""
     at = ring.table + symbol * ring.stride
@@ -106,7 +106,7 @@ def read_book(ring: Ring, symbol: int, words: int, out: Any) -> bool:
     return False
 
 
-@compiled
+@lean
 def load_ladder(ring: Ring, symbol: int, scratch: Any, prices: Any, sizes: Any, counts: Any) -> int:
     """Replace a ladder by the table's; return the tick that announced it, or -1 if the lock was held."""
     depth = ring.depth

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from quietcore.bridge import layout
 from quietcore.bridge.books import HASH_START, apply_level, ladder_hash, load_ladder, mix
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.ring import (
     EMPTY,
     LOST,
@@ -68,14 +68,14 @@ class Books(NamedTuple):
     scratch: Any
 
 
-@compiled
+@lean
 def forget_ladders(books: Books) -> None:
     """Trust no ladder until it is loaded from the table."""
     for symbol in range(books.marks.shape[0]):
         books.marks[symbol, DIRTY] = 1
 
 
-@compiled
+@lean
 def empty_ladders(books: Books, n: int) -> None:
     """Begin every ladder anew at the RESTART tick ``n``: a new producer's ladders, and its table, are empty."""
     books.prices[:] = 0
@@ -86,7 +86,7 @@ def empty_ladders(books: Books, n: int) -> None:
         books.marks[symbol, LOADED] = n
 
 
-@compiled
+@lean
 def begin(ring: Ring, books: Books, counters: Any) -> None:
     """Set the marks of a follower whose first tick is counters[NEXT]; at tick 0 ladders are known: empty."""
     counters[EPOCH] = epoch_of(ring)
@@ -96,7 +96,7 @@ def begin(ring: Ring, books: Books, counters: Any) -> None:
         books.marks[symbol, DIRTY] = 1 if counters[NEXT] > 0 else 0
 
 
-@compiled
+@lean
 def absorb_book(ring: Ring, books: Books, counters: Any, n: int, symbol: int, state: int) -> None:
     """Apply a BOOK tick: mend the ladder where needed, then hash it if the book is LIVE."""
     marks = books.marks
@@ -117,7 +117,7 @@ def absorb_book(ring: Ring, books: Books, counters: Any, n: int, symbol: int, st
             marks[symbol, BOOKS] += 1
 
 
-@compiled
+@lean
 def absorb(
     ring: Ring, books: Books, counters: Any, n: int, word: int, a: int, b: int, c: int, d: int
 ) -> None:
@@ -153,7 +153,7 @@ def absorb(
         absorb_book(ring, books, counters, n, symbol, d & 0xFFFFFFFF)
 
 
-@compiled
+@lean
 def overrun(ring: Ring, books: Books, counters: Any, seen: int) -> None:
     """Move a lapped follower on: what it lost is counted, and no ladder is trusted."""
     skip_lost(ring, counters, seen)
@@ -162,7 +162,7 @@ def overrun(ring: Ring, books: Books, counters: Any, seen: int) -> None:
     counters[EPOCH] = epoch_of(ring)
 
 
-@compiled
+@lean
 def follow(ring: Ring, books: Books, counters: Any, limit: int) -> int:
     """Apply up to ``limit`` ticks that are there; return how many."""
     count = 0

@@ -14,7 +14,7 @@ import numpy as np
 
 from quietcore.bridge import layout
 from quietcore.bridge.atomics import fence_acquire, load_acquire, load_relaxed, load_u32
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 
 
 def offset_of(dtype: np.dtype[np.void], field: str) -> int:
@@ -56,31 +56,31 @@ FIRST: Final = 4  # number of the tick the reader started with
 CURSOR_WORDS: Final = 5
 
 
-@compiled
+@lean
 def word_at(address: int) -> int:
     """Return the u64 at ``address``, loaded with acquire, as int64."""
     return load_acquire(address)
 
 
-@compiled
+@lean
 def epoch_of(ring: Ring) -> int:
     """Return the producer's epoch."""
     return load_acquire(ring.header + EPOCH_OFFSET)
 
 
-@compiled
+@lean
 def heartbeat_of(ring: Ring) -> int:
     """Return the producer's last sign of life, CLOCK_MONOTONIC ns."""
     return load_acquire(ring.header + HEARTBEAT_OFFSET)
 
 
-@compiled
+@lean
 def is_closed(ring: Ring) -> bool:
     """Return whether no more ticks will come."""
     return load_u32(ring.header + CLOSED_OFFSET) != 0
 
 
-@compiled
+@lean
 def take(slots: int, mask: int, n: int) -> tuple[int, int, int, int, int, int, int, int, int]:
     """Return (EMPTY, TAKEN or LOST, sequence seen, seven words) of tick ``n``; words count only if TAKEN."""
     at = slots + ((n & mask) << 6)
@@ -104,7 +104,7 @@ def take(slots: int, mask: int, n: int) -> tuple[int, int, int, int, int, int, i
     return TAKEN, seen, a, b, c, d, e, f, g
 
 
-@compiled
+@lean
 def resume_at(ring: Ring, seen: int) -> int:
     """Return where a reader goes on that found the sequence ``seen`` instead of its own."""
     newest = (seen - 1) >> 1
@@ -112,7 +112,7 @@ def resume_at(ring: Ring, seen: int) -> int:
     return max(behind, newest - ring.capacity + 1)
 
 
-@compiled
+@lean
 def skip_lost(ring: Ring, cursor: Any, seen: int) -> int:
     """Move a lapped reader on and count what it lost; return that number."""
     target = resume_at(ring, seen)
@@ -123,7 +123,7 @@ def skip_lost(ring: Ring, cursor: Any, seen: int) -> int:
     return lost
 
 
-@compiled
+@lean
 def copy_ticks(ring: Ring, cursor: Any, out: Any) -> int:
     """Copy complete ticks, each checked, into ``out`` (int64[n, 8], slots as they are); return how many."""
     count = 0
@@ -148,7 +148,7 @@ def copy_ticks(ring: Ring, cursor: Any, out: Any) -> int:
     return count
 
 
-@compiled
+@lean
 def claim_batch(ring: Ring, cursor: Any, limit: int) -> int:
     """Return how many complete ticks lie in one piece from the cursor: at most ``limit``, up to the wrap.
 
@@ -176,7 +176,7 @@ def claim_batch(ring: Ring, cursor: Any, limit: int) -> int:
         return count
 
 
-@compiled
+@lean
 def batch_is_valid(slots: int, mask: int, first: int) -> bool:
     """Return whether nothing of a batch that starts with tick ``first`` was overwritten so far.
 

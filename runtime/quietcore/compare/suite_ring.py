@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from quietcore.bridge.atomics import CLOCK_MONOTONIC, now_ns
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.follow import Books, begin, follow
 from quietcore.bridge.follower import Follower
 from quietcore.bridge.ring import NEXT, Ring, word_at
@@ -24,7 +24,7 @@ BATCHES: Final = (CAPACITY - 4096) // BATCH  # the oldest ticks of a ring may be
 PIECE: Final = 20  # batches that make one rate
 
 
-@compiled
+@lean
 def read_batches(ring: Ring, books: Books, counters: Any, took: Any) -> int:
     """Read as many batches as ``took`` has room for; write the ns of each, return how many were whole."""
     for i in range(took.shape[0]):

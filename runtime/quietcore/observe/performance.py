@@ -34,7 +34,7 @@ from typing import Any, Final, NamedTuple, ParamSpec, Self, TypeVar, cast
 import numpy as np
 
 from quietcore.bridge.atomics import CLOCK_MONOTONIC, now_ns
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.cycles import counter, time_stamp
 from quietcore.observe.histogram import (
     BUCKETS,
@@ -65,7 +65,7 @@ class Recorder(NamedTuple):
     marks: Any  # [1, MARKS]
 
 
-@compiled
+@lean
 def start(recorder: Recorder) -> int:
     """Return the time, in steps of the cheapest clock."""
     if recorder.tsc:
@@ -73,7 +73,7 @@ def start(recorder: Recorder) -> int:
     return now_ns(CLOCK_MONOTONIC)
 
 
-@compiled
+@lean
 def stop(recorder: Recorder, began: int) -> int:
     """Record the time since `start` and return it in ns."""
     ended = time_stamp() if recorder.tsc else now_ns(CLOCK_MONOTONIC)
@@ -82,7 +82,7 @@ def stop(recorder: Recorder, began: int) -> int:
     return took
 
 
-@compiled
+@lean
 def stop_corrected(recorder: Recorder, began: int, interval_ns: int) -> int:
     """Do as `stop`, for a load that meant to go every ``interval_ns``: see `record_corrected`."""
     ended = time_stamp() if recorder.tsc else now_ns(CLOCK_MONOTONIC)
@@ -91,7 +91,7 @@ def stop_corrected(recorder: Recorder, began: int, interval_ns: int) -> int:
     return took
 
 
-@compiled
+@lean
 def _pairs(recorder: Recorder, number: int) -> int:
     """Return the ns that ``number`` pairs of start and stop take."""
     began = now_ns(CLOCK_MONOTONIC)

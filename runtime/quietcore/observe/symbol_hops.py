@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.ring import CURSOR_WORDS, EMPTY, LOST, NEXT, READ, Ring, skip_lost, take, word_at
 from quietcore.bridge.segment import Segment
 from quietcore.observe.histogram import BUCKETS, MARKS, summary
@@ -16,7 +16,7 @@ from quietcore.strategy.workspace import HOPS, RECEIVED_PUBLISHED, VENUE_RECEIVE
 CARRIED: Final = {"venue_received": int(VENUE_RECEIVED), "received_published": int(RECEIVED_PUBLISHED)}
 
 
-@compiled
+@lean
 def sample_ring(ring: Ring, cursor: Any, fresh: Any, buckets: Any, marks: Any, limit: int) -> int:
     """Take up to ``limit`` ticks; measure each message by its first. Return how many were there.
 

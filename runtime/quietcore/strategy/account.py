@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from quietcore.bridge.atomics import load_acquire, pause, store_release
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.strategy.intents import BUY, aligned
 
 READY: Final = 0  # 1: orders can be sent and their fate heard of
@@ -29,13 +29,13 @@ ONLY_REDUCE: Final = -1
 EQUITY_TRIES: Final = 64
 
 
-@compiled
+@lean
 def put(address: int, value: int) -> None:
     """Store one word with release."""
     store_release(address, value)
 
 
-@compiled
+@lean
 def equity(account: int, twice_mid: int) -> int:
     """Return twice what closing at the mid price would leave, in ticks × lots."""
     cash = position = 0

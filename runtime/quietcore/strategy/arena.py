@@ -12,7 +12,7 @@ import numba.core.runtime
 import numpy as np
 
 from quietcore.bridge.atomics import load_acquire, store_release
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.strategy.intents import BUY, aligned
 
 RUNTIME: Any = numba.core.runtime  # its functions carry no types
@@ -45,7 +45,7 @@ class Slots(NamedTuple):
     marks: Any
 
 
-@compiled
+@lean
 def settle(arena: Slots) -> None:
     """Take back the slots whose orders are over."""
     i = 0
@@ -62,7 +62,7 @@ def settle(arena: Slots) -> None:
             i += 1
 
 
-@compiled
+@lean
 def crosses_own(arena: Slots, side: int, price: int) -> bool:
     """Return whether an order would trade with an own one that may still rest on the other side."""
     for i in range(arena.marks[OPEN_COUNT]):
@@ -75,7 +75,7 @@ def crosses_own(arena: Slots, side: int, price: int) -> bool:
     return False
 
 
-@compiled
+@lean
 def open_slot(arena: Slots, side: int, price: int, size: int) -> int:
     """Take a slot for an order; NO_SLOT where none is free."""
     if arena.marks[FREE_COUNT] == 0:
@@ -91,7 +91,7 @@ def open_slot(arena: Slots, side: int, price: int, size: int) -> int:
     return int(slot)
 
 
-@compiled
+@lean
 def say_over(address: int, slot: int) -> None:
     """Store that an order is over."""
     store_release(address + slot * SLOT_BYTES, OVER)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from quietcore.bridge import layout
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.follow import Books
 from quietcore.strategy.intents import BUY, SELL
 from quietcore.strategy.interface import (
@@ -51,7 +51,7 @@ RECORD: Final = np.dtype(
 )
 
 
-@compiled
+@lean
 def on_tick(
     state: Any,
     params: Any,

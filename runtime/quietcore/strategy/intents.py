@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from quietcore.bridge.atomics import load_acquire, load_relaxed, store_relaxed, store_release
-from quietcore.bridge.compiled import compiled, constant
+from quietcore.bridge.compiled import constant, lean
 
 WRITTEN: Final = 0  # byte offsets in the block
 TAKEN: Final = 128
@@ -52,7 +52,7 @@ def aligned(words: int, alignment: int = 128) -> Any:
     return raw[start : start + words]
 
 
-@compiled
+@lean
 def push(block: int, capacity: int, kind: int, words: Any) -> bool:
     """Append an intent, words[2:] as in Intent. False, and nothing done, where the ring is full."""
     number = load_relaxed(block + WRITTEN)
@@ -67,7 +67,7 @@ def push(block: int, capacity: int, kind: int, words: Any) -> bool:
     return True
 
 
-@compiled
+@lean
 def pop(block: int, capacity: int, out: Any) -> bool:
     """Move the oldest intent to ``out`` (int64[WORDS]); False where there is none."""
     number = load_relaxed(block + TAKEN)

@@ -22,7 +22,7 @@ from quietcore.bridge.atomics import (
     raise_event,
     store_release,
 )
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.follow import EPOCH, LAST_RECEIVE, Books, absorb, overrun
 from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, Ring, is_closed, take
 from quietcore.observe.histogram import record, refuse
@@ -97,7 +97,7 @@ class Desk(NamedTuple):
     spin: int
 
 
-@compiled
+@lean
 def sample_hops(buckets: Any, hops: Any, word: int, receive: int, deltas: int, read_ns: int) -> None:
     """Measure the hops of one message, by its first tick; what cannot be compared is counted as such."""
     flags = (word >> 32) & 0xFFFF
@@ -117,7 +117,7 @@ def sample_hops(buckets: Any, hops: Any, word: int, receive: int, deltas: int, r
         record(buckets, hops, PUBLISHED_READ, read_ns - receive - publish_delta)
 
 
-@compiled
+@lean
 def measure_message(buckets: Any, hops: Any, word: int, receive: int, deltas: int) -> int:
     """Measure a message by its first tick; return when that was read, UTC ns."""
     read_ns = now_ns(CLOCK_REALTIME)
@@ -125,13 +125,13 @@ def measure_message(buckets: Any, hops: Any, word: int, receive: int, deltas: in
     return read_ns
 
 
-@compiled
+@lean
 def measure_nothing(buckets: Any, hops: Any, word: int, receive: int, deltas: int) -> int:
     """Stand in for `measure_message`, to show what that costs."""
     return 0
 
 
-@compiled
+@lean
 def emit(outlet: Outlet, ledger: Any, intent: Any, kind: int) -> bool:
     """Put an intent into the ring, waiting for room; False if the loop was stopped meanwhile."""
     held = False
@@ -149,7 +149,7 @@ def emit(outlet: Outlet, ledger: Any, intent: Any, kind: int) -> bool:
     return True
 
 
-@compiled
+@lean
 def act(desk: Desk, n: int, read_ns: int) -> None:
     """Turn the strategy's wish into intents: cancel what is open, then the order, if it is allowed."""
     desk.ledger[SIGNALS] += 1
@@ -182,7 +182,7 @@ def act(desk: Desk, n: int, read_ns: int) -> None:
     emit(desk.outlet, desk.ledger, intent, PLACE)
 
 
-@compiled
+@lean
 def keep_house(control: int, block: Any, picture: Any, using: Any, pending: Any) -> int:
     """Look at the control block: return STOPPED or CLOSED, else do what it asks for and return -1.
 
@@ -265,7 +265,7 @@ def build(name: str, function: Any, measure: Any = measure_message) -> Any:
     # numba files machine code by qualified name: two strategies must not find each other's.
     made.__qualname__ = f"loop_{name}"
     made.__module__ = loop.__module__
-    return compiled(made)
+    return lean(made)
 
 
 def new_wish() -> Any:

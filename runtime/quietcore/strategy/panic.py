@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from quietcore.bridge import layout
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.follow import Books
 from quietcore.indicators import book, ema, variance
 from quietcore.strategy.intents import SELL
@@ -61,13 +61,13 @@ def state_of(window: int) -> np.dtype[np.void]:
     )
 
 
-@compiled
+@lean
 def sign(value: float) -> float:
     """Return ``value`` cut to 0 to 1."""
     return min(max(value, 0.0), 1.0)
 
 
-@compiled
+@lean
 def on_tick(
     state: Any,
     params: Any,

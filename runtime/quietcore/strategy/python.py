@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 from quietcore.bridge import layout
-from quietcore.bridge.compiled import compiled, constant
+from quietcore.bridge.compiled import constant, lean
 from quietcore.bridge.follow import LAST_RECEIVE, STATE, Books, absorb, overrun
 from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, TAKEN, is_closed, take
 from quietcore.bridge.ticks import Tick, decode
@@ -97,7 +97,7 @@ class PythonStrategy:
         return Strategy(name, None, np.zeros(1, dtype=STATE_RECORD), record, python=self)
 
 
-@compiled
+@lean
 def next_tick(desk: Desk, turn: Any) -> int:
     """Take the next tick into ``turn`` and the books: EMPTY, LOST or TAKEN."""
     n = desk.counters[NEXT]
@@ -126,13 +126,13 @@ def next_tick(desk: Desk, turn: Any) -> int:
     return TAKEN
 
 
-@compiled
+@lean
 def look(desk: Desk) -> int:
     """Do what the control block asks for; return STOPPED, CLOSED, or -1 to go on."""
     return keep_house(desk.outlet.control, desk.block, desk.picture, desk.using, desk.pending)
 
 
-@compiled
+@lean
 def at_its_end(desk: Desk) -> bool:
     """Return whether no more ticks will come."""
     ring = desk.ring

@@ -9,7 +9,7 @@ import numpy as np
 from quietcore.bridge import layout
 from quietcore.bridge.atomics import CLOCK_REALTIME, load_acquire, now_ns
 from quietcore.bridge.books import HEAD_WORDS, WORD_COUNTS, WORD_EPOCH, WORD_STATE, head_word, read_book
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.bridge.ring import Ring, epoch_of, heartbeat_of, is_closed
 from quietcore.strategy.account import (
     BOUGHT,
@@ -129,7 +129,7 @@ def new_rate(max_order_rate: int) -> Any:
     return np.full(max_order_rate, LONG_AGO, dtype=np.int64)
 
 
-@compiled
+@lean
 def check_book(ring: Ring, symbol: int, epoch: int, scratch: Any, max_age: int) -> int:
     """Return ALLOWED where the book is live, of this epoch, two-sided and fresh; it is in ``scratch`` then."""
     depth = ring.depth
@@ -147,7 +147,7 @@ def check_book(ring: Ring, symbol: int, epoch: int, scratch: Any, max_age: int) 
     return ALLOWED
 
 
-@compiled
+@lean
 def check_order(risk: Risk, side: int, price: int, size: int, twice_mid: int, now: int) -> int:
     """Return ALLOWED, or the first reason against an order, whatever the feed.
 
@@ -195,7 +195,7 @@ def check_order(risk: Risk, side: int, price: int, size: int, twice_mid: int, no
     return ALLOWED
 
 
-@compiled
+@lean
 def check(
     ring: Ring, symbol: int, epoch: int, scratch: Any, risk: Risk, side: int, price: int, size: int, now: int
 ) -> int:
@@ -213,14 +213,14 @@ def check(
     return check_order(risk, side, price, size, twice_mid, now)
 
 
-@compiled
+@lean
 def allowed_size(risk: Risk, size: int) -> int:
     """Return how much of a wanted size may be ordered while degraded."""
     share = load_acquire(risk.account + DEGRADED)
     return size * share // 1000 if share > 0 else size
 
 
-@compiled
+@lean
 def count_order(risk: Risk, side: int, price: int, size: int, now: int) -> int:
     """Count an order that was allowed and will be emitted; return its slot."""
     emitted = risk.emitted

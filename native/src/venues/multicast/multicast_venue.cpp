@@ -2,6 +2,8 @@
 
 #include "multicast_parser.hpp"
 
+#include "quietcore/unasked_venue.hpp"
+
 namespace quietcore::multicast {
 namespace {
 
@@ -30,8 +32,7 @@ public:
   bool holds_deltas() const noexcept override { return false; }
 };
 
-/// Nothing is subscribed to, and nothing asked for.
-class MulticastVenue final : public Venue {
+class MulticastVenue final : public UnaskedVenue {
 public:
   [[nodiscard]] std::string_view name() const noexcept override { return "multicast"; }
   [[nodiscard]] Transport transport() const noexcept override { return Transport::Multicast; }
@@ -40,24 +41,7 @@ public:
     static const NumberRule rule;
     return rule;
   }
-  [[nodiscard]] std::span<const std::uint32_t> depths() const noexcept override { return {}; }
   [[nodiscard]] bool absent_delete_is_wrong() const noexcept override { return true; }
-  [[nodiscard]] std::vector<Instrument> instruments(const Fetch &) const override { return {}; }
-  [[nodiscard]] std::vector<ConnectionPlan> plan(const Subscription &, std::string_view) const override {
-    return {};
-  }
-  [[nodiscard]] std::optional<KeepAlive> keep_alive() const override { return std::nullopt; }
-  [[nodiscard]] VenueLimits limits() const noexcept override { return {}; }
-  [[nodiscard]] std::string subscribe(const std::vector<std::string> &, std::uint64_t) const override {
-    return {};
-  }
-  [[nodiscard]] std::string snapshot_target(std::string_view) const override { return {}; }
-  [[nodiscard]] std::vector<std::string> resubscribe(std::string_view, const Subscription &) const override {
-    return {};
-  }
-  [[nodiscard]] std::vector<std::string> revive(std::string_view, const Subscription &) const override {
-    return {};
-  }
 };
 
 } // namespace
