@@ -79,7 +79,6 @@ bench: ## measure against baselines, limits and other projects, and in compiled 
 	@$(if $(BENCH),,$(PYTHON) runtime/bench/run.py)
 
 soak: build ## load the pipeline for MINUTES (default 1; a release: 20): build/soak
-	@$(SETUP) python test
 	@quietcore soak --minutes $(or $(MINUTES),1) --out build/soak/soak.json --png build/soak/soak.png $(SOAK)
 
 coverage: ## lines of native/src that its tests run; fails below 90 %

@@ -155,9 +155,10 @@ def test_refused_orders_are_counted_by_reason(make_writer: MakeWriter, make_rig:
     picture = rig.read(writer.next)
     refused = picture.ledger[REFUSED : REFUSED + risk.REASONS]
     assert picture.ledger[SIGNALS] == refused.sum() > 0
-    # On a busy machine the rig's writer, which nobody winds up, may be taken for dead before the last of them.
+    # On a busy machine the rig's writer, which nobody winds up, may be taken for dead before the last of them, or lose
+    # its CPU while it writes a book.
     assert refused[risk.GATEWAY] > 0
-    assert refused[risk.GATEWAY] + refused[risk.FEED] == refused.sum()
+    assert refused[risk.GATEWAY] + refused[risk.FEED] + refused[risk.BOOK] == refused.sum()
     assert rig.taken() == []
 
 
