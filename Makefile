@@ -14,7 +14,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix bench soak coverage coverage-python ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
+.PHONY: help setup build native demo demo-down local test matrix bench soak sanitize coverage coverage-python ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,16 @@ bench: ## measure against baselines, limits and other projects, and in compiled 
 soak: build ## load the pipeline for MINUTES (default 1; a release: 20): build/soak
 	@quietcore soak --minutes $(or $(MINUTES),1) --out build/soak/soak.json --png build/soak/soak.png $(SOAK)
 
+sanitize: ## every native test under AddressSanitizer and UBSan, then under ThreadSanitizer
+	@$(SETUP) python build test
+	@failed=0; \
+	for preset in asan tsan; do \
+	  (cd native && cmake --preset $$preset >/dev/null && cmake --build --preset $$preset) || exit 1; \
+	  ctest --test-dir build/native/$$preset --output-on-failure --no-tests=error || failed=1; \
+	  QUIETCORE_FEED=$(CURDIR)/build/native/$$preset/bin/quietcore-feed ASAN_OPTIONS=verify_asan_link_order=0 \
+	    pytest -q tests/native || failed=1; \
+	done; exit $$failed
+
 coverage: ## lines of native/src that its tests run; fails below 90 %
 	@$(SETUP) python build test coverage
 	@cd native && cmake --preset coverage >/dev/null && cmake --build --preset coverage
@@ -108,7 +118,7 @@ random-proof: ## a million messages with every fault at random, each LIVE book c
 	@QUIETCORE_RANDOM_MESSAGES=1000000 pytest --timeout=0 -s -q tests/native/test_randomised.py
 
 fuzz: ## run the fuzzers for SECONDS each (default 20); needs clang and its libclang-rt-…-dev
-	@cd native && cmake --preset fuzz >/dev/null && cmake --build --preset fuzz --target fuzz_bybit fuzz_binance fuzz_attach
+	@cd native && cmake --preset fuzz >/dev/null && cmake --build --preset fuzz --target fuzz_bybit fuzz_binance fuzz_multicast fuzz_attach
 	@$(PYTHON) native/fuzz/run.py $(SECONDS)
 
 clean: ## remove what was built; the virtual environment and images stay

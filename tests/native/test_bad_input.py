@@ -29,7 +29,7 @@ def refused(run: Run, *arguments: object, code: int = 2) -> str:
     ("arguments", "parts"),
     [
         ([], ["no command"]),
-        (["fly"], ["unknown command", "fly", "run, replay, verify, control, publish or monitor"]),
+        (["fly"], ["unknown command", "fly", "run, replay, verify, control, publish, monitor or measure"]),
         (["verify"], ["--venue", "verify --help"]),
         (["verify", "--venue", "bybit-linear"], ["argument missing", "FILE"]),
         (
