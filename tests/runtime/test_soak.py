@@ -199,6 +199,7 @@ def rig() -> Iterator[LoadRig]:
 
 
 @built
+@pytest.mark.timeout(400)  # of compiling on a busy machine
 def test_what_holds_the_feed_up_is_in_the_latency_of_all_that_was_due(rig: LoadRig) -> None:
     """A pause of 0.4 s: a sender that waits, too, and times only what it sends would see it in one message."""
     feed = rig._children[1].process.pid
@@ -226,6 +227,7 @@ def test_what_holds_the_feed_up_is_in_the_latency_of_all_that_was_due(rig: LoadR
 
 
 @built
+@pytest.mark.timeout(400)
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, png = tmp_path / "a" / "soak.json", tmp_path / "soak.png"
     words = ["--minutes", "0.05", "--symbols", "12", "--sweep-symbols", "2", "--loads", "20,110"]

@@ -33,7 +33,7 @@ from quietcore.strategy.intents import IntentRing
 from quietcore.strategy.thread import StrategyThread
 from quietcore.strategy.workspace import HOP_NAMES, PUBLISHED_READ, RECEIVED_PUBLISHED, Workspace
 
-START_SECONDS = 60.0
+START_SECONDS = 150.0
 PICTURE_SECONDS = 10.0
 POLL_SECONDS = 0.01
 SHARES = {"p50": 0.50, "p90": 0.90, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
