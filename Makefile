@@ -79,7 +79,6 @@ bench: ## measure against baselines, limits and other projects, and in compiled 
 	@$(if $(BENCH),,$(PYTHON) runtime/bench/run.py)
 
 soak: build ## load the pipeline for MINUTES (default 1; a release: 20): build/soak
-	@$(SETUP) python test
 	@quietcore soak --minutes $(or $(MINUTES),1) --out build/soak/soak.json --png build/soak/soak.png $(SOAK)
 
 arm64: ## compile the feed handler for arm64 (not linked: a distribution has no libraries of another architecture)

@@ -4,6 +4,8 @@ add_library(quietcore_options INTERFACE)
 target_compile_options(quietcore_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
 if(QUIETCORE_WERROR)
   target_compile_options(quietcore_options INTERFACE -Werror)
+  # Optimising at link time finds more.
+  target_link_options(quietcore_options INTERFACE -Werror)
 endif()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")

@@ -355,8 +355,11 @@ void FeedConfig::check(const Venue &venue_rules, const std::string &where) const
   const auto depths = venue_rules.depths();
   if (!depths.empty() && std::find(depths.begin(), depths.end(), subscription.depth) == depths.end()) {
     std::string offered;
-    for (const std::uint32_t depth : depths)
-      offered += (offered.empty() ? "" : ", ") + std::to_string(depth);
+    for (const std::uint32_t depth : depths) {
+      if (!offered.empty())
+        offered += ", ";
+      offered += std::to_string(depth);
+    }
     throw Error({.what = "depth not offered by " + std::string(venue_rules.name()),
                  .where = where,
                  .found = std::to_string(subscription.depth),

@@ -44,7 +44,7 @@ Tick FeedCore::tick_like(std::uint32_t symbol, const Receipt &receipt, std::int6
 void FeedCore::stamp_publish(std::int64_t receive_ns) noexcept {
   if (ring_ == nullptr)
     return;
-  const std::int64_t delta = publish_time_ns(receive_ns) - receive_ns;
+  const std::int64_t delta = publish_clock_.now_ns(receive_ns) - receive_ns;
   publish_delta_saturated_ = delta < 0 || delta > std::numeric_limits<std::uint32_t>::max();
   publish_delta_ns_ = static_cast<std::uint32_t>(
       std::clamp<std::int64_t>(delta, 0, std::numeric_limits<std::uint32_t>::max()));

@@ -72,8 +72,9 @@ def batches(ring: Ring, cursor: Any, words: Any, nanoseconds: int, out: Any) -> 
             place = first & ring.mask
             part = 0
             # In one piece with the sequences: by columns, LLVM would gather, which takes longer than to add.
-            for i in range(8 * place, 8 * (place + count)):
-                part += words[i]
+            batch = words[8 * place : 8 * (place + count)]
+            for i in range(batch.shape[0]):
+                part += batch[i]
             if batch_is_valid(ring.slots, ring.mask, first):
                 total += part
                 ticks += count

@@ -92,6 +92,7 @@ def at_pace(
     return report, state
 
 
+@pytest.mark.pace
 def test_published_binance_recording(feed_handler: Path, binance_recording: Path, tmp_path: Path) -> None:
     expected = expected_of(feed_handler, "binance-usdm", binance_recording)
     _, state = at_pace(
@@ -103,6 +104,7 @@ def test_published_binance_recording(feed_handler: Path, binance_recording: Path
     assert state["frames"] == 93_953
 
 
+@pytest.mark.pace
 def test_published_bybit_recording(feed_handler: Path, bybit_recording: Path, tmp_path: Path) -> None:
     path = repeated(bybit_recording, 100, tmp_path / "recording")
     expected = expected_of(feed_handler, "bybit-linear", path)
@@ -219,6 +221,7 @@ max_position = "{float(order_size) * 10:g}"
     return final, running.ask("/sim/state")
 
 
+@pytest.mark.pace
 def test_runtime_on_the_published_bybit_recording(
     feed_handler: Path, bybit_recording: Path, tmp_path: Path
 ) -> None:
@@ -232,6 +235,7 @@ def test_runtime_on_the_published_bybit_recording(
     )
 
 
+@pytest.mark.pace
 def test_runtime_on_the_published_binance_recording_over_tls(
     feed_handler: Path, binance_recording: Path, tmp_path: Path
 ) -> None:

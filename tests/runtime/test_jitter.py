@@ -23,6 +23,7 @@ from quietcore.bridge.cycles import trustworthy
 from quietcore.cli.jitter import judge, nanoseconds
 from quietcore.cli.main import main
 from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.jitter import cores
 from quietcore.jitter.attribution import (
     CONTEXT_SWITCH,
     INTERRUPT,
@@ -391,3 +392,42 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "cyclictest" in shown
     assert main(["jitter", "--cpus", "9999"]) == ExitCode.USAGE
     assert "no such CPU: --cpus; found 9999" in capsys.readouterr().err
+
+
+def test_cores_by_wish_by_plan_and_without(tmp_path: Path) -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    plan = tmp_path / "plan.json"
+    assert cores.chosen_cores("all", plan) == allowed
+    assert cores.chosen_cores(str(allowed[0]), plan) == allowed[:1]
+    assert cores.chosen_cores(None, plan) == (allowed[1:] or allowed), "no plan: the first is left alone"
+    plan.write_text('{"sets": {"feed": [3], "strategy": [4], "gateway": ["5", 3], "irq": [0]}}')
+    assert cores.chosen_cores(None, plan) == [3, 4, 5]
+    plan.write_text('{"sets": {"feed": [3]}}')
+    with pytest.raises(QuietcoreError, match=r"core plan cannot be used.*--cpus"):
+        cores.chosen_cores(None, plan)
+    with pytest.raises(QuietcoreError, match=r"no such CPU.*found 9999"):
+        cores.chosen_cores("9999", plan)
+
+
+@pytest.mark.parametrize(
+    ("said", "flag", "found"), [("kvm", False, "kvm"), ("none", True, "hypervisor"), ("none", False, None)]
+)
+def test_virtualisation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, flag: bool, found: str | None
+) -> None:
+    monkeypatch.setattr(cores, "hypervisor_flag", lambda: flag)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cores.virtualisation() == ("hypervisor" if flag else None), "without the program, the CPU tells"
+    program = tmp_path / "systemd-detect-virt"
+    program.write_text(f"#!/bin/sh\n[ $1 = --vm ] && echo {said}\n")
+    program.chmod(0o755)
+    assert cores.virtualisation() == found
+
+
+def test_what_the_cpu_says_of_a_hypervisor(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    assert not cores.hypervisor_flag(cpuinfo)
+    cpuinfo.write_text("processor : 0\nflags : fpu tsc\n")
+    assert not cores.hypervisor_flag(cpuinfo)
+    cpuinfo.write_text("processor : 0\nflags : fpu hypervisor tsc\n")
+    assert cores.hypervisor_flag(cpuinfo)

@@ -39,11 +39,13 @@ def _file(promise: Promise, sh: Sh) -> tuple[str, str]:
 
 
 def _unit(promise: Promise, sh: Sh) -> tuple[str, str]:
-    code = f"systemctl is-enabled {promise['name']} 2>/dev/null || true"
-    found = sh(code).strip() or "not installed"
-    if promise["wanted"] == "off":
-        return ("off" if found in ("disabled", "masked", "not installed") else found), "off"
-    return found, str(promise["wanted"])
+    name, wanted = promise["name"], str(promise["wanted"])
+    words = sh(f"systemctl is-enabled {name} 2>/dev/null || true; systemctl is-active {name} || true").split()
+    # A unit that is not there is said to be inactive, and nothing of whether it is enabled.
+    enabled, active = words if len(words) == 2 else ("not installed", words[0])
+    off = enabled in ("disabled", "masked", "not installed") and active != "active"
+    held = {"on": (enabled, active) == ("enabled", "active"), "off": off, "enabled": enabled == "enabled"}
+    return (wanted if held[wanted] else f"{enabled}, {active}"), wanted
 
 
 READERS: dict[str, Callable[[Promise, Sh], tuple[str, str]]] = {

@@ -18,6 +18,7 @@ ROLE = os.environ.get("QUIETCORE_ROLE", "")
 NOTHING_TO_BREAK = {
     "cpu_power": "a virtual machine has no cpufreq: its settings are broken in a copied tree",
     "daily_life": "a minimal host has none of the programs that it keeps quiet",
+    "measure": "it promises no setting",
     "monitoring": "its files are broken as all files are",
     "network": "the card of a virtual machine offers nothing to set",
     "real_time": "its files are broken as all files are",

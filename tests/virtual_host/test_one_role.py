@@ -5,9 +5,11 @@ import os
 from typing import Any
 
 import pytest
-from tests.virtual_host.conftest import Sh
+from tests.virtual_host.conftest import REPOSITORY, Sh
 from tests.virtual_host.live_state import cpu_list
 from tests.virtual_host.promises import Promise, holds, promised
+
+from quietcore import vhost
 
 pytestmark = pytest.mark.one_role
 
@@ -66,6 +68,20 @@ def test_huge_pages_are_in_the_kernel(inventory: dict[str, Any], sh: Sh) -> None
     if ROLE != "huge_pages":
         pytest.skip("only huge_pages reserves them")
     assert int(sh("cat /proc/sys/vm/nr_hugepages")) == inventory["huge_pages_count"]
+
+
+def test_the_report_says_why_its_figures_are_not_to_be_quoted(booted_host: vhost.Info) -> None:
+    if ROLE != "measure":
+        pytest.skip("only measure reports")
+    folder = REPOSITORY / "build/measure/virtual"
+    for name in ("before.json", "after.json", "report.png"):
+        # The clocks of host and controller agree to some seconds.
+        assert (folder / name).stat().st_mtime > booted_host.ssh_config.stat().st_mtime - 60, (
+            f"{name} is of an earlier host"
+        )
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    expected = "not to be quoted: measured on an emulated machine"
+    assert (expected in report) == (booted_host.accelerator == "tcg")
 
 
 def test_system_is_running(sh: Sh) -> None:

@@ -280,6 +280,7 @@ private:
   std::vector<shm::Level> scratch_bids_;
   std::vector<shm::Level> scratch_asks_;
   std::vector<shm::Level> ladder_;
+  PublishClock publish_clock_{};
   std::uint32_t publish_delta_ns_ = 0;
   bool publish_delta_saturated_ = false;
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "quietcore/clock.hpp"
+#include "quietcore/counted_clock.hpp"
 #include "quietcore/shared_memory.hpp"
 
 #include <cstdint>
@@ -14,9 +14,13 @@ namespace quietcore {
 using Count = std::uint64_t;
 using FeedStatistics = shm::Statistics;
 
-/// When a message that was received at `receive_ns` is published, UTC.
-[[nodiscard]] inline std::int64_t publish_time_ns(std::int64_t /*receive_ns*/) noexcept {
-  return realtime_ns();
-}
+/// When messages are published, UTC.
+class PublishClock {
+public:
+  [[nodiscard]] std::int64_t now_ns(std::int64_t /*receive_ns*/) noexcept { return clock_.now_ns(); }
+
+private:
+  CountedClock<> clock_{counter_is_trusted()};
+};
 
 } // namespace quietcore

@@ -34,8 +34,11 @@ std::vector<std::string_view> venue_names() {
 
 std::unique_ptr<Venue> make_venue(std::string_view name) {
   std::string built;
-  for (const std::string_view known : venue_names())
-    built += (built.empty() ? "" : ", ") + std::string(known);
+  for (const std::string_view known : venue_names()) {
+    if (!built.empty())
+      built += ", ";
+    built += known;
+  }
   for (const Entry &entry : kVenues) {
     if (entry.name == name)
       return entry.make();

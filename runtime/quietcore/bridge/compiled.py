@@ -157,7 +157,9 @@ def fused(function: Callable[P, R]) -> Callable[P, R]:
     return _made(function, fastmath={"contract"}, error_model="numpy")
 
 
-def _made(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+def _made(function: Callable[P, R], *, _nrt: bool = True, **options: Any) -> Callable[P, R]:
+    # Said also where it is the default: what is called would else take it over from who calls first.
+    options["_nrt"] = _nrt
     folder = cache_directory()
     if folder is None:
         plain: Callable[P, R] = numba.njit(nogil=True, **options)(function)

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from quietcore.bridge.compiled import compiled
+from quietcore.bridge.compiled import lean
 from quietcore.observe.histogram import BUCKETS, FIRST, MARKS, record
 
 DEPTH: Final = 50  # levels a side
@@ -125,13 +125,13 @@ def market(symbols: int, connections: int, most: int) -> Market:
     )
 
 
-@compiled
+@lean
 def seed(number: int) -> None:
     """Seed the compiled code's own random numbers of this thread."""
     np.random.seed(number)
 
 
-@compiled
+@lean
 def put_digits(row: Any, at: int, places: Any, field: int, value: int) -> None:
     """Write a number, with leading zeros, into the frame that begins at ``at``."""
     first = at + places[field, 0]
@@ -140,7 +140,7 @@ def put_digits(row: Any, at: int, places: Any, field: int, value: int) -> None:
         value //= 10
 
 
-@compiled
+@lean
 def write_frame(market: Market, row: Any, at: int, symbol: int, due: int) -> None:
     """Write the next message of a symbol: a new size at one of its bids and one of its asks, often near the best."""
     for i in range(market.template.shape[0]):
@@ -159,7 +159,7 @@ def write_frame(market: Market, row: Any, at: int, symbol: int, due: int) -> Non
     put_digits(row, at, places, SEQUENCE, due)
 
 
-@compiled
+@lean
 def write_due(market: Market, now: int, most: int) -> int:
     """Write up to ``most`` messages that are due by ``now`` (UTC ns); return how many. Nobody may wait for less."""
     schedule, symbols, size = market.schedule, market.owner.shape[0], market.template.shape[0]

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "quietcore/clock.hpp"
 #include "quietcore/shared_memory.hpp"
 
 #include <cstdint>
@@ -27,6 +26,9 @@ struct FeedStatistics {
       tickers, malformed, unknown_symbol, out_of_range, duplicates, silences;
 };
 
-[[nodiscard]] inline std::int64_t publish_time_ns(std::int64_t receive_ns) noexcept { return receive_ns; }
+/// Every message is published when it was received.
+struct PublishClock {
+  [[nodiscard]] static std::int64_t now_ns(std::int64_t receive_ns) noexcept { return receive_ns; }
+};
 
 } // namespace quietcore
