@@ -19,7 +19,7 @@ Url Url::parse(std::string_view text, std::string_view plain, const std::string 
     return Error(
         {.what = "address not usable",
          .where = where,
-         .found = "\"" + std::string(text) + "\"",
+         .found = std::string("\"").append(text).append("\""),
          .expected = std::string(plain) + "://HOST[:PORT] or " + std::string(plain) + "s://HOST[:PORT]"});
   };
   Url url;
