@@ -53,7 +53,10 @@ def test_without_root_or_sudo_it_says_what_to_run(tmp_path: Path) -> None:
 def test_unknown_group_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, "--dry-run", "bulid")
     assert done.returncode == 2
-    assert "unknown group bulid; known: python, build, host, test, browser, unpacked, arm64, coverage" in done.stderr
+    assert (
+        "unknown group bulid; known: python, build, host, test, browser, unpacked, arm64, coverage"
+        in done.stderr
+    )
 
 
 def test_another_system_is_refused_clearly(tmp_path: Path) -> None:
