@@ -7,14 +7,12 @@ raises ValueError, naming the parameter, where a value makes no sense. `quietcor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
 from quietcore.bridge.scale import Step
-
-if TYPE_CHECKING:
-    from quietcore.strategy.python import PythonStrategy
+from quietcore.bridge.ticks import Tick
 
 # What on_tick writes when it returns 1: an int64 array.
 WISH_SIDE: Final = 0  # BUY or SELL of intents.py
@@ -35,6 +33,20 @@ class Context(NamedTuple):
     order_size: int
 
 
+class Uncompiled(Protocol):
+    """A strategy in plain Python, as its loop takes it: `PythonStrategy` of strategy/python.py, or one like it."""
+
+    name: str
+    parameters: dict[str, int | float]
+    next_parameters: dict[str, int | float] | None
+
+    def on_tick(self, tick: Tick, ladders: Any) -> tuple[int, int, int] | None:
+        """Take a tick; return side, price and size of an order that is wanted."""
+
+    def figures(self) -> dict[str, float]:
+        """Return plain numbers for the status."""
+
+
 class Strategy(NamedTuple):
     """A strategy as the loop takes it.
 
@@ -50,7 +62,7 @@ class Strategy(NamedTuple):
     state: Any
     params: Any
     key: str = ""
-    python: PythonStrategy | None = None
+    python: Uncompiled | None = None
 
     def figures(self, state: Any) -> dict[str, float]:
         """Return a state record's plain numbers; arrays and records within it are left out."""

@@ -25,6 +25,7 @@ from quietcore.strategy.interface import (
     Context,
     Parameters,
     Strategy,
+    Uncompiled,
     parameter_record,
 )
 from quietcore.strategy.loop import CLOSED, ROUND, Desk, act, keep_house, measure_message
@@ -139,7 +140,7 @@ def at_its_end(desk: Desk) -> bool:
     return is_closed(ring) and take(ring.slots, ring.mask, desk.counters[NEXT])[0] == EMPTY
 
 
-def python_loop(strategy: PythonStrategy, desk: Desk) -> int:
+def python_loop(strategy: Uncompiled, desk: Desk) -> int:
     """Run until stopped (STOPPED) or until the segment gets no more ticks (CLOSED), as the compiled loop does."""
     turn = np.zeros(TURN_WORDS, dtype=np.int64)
     turn[NEXT_IS_FRESH] = 1
