@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -65,3 +66,18 @@ def test_scenarios_check_before_they_converge_and_look_for_idempotence(
         "destroy",
     ]
     assert steps == expected
+
+
+def test_what_a_tag_brings_goes_with_its_role() -> None:
+    """site.yml says whom a tag deploys, in order; the undo of a role's scenario takes them away, the last first."""
+    deployed = [
+        (task["ansible.builtin.import_role"]["name"], task["tags"])
+        for task in yaml.safe_load((REPOSITORY / "site.yml").read_text())[-1]["tasks"]
+        if task["name"].startswith("Deploy ")
+    ]
+    assert len(deployed) == 5
+    brought = {role: [other for other, tags in reversed(deployed) if role in tags] for role, _ in deployed}
+    plays = yaml.safe_load((REPOSITORY / "molecule/shared/undo_role.yml").read_text())
+    told = plays[0]["vars"]["brought"]
+    # What needs no other is undone by its own tag.
+    assert told == {role: others for role, others in brought.items() if others != [role]}
