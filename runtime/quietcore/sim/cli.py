@@ -67,6 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     serving.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key")
     serving.add_argument("--hold", action="store_true", help="begin only at POST /sim/start")
     serving.add_argument(
+        "--delay",
+        type=int,
+        default=0,
+        metavar="MS",
+        help="hold each WebSocket message back so long, as a venue's distance would (default 0)",
+    )
+    serving.add_argument(
         "--no-restamp", action="store_true", help="leave the recorded venue times as they are"
     )
     serving.add_argument("--api-key", default="sim-key", help="API key that may trade (default sim-key)")
@@ -124,6 +131,7 @@ def run(arguments: argparse.Namespace) -> int:
             rates=rates,
             address_limit=address_limit,
             institutional=arguments.institutional,
+            delay_ms=_count(arguments, "delay"),
         )
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -168,7 +176,7 @@ def _count(arguments: argparse.Namespace, name: str) -> int:
     value: int = getattr(arguments, name)
     if value < 0:
         option = "--" + name.replace("_", "-")
-        raise QuietcoreError("not a number of requests", where=option, found=value, expected="0 or more")
+        raise QuietcoreError("not a count", where=option, found=value, expected="0 or more")
     return value
 
 

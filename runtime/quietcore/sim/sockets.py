@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from quietcore.sim.hub import Client, Hub
-from quietcore.sim.venue import client_of
+from quietcore.sim.venue import VENUE, client_of
 
 Handler = Callable[[Client, dict[str, Any]], Awaitable[None]]
 
@@ -23,7 +24,11 @@ async def serve(
     opened: Callable[[Client], Awaitable[None]] | None = None,
     closed: Callable[[Client], None] = lambda client: None,
 ) -> web.WebSocketResponse:
-    """Serve one connection; a message that is no JSON object is answered with `bad_message`."""
+    """Serve one connection; a message that is no JSON object is answered with `bad_message`.
+
+    Each message is held back as the venue's `delay_ms` says.
+    """
+    delay = request.app[VENUE].delay_ms / 1000
     socket = web.WebSocketResponse(compress=False, autoping=False, max_msg_size=1 << 20)
     await socket.prepare(request)
     client = client_of(request, socket)
@@ -39,6 +44,8 @@ async def serve(
                     decoded = msgspec.json.decode(message.data)
                 except msgspec.MsgspecError:
                     decoded = None
+                if delay:
+                    await asyncio.sleep(delay)
                 if isinstance(decoded, dict):
                     await handle(client, decoded)
                 else:

@@ -34,7 +34,7 @@ class Venue:
     """A replay, its market-data clients, and the accounts that trade against its books.
 
     `credentials`: of one account, or of several. `rates`: what each may ask for in a second; `address_limit`:
-    requests of one address in five seconds, 0 for any number.
+    requests of one address in five seconds, 0 for any number. `delay_ms`: how long each WebSocket message is held back.
     """
 
     def __init__(
@@ -51,8 +51,10 @@ class Venue:
         rates: Rates = UNLIMITED,
         address_limit: int = 0,
         institutional: bool = False,
+        delay_ms: int = 0,
     ) -> None:
         self.source = source
+        self.delay_ms = delay_ms
         self.now_ms = now_ms
         self.hub = Hub(stall_limit=stall_limit)
         self.guests = Hub(stall_limit=stall_limit)  # private connections, whoever they turn out to be
