@@ -404,6 +404,19 @@ def test_who_may_trade() -> None:
     run(test)
 
 
+def test_messages_are_held_back_by_a_distance() -> None:
+    async def test() -> None:
+        async with (
+            simulator(generated(5, 1, 50, None), hold=True, delay_ms=80) as (_, session),
+            session.ws_connect("/v5/public/linear") as socket,
+        ):
+            asked = time.monotonic()
+            assert (await ask(socket, {"op": "ping"}))["ret_msg"] == "pong"
+            assert time.monotonic() - asked >= 0.08
+
+    run(test)
+
+
 def test_numbered_symbols_beyond_the_known_ones() -> None:
     assert len(set(generated(1, 40, 50, None).instruments)) == 40
     assert next(itertools.islice(generated(1, 40, 50, None).instruments, 30, None)).startswith("QC")
