@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# What a shell starts in the background ignores the keyboard's interrupt, and so would every program of a test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Here live processes, sockets and clocks meet deadlines of seconds, and another machine's load can break one. Such a
 # test may fail once: the summary counts it as rerun and shows the failure. What fails twice has failed.
