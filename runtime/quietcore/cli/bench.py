@@ -33,8 +33,12 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from quietcore.errors import ExitCode, QuietcoreError
+
+if TYPE_CHECKING:
+    from quietcore.compare.verdict import Comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +161,7 @@ def judge(arguments: argparse.Namespace) -> int:
     """Compare and report."""
     from quietcore.compare.report import tables, write_html, write_png
     from quietcore.compare.series import read_run
-    from quietcore.compare.verdict import TOO_FEW, WORSE, compare
+    from quietcore.compare.verdict import compare
 
     before, after = read_run(arguments.before), read_run(arguments.after)
     found = compare(before, after)
@@ -171,10 +175,16 @@ def judge(arguments: argparse.Namespace) -> int:
         from rich.console import Console
 
         Console(width=None if sys.stdout.isatty() else 160).print(tables(found))
-    if found.worst == WORSE:
+    return exit_code(found.worst, found)
+
+
+def exit_code(worst: str, whole: Comparison) -> int:
+    """Return what the command leaves with: found where something became worse, unknown where too little was measured."""
+    from quietcore.compare.verdict import TOO_FEW, WORSE
+
+    if worst == WORSE:
         return ExitCode.FOUND
-    judged = any(row.verdict != TOO_FEW for row in found.rows)
-    return ExitCode.OK if judged else ExitCode.UNKNOWN
+    return ExitCode.OK if any(row.verdict != TOO_FEW for row in whole.rows) else ExitCode.UNKNOWN
 
 
 def attribute_steps(arguments: argparse.Namespace) -> int:
@@ -183,13 +193,14 @@ def attribute_steps(arguments: argparse.Namespace) -> int:
 
     from quietcore.compare.attribution import attribute, tables
     from quietcore.compare.series import read_run
-    from quietcore.compare.verdict import TOO_FEW, WORSE
 
     found = attribute([read_run(path) for path in arguments.files])
     if arguments.out is not None:
+        beside = arguments.out.with_suffix(".new")
         try:
-            with arguments.out.open("w", encoding="utf-8") as file:
+            with beside.open("w", encoding="utf-8") as file:
                 Console(width=160, file=file).print(tables(found))
+            beside.replace(arguments.out)
         except OSError as error:
             raise QuietcoreError(
                 "report cannot be written", where=str(arguments.out), found=error.strerror
@@ -198,7 +209,4 @@ def attribute_steps(arguments: argparse.Namespace) -> int:
         print(json.dumps(found.to_json()))
     else:
         Console(width=None if sys.stdout.isatty() else 160).print(tables(found))
-    if found.worst == WORSE:
-        return ExitCode.FOUND
-    judged = any(row.verdict != TOO_FEW for row in found.whole.rows)
-    return ExitCode.OK if judged else ExitCode.UNKNOWN
+    return exit_code(found.worst, found.whole)

@@ -174,6 +174,8 @@ def write(path: Path, text: str) -> None:
     """Write a file; raise QuietcoreError where that is not possible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        beside = path.with_suffix(".new")
+        beside.write_text(text)
+        beside.replace(path)
     except OSError as error:
         raise QuietcoreError("report cannot be written", where=str(path), found=error.strerror) from error
