@@ -179,7 +179,7 @@ def judge(arguments: argparse.Namespace) -> int:
 
 
 def exit_code(worst: str, whole: Comparison) -> int:
-    """Return what the command leaves with: found where something became worse, unknown where too little was measured."""
+    """Return FOUND where something became worse, UNKNOWN where too little was measured to judge."""
     from quietcore.compare.verdict import TOO_FEW, WORSE
 
     if worst == WORSE:
