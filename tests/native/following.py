@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.native.conftest import Start
@@ -41,6 +42,11 @@ def live(
     server.send(bybit_snapshot(10))
     until(lambda: ring.state() == layout.STATE_LIVE, "a live book")
     return process, ring
+
+
+def at_update(ring: RingFile, update: int) -> Callable[[], bool]:
+    """Return a condition: the book has come to this update."""
+    return lambda: ring.book()["update_id"] == update
 
 
 def with_config(tmp_path: Path, *lines: str) -> list[object]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.native.conftest import Run, Start
-from tests.native.following import live, output
+from tests.native.following import at_update, live, output
 from tests.native.messages import bybit, bybit_trade
 from tests.native.multicasting import MakeRelay, publish, receive, same, two_books
 from tests.native.packet_relay import Groups, as_they_are, is_heartbeat, nothing, sender
@@ -267,7 +267,7 @@ def test_a_recording_through_a_bad_network(
             asks = [[f"{dice.randrange(1001, 1100) / 10}", str(dice.randrange(0, 4))] for _ in range(3)]
             messages.append(bybit(update, b=bids, a=asks))
         server.send(*messages)
-        until(lambda: ring.book()["update_id"] == update, "the messages in the source's ring")
+        until(at_update(ring, update), "the messages in the source's ring")
     relay.fault = relay.snapshot_fault = as_they_are
     until(lambda: same(ring, received), "the received book")
     # A replay goes by the times at which packets came, the receiver by those at which it took them: for both

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.native.conftest import Run, Start
-from tests.native.following import follow, live, output, says
+from tests.native.following import at_update, follow, live, output, says
 from tests.native.messages import binance, binance_snapshot, bybit, bybit_snapshot
 from tests.native.ring_file import RingFile, until
 from tests.native.venue_server import MakeServer, certificate
@@ -235,6 +235,27 @@ def test_tls_with_a_certificate_authority_of_ours(
     ring = RingFile(feed)
     server.send(bybit_snapshot(1))
     until(lambda: ring.state() == LIVE, "a live book over TLS")
+
+
+def test_the_last_message_of_a_burst_over_tls_waits_for_no_other(
+    start: Start, feed: str, make_server: MakeServer, tmp_path: Path
+) -> None:
+    """One read from the socket brings many records: what TLS has in hand needs no more bytes to be taken."""
+    tls = certificate(tmp_path)
+    server = make_server(tls=tls)
+    start(
+        *("run", "--feed", feed, "--venue", "bybit-linear", "--tls-ca", tls[0]),
+        *server.addresses("localhost"),
+    )
+    until(lambda: server.received, "a subscription")
+    ring = RingFile(feed)
+    server.send(bybit_snapshot(1))
+    update = 1
+    for burst in range(40):
+        messages = [bybit(update + 1 + each, b=[["100.0", str(each + 1)]]) for each in range(25)]
+        update += len(messages)
+        server.send(*messages)
+        until(at_update(ring, update), f"the end of burst {burst}", 5)
 
 
 @pytest.mark.parametrize(

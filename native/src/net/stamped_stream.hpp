@@ -59,6 +59,13 @@ private:
         self.complete(error, 0);
         return;
       }
+      // TLS asks for nothing where it has bytes in hand and wants its handler called: no more need come for
+      // that.
+      if (boost::asio::buffer_size(buffers) == 0) {
+        boost::asio::post(stream.get_executor(),
+                          [held = std::move(self)]() mutable { held.complete({}, 0); });
+        return;
+      }
       // After a read that left nothing behind there is nothing to try: wait first, then read once.
       if (waited || stream.more_) {
         const std::size_t size = stream.receive(buffers, error);
