@@ -193,6 +193,7 @@ private:
     std::string word;
     words >> word;
     if (word == "status") {
+      core_.pause(); // who asks reads the statistics page as of now too
       reply(status());
       return;
     }
