@@ -100,6 +100,7 @@ class RuntimeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The whole file. ``allow_live``: the inventory's flag, without which mode live is refused.
 
     ``gateway_cpu``, ``gateway_wait``: of the venue's event loop; without ``gateway_wait`` it waits as ``wait`` says.
+    ``feed_timeout``: seconds within which the feed's shared memory must be there.
     """
 
     feed: str
@@ -109,6 +110,7 @@ class RuntimeConfig(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     venue: VenueConfig = VenueConfig("", "", "")
     degrade: DegradeConfig = DegradeConfig()
     strategy: StrategyConfig = StrategyConfig()
+    feed_timeout: float = 30.0
     symbol: str = ""
     wait: str = "nap"
     plan: str = "/etc/quietcore/plan.json"
@@ -182,6 +184,7 @@ def check(path: Path, config: RuntimeConfig) -> None:
     fits = config.gateway_wait in ("", *WAITS)
     demand(fits, "gateway_wait", config.gateway_wait, f"{' or '.join(WAITS)}, or empty")
     demand(bool(config.feed), "feed", config.feed, "a feed's name")
+    demand(0 <= config.feed_timeout <= 3600, "feed_timeout", config.feed_timeout, "0 to 3600 seconds")
     for key in ("strategy_cpu", "gateway_cpu"):
         wish = getattr(config, key)
         fits = wish == "plan" or (isinstance(wish, int) and -1 <= wish < 8192)

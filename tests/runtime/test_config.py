@@ -114,6 +114,7 @@ risk = {order_size = "1", max_position = "2"}
             r"venue\.order_websocket.*expected a simulator",
         ),
         ('wait = "nap"', 'wait = "nap"\ngateway_wait = "no"', r"gateway_wait; found 'no'; .*or empty"),
+        ('wait = "nap"', 'wait = "nap"\nfeed_timeout = nan', r"feed_timeout; found nan; expected 0 to 3600"),
         ("price_band", 'max_loss = "-1"\nprice_band', r"risk\.max_loss"),
         ("price_band", "max_book_age = -1.0\nprice_band", r"risk\.max_book_age"),
         ('mode = "sim"', 'mode = "simm"', "bad value: .*: mode; found 'simm'"),

@@ -46,7 +46,6 @@ from quietcore.strategy.workspace import Workspace
 from quietcore.venues.interface import Credentials, Endpoints, OrderVenue
 from quietcore.venues.registry import order_venue
 
-FEED_TIMEOUT_SECONDS = 30.0
 STREAM_TIMEOUT_SECONDS = 15.0
 STATUS_SECONDS = status_file.PERIOD_SECONDS
 BEAT_SECONDS = 0.1
@@ -142,7 +141,7 @@ class Runtime:
             venue = order_venue(config.venue.name, endpoints, self._credentials, where, self._pins)
         process.name_thread("runtime")
         process.one_heap()
-        segment = attach(config.feed, FEED_TIMEOUT_SECONDS)
+        segment = attach(config.feed, config.feed_timeout)
         symbol = segment.symbol(config.symbol) if config.symbol else first_symbol(segment)
         self.symbol = symbol
         self.tick = Step(symbol.tick_mantissa, symbol.tick_exponent)

@@ -23,6 +23,7 @@ FEED_NAME = "quietcore-feed"
 OURS = re.compile(r"quietcore\.local-([0-9]+)(\..*)?")
 KEY, SECRET = "sim-key", "sim-secret"  # the simulator's own test account
 START_SECONDS = 30.0
+RING_SECONDS = 5.0  # the feed handler is ready before the runtime begins, so its ring should be there
 COMPILE_SECONDS = 180.0  # the runtime compiles its loop before it is ready
 LONGEST_SOCKET = 108  # bytes of a path in unix(7), its end included
 ORDER_NOTIONAL = Decimal(20)  # well above the venue's least
@@ -174,6 +175,7 @@ class LocalPipeline:
         websocket = json.dumps(self.announced["websocket"])
         return f"""mode = "sim"
 feed = "{self.feed}"
+feed_timeout = {RING_SECONDS}
 symbol = "{self.symbol}"
 wait = "nap"
 kill_file = {json.dumps(str(self.folder / "kill"))}
