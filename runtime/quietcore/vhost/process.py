@@ -164,9 +164,11 @@ def end(host: Places) -> bool:
     pid = running_pid(host)
     if pid is None:
         return False
+    asked = False
     with contextlib.suppress(QuietcoreError), Monitor(host.folder, timeout=10) as monitor:
         monitor.command("quit")
-    if not _wait_gone(pid, 10):
+        asked = True
+    if not asked or not _wait_gone(pid, 10):
         for ask in (signal.SIGTERM, signal.SIGKILL):
             if running_pid(host) != pid:
                 break
