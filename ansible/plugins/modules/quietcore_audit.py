@@ -60,6 +60,10 @@ pending:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.quietcore.installed import prefer_installed
+
+prefer_installed()
+
 from ansible.module_utils.quietcore.errors import QuietcoreError
 from ansible.module_utils.quietcore.host.audit import audit, summary
 from ansible.module_utils.quietcore.host.cli.audit import render

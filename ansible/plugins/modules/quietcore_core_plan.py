@@ -65,6 +65,10 @@ picture:
 import json
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.quietcore.installed import prefer_installed
+
+prefer_installed()
+
 from ansible.module_utils.quietcore.errors import QuietcoreError
 from ansible.module_utils.quietcore.host.cli.plan import render
 from ansible.module_utils.quietcore.host.converge import promise

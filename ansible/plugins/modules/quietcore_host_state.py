@@ -88,6 +88,10 @@ findings:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.quietcore.installed import prefer_installed
+
+prefer_installed()
+
 from ansible.module_utils.quietcore.errors import QuietcoreError
 from ansible.module_utils.quietcore.host.converge import loosen, promise, revert
 from ansible.module_utils.quietcore.host.machine import Machine
