@@ -21,7 +21,7 @@ from quietcore.strategy.account import READY, Account
 from quietcore.strategy.intents import BUY, CANCEL, PLACE, SELL, WORDS, IntentRing, push
 from quietcore.venues.bybit import linear
 from quietcore.venues.bybit.venue import BybitVenue
-from quietcore.venues.interface import Credentials, Endpoints
+from quietcore.venues.interface import Credentials, Endpoints, Fill
 
 
 class Desk:
@@ -267,6 +267,32 @@ def test_no_orders_while_the_private_stream_is_down() -> None:
     assert desk.account.position == 10, "found by asking once the stream is back"
     assert len(fake.created) == 1
     assert "private stream lost" in desk.warnings[0]
+
+
+def test_no_orders_while_what_listens_is_broken() -> None:
+    """An event that nobody can make sense of must not leave a gateway that sends and hears nothing."""
+
+    async def story(desk: Desk, fake: FakeVenue) -> None:
+        take = desk.ledger.fill
+
+        def broken(fill: Fill, *, repeated: bool = False) -> bool:
+            desk.ledger.fill = take  # type: ignore[method-assign]
+            raise ValueError("a fill from beyond")
+
+        desk.ledger.fill = broken  # type: ignore[method-assign]
+        desk.emit()
+        await desk.until(lambda: not desk.ready)
+        desk.emit()
+        await desk.until(lambda: "run-1" in desk.ledger.orders)
+        assert desk.order(1).reason == "withheld"
+        await desk.until(lambda: desk.ready)
+        await desk.settled()
+
+    desk, fake = play(story)
+    assert desk.gateway.stream_losses == 1
+    assert desk.account.position == 10, "the fill was found by asking"
+    assert len(fake.created) == 1
+    assert "a fill from beyond" in desk.warnings[0]
 
 
 @pytest.mark.parametrize(("key", "secret"), [(KEY, "wrong"), ("other", SECRET)])

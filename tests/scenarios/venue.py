@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -231,7 +231,7 @@ class LinkedVenue:
         found = await self._ask(look)
         return Position(*found[0]) if found else Position(Decimal(0), Decimal(0))
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         chance = self.server.chance
         while True:
             await asyncio.sleep(chance.uniform(0.002, 0.02))

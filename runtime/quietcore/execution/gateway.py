@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from quietcore.errors import ExitCode, QuietcoreError
@@ -21,6 +21,7 @@ from quietcore.observe.histogram import Histogram
 from quietcore.strategy.account import Account
 from quietcore.strategy.intents import PLACE, Intent, IntentRing
 from quietcore.venues.interface import (
+    Event,
     Fill,
     OrderUpdate,
     OrderVenue,
@@ -34,6 +35,7 @@ ASK_FIRST_SECONDS = 0.05
 ASK_MOST_SECONDS = 1.0
 # Beyond the venue's own lifetime of a request: then an order it does not know never arrived.
 LIFETIME_MARGIN_SECONDS = 1.0
+LISTEN_AGAIN_SECONDS = 1.0
 TURN = 64  # intents taken before others get the loop
 
 
@@ -84,7 +86,7 @@ class Gateway:
 
     async def open(self, seconds: float) -> None:
         """Connect the private stream, agree with the venue, and begin to take intents; raise where not in time."""
-        self._stream = asyncio.create_task(self._listen())
+        self._stream = asyncio.create_task(self._keep_listening())
         waits = [asyncio.create_task(event.wait()) for event in (self._agreed, self._refused)]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
@@ -291,8 +293,31 @@ class Gateway:
 
     # fates
 
-    async def _listen(self) -> None:
-        async for event in self.venue.events():
+    async def _keep_listening(self) -> None:
+        """Listen for ever: whatever ends it, no order may go out while nobody hears of its fate."""
+        while True:
+            try:
+                async with contextlib.aclosing(self.venue.events()) as events:
+                    await self._listen(events)
+            except Exception as error:  # what nobody foresaw
+                self._lost(repr(error))
+            else:
+                self._lost("it ended")
+            await asyncio.sleep(LISTEN_AGAIN_SECONDS)
+
+    def _lost(self, reason: str) -> None:
+        self._last_refusal = reason
+        if not self._stream_up.is_set():
+            return
+        self.stream_losses += 1
+        self._stream_up.clear()
+        self._agreed.clear()
+        self._say_ready()
+        if not self._stopping:
+            self._warn(f"private stream lost ({reason}): no orders until it is back")
+
+    async def _listen(self, events: AsyncGenerator[Event, None]) -> None:
+        async for event in events:
             if isinstance(event, Fill):
                 self.ledger.fill(event)
             elif isinstance(event, OrderUpdate):
@@ -309,16 +334,9 @@ class Gateway:
                 self._agreed.set()
                 self._say_ready()
             elif isinstance(event, StreamDown):
-                self._last_refusal = event.reason
                 if event.refused:
                     self._refused.set()
-                if self._stream_up.is_set():
-                    self.stream_losses += 1
-                    self._stream_up.clear()
-                    self._agreed.clear()
-                    self._say_ready()
-                    if not self._stopping:
-                        self._warn(f"private stream lost ({event.reason}): no orders until it is back")
+                self._lost(event.reason)
 
     async def _look(self, order: Order) -> None:
         delay = ASK_FIRST_SECONDS

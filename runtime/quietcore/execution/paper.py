@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -168,7 +168,7 @@ class PaperVenue:
         """Return nothing: no request leaves the process."""
         return OrderWays()
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Yield what happens to the orders."""
         yield StreamUp()
         while True:

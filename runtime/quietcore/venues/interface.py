@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -227,5 +227,5 @@ class OrderVenue(Protocol):
     def order_ways(self) -> OrderWays:
         """Return how order requests went out until now."""
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """Yield the private stream's events, connecting again by itself, until closed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -191,7 +191,7 @@ class BybitPrivateStream:
         self._retiring: set[asyncio.Task[None]] = set()
         self.switches = 0
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Yield events until the consumer stops."""
         delay = RETRY_FIRST_SECONDS
         async with aiohttp.ClientSession(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -172,7 +172,7 @@ class BybitVenue:
                 return update
         return None
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event, None]:
         """Yield the private stream's events."""
         return self._stream.events()
 
