@@ -9,14 +9,31 @@ import json
 import ssl
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from aiohttp import WSMsgType, web
+
+from quietcore.venues.interface import Credentials
 
 HOST = "venue.test"
 KEY, SECRET = "test-key", b"test-secret"
+CREDENTIALS = Credentials(KEY, SECRET)
+ADDRESSES = ("127.0.0.2", "127.0.0.3")
+ORDER = {"symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.001", "price": "1"}
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    uvloop.run(work)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        await asyncio.sleep(0.005)
 
 
 def certificates(folder: Path, host: str = HOST) -> tuple[Path, ssl.SSLContext]:
