@@ -18,16 +18,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(1, str(Path(__file__).parent / "peers"))
 
 import cost_plan
 import feed_plan
 import log_plan
+import order_plan
 import ring_plan
 from results import Result, table, write
 from worker import Worker, WorkerError
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ["feed", "cost", "log", "ring"]
+PARTS = ["feed", "cost", "log", "ring", "orders"]
 
 
 def data_folder() -> Path:
@@ -58,6 +60,16 @@ def arguments_of(words: list[str] | None) -> argparse.Namespace:
 def measure(arguments: argparse.Namespace) -> Iterator[Result]:
     """Yield the results of all parts asked for."""
     parts = arguments.only or PARTS
+    if "orders" in parts:
+        yield from order_plan.measure(
+            ROOT,
+            seconds=arguments.seconds,
+            pairs=arguments.pairs,
+            peers=not arguments.no_peers,
+            cpu=arguments.cpu,
+        )
+    if parts == ["orders"]:
+        return
     with Worker("quietcore-bench", [str(arguments.binary)], arguments.cpu) as native:
         if "feed" in parts:
             yield from feed_plan.measure(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import hmac
 import json
 import math
 import random
@@ -14,12 +16,15 @@ import pytest
 
 BENCH = Path(__file__).resolve().parents[2] / "native/bench"
 sys.path.insert(0, str(BENCH))
+sys.path.insert(1, str(BENCH / "peers"))
 
 import cost_plan  # noqa: E402
+import order_plan  # noqa: E402
 import pairing  # noqa: E402
 import results  # noqa: E402
 import windowed_recording  # noqa: E402
 from feed_plan import DisagreementError  # noqa: E402
+from serve_orders import KEY, SECRET  # noqa: E402
 from worker import Worker  # noqa: E402
 
 
@@ -180,3 +185,20 @@ def test_the_windowed_book_follows_the_whole_one(binance_recording: Path) -> Non
             break
     else:
         pytest.fail("the recording is shorter than expected")
+
+
+def test_what_an_order_s_figure_counts_is_a_whole_request() -> None:
+    """Ours is measured, and judged as the others' are: signature and every field."""
+    with Worker("quietcore", [sys.executable, str(BENCH / "peers/quietcore_orders.py")], -1) as worker:
+        answer = worker.block("sign", "-", 0.01)
+    assert answer["operations"] >= 100
+    assert 0 < order_plan.microseconds(answer) < 10_000
+    order_plan.check("ours", answer)
+    with pytest.raises(DisagreementError, match="signature"):
+        order_plan.check("ours", {**answer, "body": answer["body"].replace("Buy", "Sell")})
+    body = answer["body"].replace(',"qty":"0.001"', "")
+    headers = answer["headers"]
+    text = f"{headers['X-BAPI-TIMESTAMP']}{KEY}{headers['X-BAPI-RECV-WINDOW']}{body}"
+    sign = hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+    with pytest.raises(DisagreementError, match="qty"):
+        order_plan.check("ours", {**answer, "body": body, "headers": {**headers, "X-BAPI-SIGN": sign}})
