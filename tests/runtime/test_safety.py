@@ -18,11 +18,13 @@ from tests.runtime.fake_venue import FakeVenue
 from tests.runtime.test_run import Market, Run
 
 from quietcore.cli.main import main
+from quietcore.config import RiskConfig, RuntimeConfig
 from quietcore.errors import QuietcoreError
 from quietcore.execution import guard_report, heartbeat
 from quietcore.execution.guard import Guard, Pulse, arm_disconnect_cancel
 from quietcore.execution.kill_switch import KillSwitch
 from quietcore.execution.order_states import FINAL, State, may_follow
+from quietcore.execution.runtime import Runtime
 from quietcore.venues.bybit import linear
 from quietcore.venues.interface import Credentials, Endpoints
 
@@ -58,6 +60,33 @@ def test_kill_switch(tmp_path: Path) -> None:
         switch.clear()
     with pytest.raises(QuietcoreError, match="cannot be written"):
         KillSwitch(Path("/proc/kill")).engage("x")
+
+
+def test_a_runtime_that_no_longer_beats_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would look at the kill switch, while orders go out."""
+
+    async def broken(self: Runtime) -> None:
+        raise OSError("no more of this")
+
+    monkeypatch.setattr(Runtime, "_keep_alive", broken)
+    warnings: list[str] = []
+
+    async def work() -> Runtime:
+        settings = RuntimeConfig("none", RiskConfig("1", "1"))
+        runtime = Runtime(
+            settings,
+            Credentials("", b""),
+            where=tmp_path,
+            status_path=None,
+            seconds=None,
+            warn=warnings.append,
+        )
+        runtime._begin_to_beat()
+        await asyncio.wait_for(runtime._stop.wait(), 5)
+        return runtime
+
+    assert isinstance(asyncio.run(work()).failure, OSError)
+    assert "the heartbeat has ended" in warnings[0]
 
 
 def test_kill_and_clear_without_a_runtime(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,6 +87,7 @@ class Runtime:
         self.switch = KillSwitch(Path(config.kill_file))
         self.heart: Heartbeat | None = None
         self._beating: asyncio.Task[None] | None = None
+        self.failure: BaseException | None = None  # of what must go on until the end
         self._compiled: CompileCounter | None = None
         self._started = time.time()
         self._swaps = 0
@@ -119,6 +120,8 @@ class Runtime:
             final = await self._end()
         if self.thread.error is not None:
             raise self.thread.error
+        if self.failure is not None:
+            raise self.failure
         return final
 
     # the start
@@ -241,7 +244,7 @@ class Runtime:
                 if self.config.mode == "live":
                     raise  # real orders that no guard can look after
                 self.warn(str(error))
-        self._beating = asyncio.create_task(self._keep_alive())
+        self._begin_to_beat()
         self.thread.start()
         gc.collect()
         gc.freeze()
@@ -286,6 +289,17 @@ class Runtime:
             self._off = True
             self.warn(f"kill switch is on ({reason}): no orders; `quietcore clear` allows them again")
             self.desk.kill()
+
+    def _begin_to_beat(self) -> None:
+        self._beating = asyncio.create_task(self._keep_alive())
+        self._beating.add_done_callback(self._beat_ended)
+
+    def _beat_ended(self, task: asyncio.Task[None]) -> None:
+        """Stop: without it nobody looks at the kill switch, and the guard holds this process for dead."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.warn(f"the heartbeat has ended ({error!r}): stopping")
+            self.failure = error
+            self._stop.set()
 
     async def _keep_alive(self) -> None:
         """Beat for the guard while both loops turn, and look at the kill switch."""
