@@ -20,6 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parent / "peers"))
 
+import backtest_plan
 import cost_plan
 import feed_plan
 import log_plan
@@ -29,7 +30,7 @@ from results import Result, table, write
 from worker import Worker, WorkerError
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ["feed", "cost", "log", "ring", "orders"]
+PARTS = ["feed", "cost", "log", "ring", "orders", "backtest"]
 
 
 def data_folder() -> Path:
@@ -68,7 +69,11 @@ def measure(arguments: argparse.Namespace) -> Iterator[Result]:
             peers=not arguments.no_peers,
             cpu=arguments.cpu,
         )
-    if parts == ["orders"]:
+    if "backtest" in parts:
+        yield from backtest_plan.measure(
+            ROOT, data_folder(), pairs=arguments.pairs, peers=not arguments.no_peers, cpu=arguments.cpu
+        )
+    if not set(parts) - {"orders", "backtest"}:
         return
     with Worker("quietcore-bench", [str(arguments.binary)], arguments.cpu) as native:
         if "feed" in parts:
