@@ -69,14 +69,23 @@ def test_scenarios_check_before_they_converge_and_look_for_idempotence(
 
 
 def test_what_a_tag_brings_goes_with_its_role() -> None:
-    """site.yml says whom a tag deploys, in order; the undo of a role's scenario takes them away, the last first."""
+    """site.yml says what a tag brings, in order; the undo of a role's scenario takes them away, the last first."""
+    plays = yaml.safe_load((REPOSITORY / "site.yml").read_text())
+    tuned = [
+        (role["role"], role["tags"])
+        for play in plays
+        for role in play.get("roles", [])
+        if role["role"] != "core_plan"
+    ]
+    assert len(tuned) == 12
     deployed = [
         (task["ansible.builtin.import_role"]["name"], task["tags"])
-        for task in yaml.safe_load((REPOSITORY / "site.yml").read_text())[-1]["tasks"]
+        for task in plays[-1]["tasks"]
         if task["name"].startswith("Deploy ")
     ]
     assert len(deployed) == 5
-    brought = {role: [other for other, tags in reversed(deployed) if role in tags] for role, _ in deployed}
+    each = tuned + deployed
+    brought = {role: [other for other, tags in reversed(each) if role in tags] for role, _ in each}
     plays = yaml.safe_load((REPOSITORY / "molecule/shared/undo_role.yml").read_text())
     told = plays[0]["vars"]["brought"]
     # What needs no other is undone by its own tag.
