@@ -24,6 +24,7 @@ import pairing  # noqa: E402
 import results  # noqa: E402
 import windowed_recording  # noqa: E402
 from feed_plan import DisagreementError  # noqa: E402
+from serve_backtests import messages  # noqa: E402
 from serve_orders import KEY, SECRET  # noqa: E402
 from worker import Worker  # noqa: E402
 
@@ -202,3 +203,12 @@ def test_what_an_order_s_figure_counts_is_a_whole_request() -> None:
     sign = hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
     with pytest.raises(DisagreementError, match="qty"):
         order_plan.check("ours", {**answer, "body": body, "headers": {**headers, "X-BAPI-SIGN": sign}})
+
+
+@pytest.mark.parametrize("name", ["recording", "recording.gz"])
+def test_what_every_backtest_is_given(tmp_path: Path, name: str) -> None:
+    """Each line's receive time and content, a stream's envelope taken off."""
+    lines = b'17 {"stream":"btcusdt@trade","data":{"e":"trade","p":"1"}}\n18 {"lastUpdateId":3,"bids":[]}\n'
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(lines) if name.endswith(".gz") else lines)
+    assert list(messages(path)) == [(17, {"e": "trade", "p": "1"}), (18, {"lastUpdateId": 3, "bids": []})]
