@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -83,6 +84,17 @@ def test_the_command_packs_and_says_what(
 
 
 @pytest.mark.usefixtures("no_packages")
+def test_two_at_a_time_wait_for_each_other(executable: Path, tmp_path: Path) -> None:
+    """Plays of two inventories share a checkout and its folder of releases."""
+    out = tmp_path / "out"
+    words = (ROOT, executable, HERE, "x86-64-v2", out)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.submit(pack.pack, *words), pool.submit(pack.pack, *words)
+    assert first.result().archive_sha256 == second.result().archive_sha256
+    assert sorted((first.result().built, second.result().built)) == [False, True]
+    assert not list(out.glob("*.new"))
+
+
 def test_release_holds_what_a_target_runs(executable: Path, tmp_path: Path) -> None:
     release = pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out")
     with tarfile.open(release.archive) as tar:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import compileall
 import dataclasses
+import fcntl
 import json
+import os
 import py_compile
 import shutil
 import sys
@@ -61,9 +63,19 @@ def pack(
     """Pack a release of the checkout at ``root`` for the target into the folder ``out``.
 
     The strategy is tried out first. Does nothing where the same content is packed already: ``built`` is then false.
+    Who packs into the same folder meanwhile is waited for.
     """
     strategy.check(wish)
     out.mkdir(parents=True, exist_ok=True)
+    folder = os.open(out, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        return _pack(root, executable, target, level, out, wish)
+    finally:
+        os.close(folder)
+
+
+def _pack(root: Path, executable: Path, target: Target, level: str, out: Path, wish: StrategyWish) -> Release:
     lock = root / "requirements.lock"
     python = ".".join(map(str, target.python))
     tree = out / "release.new"
