@@ -16,7 +16,7 @@ from tests.native.conftest import Run, Start
 from tests.native.following import at_update, follow, live, output, says
 from tests.native.messages import binance, binance_snapshot, bybit, bybit_snapshot
 from tests.native.ring_file import RingFile, until
-from tests.native.venue_server import MakeServer, certificate
+from tests.native.venue_server import MakeServer, VenueServer, certificate
 
 from quietcore.bridge import layout
 
@@ -222,9 +222,10 @@ def test_pings_are_answered_with_their_payload(start: Start, feed: str, make_ser
 
 
 # TLS --------------------------------------------------------------------------------------------------------
-def test_tls_with_a_certificate_authority_of_ours(
+def over_tls(
     start: Start, feed: str, make_server: MakeServer, tmp_path: Path
-) -> None:
+) -> tuple[VenueServer, RingFile]:
+    """A server with a certificate of its own, and a feed handler that has been sent a snapshot."""
     tls = certificate(tmp_path)
     server = make_server(tls=tls)
     start(
@@ -234,6 +235,13 @@ def test_tls_with_a_certificate_authority_of_ours(
     until(lambda: server.received, "a subscription")
     ring = RingFile(feed)
     server.send(bybit_snapshot(1))
+    return server, ring
+
+
+def test_tls_with_a_certificate_authority_of_ours(
+    start: Start, feed: str, make_server: MakeServer, tmp_path: Path
+) -> None:
+    _, ring = over_tls(start, feed, make_server, tmp_path)
     until(lambda: ring.state() == LIVE, "a live book over TLS")
 
 
@@ -241,15 +249,7 @@ def test_the_last_message_of_a_burst_over_tls_waits_for_no_other(
     start: Start, feed: str, make_server: MakeServer, tmp_path: Path
 ) -> None:
     """One read from the socket brings many records: what TLS has in hand needs no more bytes to be taken."""
-    tls = certificate(tmp_path)
-    server = make_server(tls=tls)
-    start(
-        *("run", "--feed", feed, "--venue", "bybit-linear", "--tls-ca", tls[0]),
-        *server.addresses("localhost"),
-    )
-    until(lambda: server.received, "a subscription")
-    ring = RingFile(feed)
-    server.send(bybit_snapshot(1))
+    server, ring = over_tls(start, feed, make_server, tmp_path)
     update = 1
     for burst in range(40):
         messages = [bybit(update + 1 + each, b=[["100.0", str(each + 1)]]) for each in range(25)]

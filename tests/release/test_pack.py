@@ -95,6 +95,7 @@ def test_two_at_a_time_wait_for_each_other(executable: Path, tmp_path: Path) -> 
     assert not list(out.glob("*.new"))
 
 
+@pytest.mark.usefixtures("no_packages")
 def test_release_holds_what_a_target_runs(executable: Path, tmp_path: Path) -> None:
     release = pack.pack(ROOT, executable, HERE, "x86-64-v2", tmp_path / "out")
     with tarfile.open(release.archive) as tar:

@@ -59,8 +59,7 @@ private:
         self.complete(error, 0);
         return;
       }
-      // TLS asks for nothing where it has bytes in hand and wants its handler called: no more need come for
-      // that.
+      // TLS asks for no bytes where it has some in hand and wants its handler called: wait for none.
       if (boost::asio::buffer_size(buffers) == 0) {
         boost::asio::post(stream.get_executor(),
                           [held = std::move(self)]() mutable { held.complete({}, 0); });
