@@ -74,7 +74,7 @@ test-host: ## molecule test: the whole site on a virtual host
 
 bench: ## measure against baselines, limits and other projects, and in compiled code: build/bench/*.json
 	@$(SETUP) python build
-	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench quietcore-bench-unmeasured
+	@cd native && cmake --preset bench >/dev/null && cmake --build --preset bench --target quietcore-bench quietcore-bench-unmeasured quietcore-feed
 	@$(PYTHON) native/bench/run.py $(BENCH)
 	@$(if $(BENCH),,$(PYTHON) runtime/bench/run.py)
 

@@ -28,6 +28,9 @@ const std::map<std::string, Case> &cases() {
       {"ring-throughput", ring_throughput},
       {"boost-throughput", boost_throughput},
       {"ring-drain", ring_drain},
+      {"wire-to-tick", wire_to_tick},
+      {"wire-to-slot", wire_to_slot},
+      {"memory", memory},
   };
   return all;
 }

@@ -38,4 +38,16 @@ namespace quietcore::bench {
 /// again.
 [[nodiscard]] Outcome ring_drain(const std::string &input, double seconds);
 
+// From bytes written to a loopback connection to shared memory on the other CPU; `more` has p50_ns and
+// p99_ns.
+
+/// `quietcore-feed run`: until the last tick of each message is in the ring.
+[[nodiscard]] Outcome wire_to_tick(const std::string &input, double seconds);
+/// A peer that makes one receive call and one store for each.
+[[nodiscard]] Outcome wire_to_slot(const std::string &input, double seconds);
+
+/// 2,048 symbols with windowed books of depth 200 and their table, through so many messages; `more` has the
+/// bytes that one takes, those of a deep book, and the resident size early on and at the end.
+[[nodiscard]] Outcome memory(const std::string &messages, double seconds);
+
 } // namespace quietcore::bench

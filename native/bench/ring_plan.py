@@ -1,4 +1,4 @@
-"""The ring between two CPUs, against the least that the hardware needs and against another queue; and from numba."""
+"""The ring between two CPUs, against the least that the hardware needs and other queues; and from numba."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import os
 import statistics
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from feed_plan import interleave, rate
 from pairing import Ratio, paired
+from peers_environment import ensure_peers
 from results import Result
 from worker import Worker
 
@@ -18,12 +20,19 @@ NO_INPUT = "-"
 COMPILED = Path(__file__).resolve().parents[2] / "runtime/bench/ring_worker.py"
 
 
-def measure(native: Worker, *, seconds: float, pairs: int, cpu: int) -> Iterator[Result]:
+def measure(
+    native: Worker, root: Path, *, seconds: float, pairs: int, peers: bool, cpu: int
+) -> Iterator[Result]:
     """Yield round trips as time against time (at most), and ticks a second against ticks a second (at least)."""
-    yield round_trip(native, "ring", "raw-round-trip", "raw ping-pong", 1.05, seconds, pairs)
-    yield round_trip(native, "ring", "boost-round-trip", "boost spsc_queue", None, seconds, pairs)
-    yield throughput(native, "ring", "bulk-throughput", "bulk hand-off", 0.5, seconds, pairs)
-    yield throughput(native, "ring", "boost-throughput", "boost spsc_queue", None, seconds, pairs)
+    yield round_trip(native, "raw-round-trip", "raw ping-pong", 1.05, seconds, pairs)
+    yield round_trip(native, "boost-round-trip", "boost spsc_queue", None, seconds, pairs)
+    yield throughput(native, "bulk-throughput", "bulk hand-off", 0.5, seconds, pairs)
+    yield throughput(native, "boost-throughput", "boost spsc_queue", None, seconds, pairs)
+    if peers:
+        command = [str(ensure_peers(root)), str(Path(__file__).parent / "peers/iceoryx2_round_trip.py")]
+        with Worker("iceoryx2", command, cpu) as peer:
+            found = round_trip(native, NO_INPUT, peer.version, None, seconds, pairs, peer)
+            yield replace(found, facts={"version": peer.version})
     feed = f"bench-{os.getpid()}"
     with Worker("numba", [sys.executable, str(COMPILED), feed], cpu) as compiled:
         segment = f"/dev/shm/quietcore.{feed}"  # noqa: S108 -- where the worker has just made it
@@ -51,27 +60,35 @@ def drains(native: Worker, compiled: Worker, path: str, seconds: float, pairs: i
 
 
 def round_trip(
-    native: Worker, what: str, case: str, label: str, goal: float | None, seconds: float, pairs: int
+    native: Worker,
+    case: str,
+    label: str,
+    goal: float | None,
+    seconds: float,
+    pairs: int,
+    peer: Worker | None = None,
 ) -> Result:
-    """Compare nanoseconds a round trip."""
+    """Compare nanoseconds a round trip, with a case of this program or of a peer."""
 
-    def ns(case: str) -> float:
-        return 1e9 / rate(native.block(case, NO_INPUT, seconds))
+    def ns(worker: Worker, case: str) -> float:
+        return 1e9 / rate(worker.block(case, NO_INPUT, seconds))
 
-    references, values = interleave(lambda: ns(case), lambda: ns(f"{what}-round-trip"), pairs)
-    return result(f"{what} round trip / {label}", "ns", label, references, values, goal, at_most=True)
+    references, values = interleave(
+        lambda: ns(peer or native, case), lambda: ns(native, "ring-round-trip"), pairs
+    )
+    return result(f"ring round trip / {label}", "ns", label, references, values, goal, at_most=True)
 
 
 def throughput(
-    native: Worker, what: str, case: str, label: str, goal: float | None, seconds: float, pairs: int
+    native: Worker, case: str, label: str, goal: float | None, seconds: float, pairs: int
 ) -> Result:
     """Compare ticks a second."""
 
     def ticks(case: str) -> float:
         return rate(native.block(case, NO_INPUT, seconds))
 
-    references, values = interleave(lambda: ticks(case), lambda: ticks(f"{what}-throughput"), pairs)
-    return result(f"{what} throughput / {label}", "ticks/s", label, references, values, goal, at_most=False)
+    references, values = interleave(lambda: ticks(case), lambda: ticks("ring-throughput"), pairs)
+    return result(f"ring throughput / {label}", "ticks/s", label, references, values, goal, at_most=False)
 
 
 def result(

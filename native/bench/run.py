@@ -24,13 +24,15 @@ import backtest_plan
 import cost_plan
 import feed_plan
 import log_plan
+import memory_plan
 import order_plan
 import ring_plan
+import wire_plan
 from results import Result, table, write
 from worker import Worker, WorkerError
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ["feed", "cost", "log", "ring", "orders", "backtest"]
+PARTS = ["feed", "cost", "log", "ring", "wire", "memory", "orders", "backtest"]
 
 
 def data_folder() -> Path:
@@ -51,6 +53,9 @@ def arguments_of(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-peers", action="store_true", help="leave out the other projects")
     parser.add_argument("--seconds", type=float, default=0.12, help="length of a block (default 0.12)")
     parser.add_argument("--pairs", type=int, default=9, help="pairs of blocks for each ratio (default 9)")
+    parser.add_argument(
+        "--messages", type=int, default=100_000_000, help="through the memory part (default 100,000,000)"
+    )
     parser.add_argument(
         "--cpu", type=int, default=max(os.sched_getaffinity(0)), help="CPU to measure on; -1: any"
     )
@@ -100,8 +105,20 @@ def measure(arguments: argparse.Namespace) -> Iterator[Result]:
             yield from log_plan.measure(native, seconds=arguments.seconds / 2, pairs=arguments.pairs)
         if "ring" in parts:
             yield from ring_plan.measure(
-                native, seconds=arguments.seconds / 2, pairs=arguments.pairs, cpu=arguments.cpu
+                native,
+                ROOT,
+                seconds=arguments.seconds / 2,
+                pairs=arguments.pairs,
+                peers=not arguments.no_peers,
+                cpu=arguments.cpu,
             )
+        if "wire" in parts:
+            path = feed_plan.inputs(data_folder(), ROOT / "build/bench/data")["ob50"]
+            yield from wire_plan.measure(native, path, seconds=arguments.seconds, pairs=arguments.pairs)
+    if "memory" in parts:
+        # Of a process that holds nothing else.
+        with Worker("quietcore-bench", [str(arguments.binary)], arguments.cpu) as native:
+            yield from memory_plan.measure(native, arguments.messages)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -10,7 +10,7 @@ import math
 import random
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,10 +19,12 @@ sys.path.insert(0, str(BENCH))
 sys.path.insert(1, str(BENCH / "peers"))
 
 import cost_plan  # noqa: E402
+import memory_plan  # noqa: E402
 import order_plan  # noqa: E402
 import pairing  # noqa: E402
 import results  # noqa: E402
 import windowed_recording  # noqa: E402
+import wire_plan  # noqa: E402
 from feed_plan import DisagreementError  # noqa: E402
 from serve_backtests import messages  # noqa: E402
 from serve_orders import KEY, SECRET  # noqa: E402
@@ -123,6 +125,41 @@ def test_results_have_the_promised_fields(tmp_path: Path) -> None:
     assert [row["met"] for row in written] == [True, True, None]
     assert written[2]["interval"] == [None, None]
     assert "undecided" in results.table(rows)
+
+
+class Answers:
+    """In place of quietcore-bench: what each case is to answer."""
+
+    def __init__(self, **answers: dict[str, float]) -> None:
+        self.answers = answers
+
+    def block(self, case: str, _source: Path | str, _seconds: float) -> dict[str, Any]:
+        return self.answers[case.replace("-", "_")]
+
+
+def wire_verdict(tick_ns: float) -> bool | None:
+    native = Answers(
+        wire_to_slot={"p50_ns": 5000, "p99_ns": 9000}, wire_to_tick={"p50_ns": tick_ns, "p99_ns": 1e6}
+    )
+    first, *_ = wire_plan.measure(cast(Worker, native), Path("x"), seconds=0.1, pairs=9)
+    assert first.facts["above_ns"] == tick_ns - 5000
+    return first.met
+
+
+def test_three_microseconds_above_the_least_are_the_limit_on_the_wire() -> None:
+    assert wire_verdict(7_990) is True
+    assert wire_verdict(8_010) is False
+
+
+def test_memory_is_judged_by_book_by_process_and_by_growth() -> None:
+    answer = {"operations": 1e7, "book_bytes": 60 * 1024, "deep_book_bytes": 1e5}
+    good = answer | {"settled_kib": 100_000, "resident_kib": 100_100}
+    bad = answer | {"book_bytes": 70 * 1024, "settled_kib": 500_000, "resident_kib": 600_000}
+    verdicts = [
+        [row.met for row in memory_plan.measure(cast(Worker, Answers(memory=figures)), 10**7)]
+        for figures in (good, bad)
+    ]
+    assert verdicts == [[True, None, True, True], [False, None, False, False]]
 
 
 def recorded(folder: Path) -> Path:
