@@ -19,6 +19,7 @@ import numpy as np
 from tests.runtime.ring_writer import RingWriter
 
 from quietcore.bridge import layout
+from quietcore.bridge.counted_clock import new_clock
 from quietcore.bridge.follow import begin
 from quietcore.bridge.ring import NEXT, READ
 from quietcore.bridge.segment import attach
@@ -75,6 +76,7 @@ class LoopRun:
             ring=segment.ring,
             books=self._workspace.books,
             counters=self._workspace.counters,
+            clock=new_clock(),
             buckets=self._workspace.buckets,
             hops=self._workspace.hops,
             ledger=self._workspace.ledger,

@@ -80,6 +80,15 @@ def trustworthy(cpuinfo: str, clock_source: str) -> bool:
     return False
 
 
+@cache
+def counter_is_trusted() -> bool:
+    """Tell it of this machine."""
+    try:
+        return trustworthy(CPUINFO.read_text(), CLOCK_SOURCE.read_text())
+    except OSError:
+        return False
+
+
 @compiled
 def both_clocks(out: Any) -> None:
     """Write (time stamp, CLOCK_MONOTONIC ns) into ``out``: the closest pair of 32 tries."""
@@ -97,11 +106,7 @@ def both_clocks(out: Any) -> None:
 @cache
 def counter() -> Counter:
     """Return the clock to use, measured once against CLOCK_MONOTONIC over 20 ms."""
-    try:
-        trusted = trustworthy(CPUINFO.read_text(), CLOCK_SOURCE.read_text())
-    except OSError:
-        trusted = False
-    if not trusted:
+    if not counter_is_trusted():
         return Counter(False, 1.0, "CLOCK_MONOTONIC")
     import numpy as np
 

@@ -14,7 +14,6 @@ import numpy as np
 from quietcore.bridge import layout
 from quietcore.bridge.atomics import (
     CLOCK_MONOTONIC,
-    CLOCK_REALTIME,
     load_acquire,
     nap,
     now_ns,
@@ -23,6 +22,7 @@ from quietcore.bridge.atomics import (
     store_release,
 )
 from quietcore.bridge.compiled import lean
+from quietcore.bridge.counted_clock import utc_ns
 from quietcore.bridge.follow import EPOCH, LAST_RECEIVE, Books, absorb, overrun
 from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, Ring, is_closed, take
 from quietcore.observe.histogram import record, refuse
@@ -80,6 +80,7 @@ class Desk(NamedTuple):
     ring: Ring
     books: Books
     counters: Any
+    clock: Any  # see quietcore.bridge.counted_clock
     buckets: Any
     hops: Any
     ledger: Any
@@ -118,15 +119,15 @@ def sample_hops(buckets: Any, hops: Any, word: int, receive: int, deltas: int, r
 
 
 @lean
-def measure_message(buckets: Any, hops: Any, word: int, receive: int, deltas: int) -> int:
+def measure_message(clock: Any, buckets: Any, hops: Any, word: int, receive: int, deltas: int) -> int:
     """Measure a message by its first tick; return when that was read, UTC ns."""
-    read_ns = now_ns(CLOCK_REALTIME)
+    read_ns = utc_ns(clock)
     sample_hops(buckets, hops, word, receive, deltas, read_ns)
     return read_ns
 
 
 @lean
-def measure_nothing(buckets: Any, hops: Any, word: int, receive: int, deltas: int) -> int:
+def measure_nothing(clock: Any, buckets: Any, hops: Any, word: int, receive: int, deltas: int) -> int:
     """Stand in for `measure_message`, to show what that costs."""
     return 0
 
@@ -158,7 +159,7 @@ def act(desk: Desk, n: int, read_ns: int) -> None:
     now = now_ns(CLOCK_MONOTONIC)
     epoch = desk.counters[EPOCH]
     reason = check(desk.ring, desk.symbol, epoch, desk.books.scratch, desk.risk, side, price, size, now)
-    signal_ns = now_ns(CLOCK_REALTIME)
+    signal_ns = utc_ns(desk.clock)
     record(desk.buckets, desk.hops, READ_SIGNAL, signal_ns - read_ns)
     intent = desk.intent
     intent[2] = desk.symbol
@@ -232,7 +233,7 @@ def loop(desk: Desk) -> int:
                 fresh = True
                 continue
             if fresh:
-                read_ns = measure(desk.buckets, desk.hops, word, receive, deltas)
+                read_ns = measure(desk.clock, desk.buckets, desk.hops, word, receive, deltas)
             fresh = (word >> 48) & 0xFFFF == 0
             counters[NEXT] = n + 1
             counters[READ] += 1
