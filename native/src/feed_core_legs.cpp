@@ -110,6 +110,7 @@ void FeedCore::set_state(std::uint32_t symbol, shm::State state, const Receipt &
   tick.c = static_cast<std::int64_t>(levels.bids().size() << 32U | levels.asks().size());
   tick.d = static_cast<std::int64_t>(state);
   ++ticks_.book;
+  ++statistics_.ticks;
   emit(tick, 0);
 }
 

@@ -52,7 +52,6 @@ void FeedCore::stamp_publish(std::int64_t receive_ns) noexcept {
 
 void FeedCore::emit(Tick &tick, std::size_t remaining) noexcept {
   tick.remaining = static_cast<std::uint16_t>(std::min<std::size_t>(remaining, 65535));
-  ++statistics_.ticks;
   if (ring_ != nullptr)
     ring_->push(tick);
 }
@@ -100,6 +99,7 @@ void FeedCore::publish_book(std::uint32_t symbol, Follower &follower, const Rece
   const Quote quote = follower.book.quote();
   const bool quoted = quote != book.quote;
   std::size_t remaining = changes_.size() + (quoted ? 1 : 0);
+  statistics_.ticks += remaining + 1; // for all at once: it is in memory, and so is the ring
   tick.kind = shm::Kind::LEVEL;
   tick.c = static_cast<std::int64_t>(update_id);
   for (const LadderChange &level : changes_) {
@@ -170,6 +170,7 @@ void FeedCore::on_trades(const TradesMessage &message) {
     tick.c = static_cast<std::int64_t>(trade.id);
     ++ticks_.trade;
   }
+  statistics_.ticks += pending_.size();
   for (std::size_t i = 0; i < pending_.size(); ++i)
     emit(pending_[i], pending_.size() - 1 - i);
 }
@@ -202,6 +203,7 @@ void FeedCore::on_ticker(const TickerMessage &message) {
   tick.c = quote.ask_price;
   tick.d = quote.ask_size;
   ++ticks_.bbo;
+  ++statistics_.ticks;
   emit(tick, 0);
   if (observer_ != nullptr)
     observer_->on_ticker_quote({symbol, message.update_id, quote});
