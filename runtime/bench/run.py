@@ -1,6 +1,7 @@
-"""Measure the runtime inside compiled code: indicators, signal and intent, and what measuring itself costs.
+"""Measure the runtime: indicators, signal and intent in compiled code, what measuring itself costs, and from a tick to
+the bytes of an order.
 
-    python runtime/bench/run.py [--only indicators|signals|instrumentation] [--json] [--out FILE]
+    python runtime/bench/run.py [--only indicators|signals|instrumentation|order_path] [--json] [--out FILE]
 
 Figures in ns depend on the machine, which must have nothing else to do. Exit codes: 0 measured, whatever came of the
 goals; 1 with --strict where a goal is missed; 3 where something cannot be measured.
@@ -16,7 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("indicators", "signals", "instrumentation")
+PARTS = ("indicators", "signals", "instrumentation", "order_path")
 
 
 def main(words: list[str] | None = None) -> int:

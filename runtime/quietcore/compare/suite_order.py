@@ -29,15 +29,16 @@ STATUS_SECONDS = 10.0
 
 
 class OrderSuite:
-    """Keeps the pipeline running from round to round."""
+    """Keeps the pipeline running from round to round; `wait` as of `Wishes`."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait: str = "nap") -> None:
+        self._wait = wait
         self._stack = ExitStack()
         self._rng = np.random.default_rng(1)
         self._last: dict[str, dict[int, int]] = {}
 
     def __enter__(self) -> Self:
-        pipeline = LocalPipeline(Wishes(SESSION, parameters=PARAMETERS))
+        pipeline = LocalPipeline(Wishes(SESSION, parameters=PARAMETERS, wait=self._wait))
         try:
             self._stack.enter_context(pipeline.interruption.installed())
             self._pipeline = self._stack.enter_context(pipeline)

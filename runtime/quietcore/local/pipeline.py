@@ -67,13 +67,18 @@ def remove_residue() -> list[str]:
 
 @dataclass
 class Wishes:
-    """What the user asked for. `simulator`: options of `quietcore sim`, what is played and how fast."""
+    """What the user asked for.
+
+    `simulator`: options of `quietcore sim`, what is played and how fast. `wait`: "nap", or "spin" where each of feed
+    handler, loop and gateway has a core to itself.
+    """
 
     simulator: list[str]
     depth: int = 50
     symbol: str = ""
     strategy: str = "crossing"
     parameters: dict[str, int | float] = field(default_factory=dict)
+    wait: str = "nap"
 
 
 @dataclass
@@ -136,7 +141,7 @@ class LocalPipeline:
             [
                 *(self._handler, "run", "--feed", self.feed, "--venue", announced["venue"]),
                 *("--websocket", announced["websocket"], "--rest", announced["rest"]),
-                *("--depth", str(self.wishes.depth), "--cpu", "-1", "--wait", "nap"),
+                *("--depth", str(self.wishes.depth), "--cpu", "-1", "--wait", self.wishes.wait),
                 *(("--control", self.control_path) if self._can_be_controlled else ()),
             ],
         )
@@ -177,7 +182,7 @@ class LocalPipeline:
 feed = "{self.feed}"
 feed_timeout = {RING_SECONDS}
 symbol = "{self.symbol}"
-wait = "nap"
+wait = "{self.wishes.wait}"
 kill_file = {json.dumps(str(self.folder / "kill"))}
 strategy_cpu = -1
 gateway_cpu = -1
