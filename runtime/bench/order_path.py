@@ -38,7 +38,7 @@ def path_us(taken: Mapping[str, Taken]) -> float | None:
     """Return the sum of the medians of the hops of ``PATH`` in µs; None where one has no sample."""
     if not all(len(taken[hop].latencies) for hop in PATH):
         return None
-    return sum(statistics.median(taken[hop].latencies) for hop in PATH) / 1000
+    return float(sum(statistics.median(taken[hop].latencies) for hop in PATH)) / 1000
 
 
 def judged(values: Sequence[float], cores: int) -> Result:
