@@ -14,7 +14,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix bench soak arm64 sanitize coverage coverage-python ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
+.PHONY: help setup build native demo demo-down local test matrix bench soak pgo arm64 sanitize coverage coverage-python ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,13 @@ bench: ## measure against baselines, limits and other projects, and in compiled 
 
 soak: build ## load the pipeline for MINUTES (default 1; a release: 20): build/soak
 	@quietcore soak --minutes $(or $(MINUTES),1) --out build/soak/soak.json --png build/soak/soak.png $(SOAK)
+
+pgo: ## the feed handler optimised by what recordings exercise: build/native/pgo/bin (needs recordings)
+	@$(SETUP) python build
+	@rm -rf build/native/pgo/profile
+	@cd native && cmake --preset pgo -DQUIETCORE_PGO=train >/dev/null && cmake --build --preset pgo --target quietcore-feed
+	@$(PYTHON) native/bench/train.py
+	@cd native && cmake --preset pgo -DQUIETCORE_PGO=use >/dev/null && cmake --build --preset pgo --target quietcore-feed quietcore-bench
 
 arm64: ## compile the feed handler for arm64 (not linked: a distribution has no libraries of another architecture)
 	@$(SETUP) python build arm64

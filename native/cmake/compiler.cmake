@@ -29,6 +29,25 @@ if(QUIETCORE_COVERAGE)
   target_link_options(quietcore_options INTERFACE --coverage)
 endif()
 
+if(QUIETCORE_PGO)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    message(FATAL_ERROR "QUIETCORE_PGO needs GCC; this is ${CMAKE_CXX_COMPILER_ID}")
+  endif()
+  # One build folder for both, as a profile is found by the path of the object that it is of.
+  set(profile "${CMAKE_BINARY_DIR}/profile")
+  if(QUIETCORE_PGO STREQUAL "train")
+    target_compile_options(quietcore_options INTERFACE "-fprofile-generate=${profile}" -fprofile-update=prefer-atomic)
+    target_link_options(quietcore_options INTERFACE "-fprofile-generate=${profile}")
+  elseif(QUIETCORE_PGO STREQUAL "use")
+    # What the training never reaches is optimised as if there were no profile, not for size.
+    target_compile_options(quietcore_options INTERFACE
+      "-fprofile-use=${profile}" -fprofile-partial-training -Wno-missing-profile)
+    target_link_options(quietcore_options INTERFACE "-fprofile-use=${profile}" -fprofile-partial-training)
+  else()
+    message(FATAL_ERROR "QUIETCORE_PGO is \"${QUIETCORE_PGO}\"; expected train or use")
+  endif()
+endif()
+
 if(QUIETCORE_LTO)
   include(CheckIPOSupported)
   check_ipo_supported(RESULT lto_works OUTPUT lto_output LANGUAGES CXX)
