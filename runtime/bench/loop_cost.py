@@ -19,7 +19,6 @@ import numpy as np
 from tests.runtime.ring_writer import RingWriter
 
 from quietcore.bridge import layout
-from quietcore.bridge.counted_clock import new_clock
 from quietcore.bridge.follow import begin
 from quietcore.bridge.ring import NEXT, READ
 from quietcore.bridge.segment import attach
@@ -32,12 +31,14 @@ from quietcore.strategy.intents import IntentRing, aligned
 from quietcore.strategy.loop import (
     CLOSED,
     CONTROL_WORDS,
+    UNTIL,
     Desk,
     Outlet,
     build,
     measure_message,
     measure_nothing,
     new_intent,
+    new_sight,
     new_wish,
 )
 from quietcore.strategy.workspace import RECEIVED_PUBLISHED, Workspace
@@ -76,7 +77,7 @@ class LoopRun:
             ring=segment.ring,
             books=self._workspace.books,
             counters=self._workspace.counters,
-            clock=new_clock(),
+            sight=new_sight(),
             buckets=self._workspace.buckets,
             hops=self._workspace.hops,
             ledger=self._workspace.ledger,
@@ -111,6 +112,7 @@ class LoopRun:
         counters, hops = self._workspace.counters, self._workspace.hops
         counters[NEXT] = counters[READ] = 0
         hops[RECEIVED_PUBLISHED, COUNT] = 0
+        self._desk.sight.found[UNTIL] = 0
         begin(self._desk.ring, self._desk.books, counters)
         began = time.perf_counter_ns()
         verdict = self._loops[measured](self._desk)

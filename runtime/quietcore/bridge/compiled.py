@@ -149,6 +149,15 @@ def lean(function: Callable[P, R]) -> Callable[P, R]:
     return _made(function, _nrt=False)
 
 
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile as `lean` does, always within the code of who calls it.
+
+    For what is small and done for each message: the compiler likes to share it as a function, and an array is then
+    passed as seven words or more, most of them over the stack.
+    """
+    return _made(function, _nrt=False, forceinline=True)
+
+
 def fused(function: Callable[P, R]) -> Callable[P, R]:
     """Compile for floating point: a product and its sum may be one operation, a division by 0 is not an error.
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from quietcore.bridge.atomics import CLOCK_REALTIME, now_ns
-from quietcore.bridge.compiled import lean
+from quietcore.bridge.compiled import inlined, lean
 from quietcore.bridge.cycles import counter_is_trusted, time_stamp
 
 # Words of a clock.
@@ -63,7 +63,7 @@ def settle(clock: Any, stamp: int, utc: int) -> None:
         _rebase(clock)
 
 
-@lean
+@inlined
 def counted(clock: Any, since: int) -> int:
     """Return UTC ns, ``since`` steps after the last answer."""
     return int(clock[UTC] + ((since * clock[SCALE]) >> SHIFT))
@@ -87,7 +87,7 @@ def ask(clock: Any) -> int:
     return utc
 
 
-@lean
+@inlined
 def utc_ns(clock: Any) -> int:
     """Return UTC in ns."""
     if clock[TRUSTED] == 0:

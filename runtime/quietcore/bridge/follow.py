@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from quietcore.bridge import layout
 from quietcore.bridge.books import HASH_START, apply_level, ladder_hash, load_ladder, mix
-from quietcore.bridge.compiled import lean
+from quietcore.bridge.compiled import inlined, lean
 from quietcore.bridge.ring import (
     EMPTY,
     LOST,
@@ -117,7 +117,7 @@ def absorb_book(ring: Ring, books: Books, counters: Any, n: int, symbol: int, st
             marks[symbol, BOOKS] += 1
 
 
-@lean
+@inlined
 def absorb(
     ring: Ring, books: Books, counters: Any, n: int, word: int, a: int, b: int, c: int, d: int
 ) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from quietcore.bridge import layout
 from quietcore.bridge.atomics import fence_acquire, load_acquire, load_relaxed, load_u32
-from quietcore.bridge.compiled import lean
+from quietcore.bridge.compiled import inlined, lean
 
 
 def offset_of(dtype: np.dtype[np.void], field: str) -> int:
@@ -102,6 +102,15 @@ def take(slots: int, mask: int, n: int) -> tuple[int, int, int, int, int, int, i
     if again != seen:
         return LOST, again, a, b, c, d, e, f, g
     return TAKEN, seen, a, b, c, d, e, f, g
+
+
+@inlined
+def found_until(slots: int, mask: int, n: int, most: int) -> int:
+    """Return the first tick from ``n`` on, of ``most``, that is not in the ring yet."""
+    until = n
+    while until < n + most and load_relaxed(slots + ((until & mask) << 6)) - (2 * until + 2) >= 0:
+        until += 1
+    return until
 
 
 @lean

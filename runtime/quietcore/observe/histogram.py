@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from quietcore.bridge.atomics import bit_length
-from quietcore.bridge.compiled import constant, lean
+from quietcore.bridge.compiled import constant, inlined, lean
 
 SUB_BITS: Final = 6
 LINEAR: Final = 1 << (SUB_BITS + 1)  # below it every nanosecond has its own bucket
@@ -31,7 +31,7 @@ BOUNDS_NS: Final = (*(step * 10**power for power in range(2, 10) for step in (1.
 SHARES: Final = {"p50": 0.50, "p90": 0.90, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999}
 
 
-@lean
+@inlined
 def bucket_of(value: int) -> int:
     """Return the bucket of a value of 0 or more."""
     if value < LINEAR:
@@ -41,7 +41,7 @@ def bucket_of(value: int) -> int:
     return (shift << SUB_BITS) + (value >> shift)
 
 
-@lean
+@inlined
 def record(buckets: Any, marks: Any, hop: int, value: int) -> None:
     """Count one latency in ns. A negative one tells that the two clocks disagree: it is no latency."""
     if value < 0:
@@ -68,7 +68,7 @@ def record_corrected(buckets: Any, marks: Any, hop: int, value: int, interval: i
             missed -= interval
 
 
-@lean
+@inlined
 def refuse(marks: Any, hop: int) -> None:
     """Count one pair of times that cannot be compared."""
     marks[hop, NOT_COMPARABLE] += 1

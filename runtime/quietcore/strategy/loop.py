@@ -21,10 +21,10 @@ from quietcore.bridge.atomics import (
     raise_event,
     store_release,
 )
-from quietcore.bridge.compiled import lean
-from quietcore.bridge.counted_clock import utc_ns
+from quietcore.bridge.compiled import inlined, lean
+from quietcore.bridge.counted_clock import new_clock, utc_ns
 from quietcore.bridge.follow import EPOCH, LAST_RECEIVE, Books, absorb, overrun
-from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, Ring, is_closed, take
+from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, Ring, found_until, is_closed, take
 from quietcore.observe.histogram import record, refuse
 from quietcore.strategy.account import RESOLVED
 from quietcore.strategy.arena import NO_SLOT
@@ -55,6 +55,10 @@ CONTROL_WORDS: Final = 96
 STOPPED: Final = 0
 CLOSED: Final = 1
 
+UNTIL: Final = 0  # the first tick that has not been found yet
+READ_NS: Final = 1  # when those before it were, UTC
+AHEAD: Final = 7  # ticks that a look at the ring takes in, behind the one that is read
+
 ROUND: Final = 1024  # ticks between two looks at the control block
 SPINS_BEFORE_NAP: Final = 256
 NAP_NS: Final = 50_000
@@ -74,13 +78,20 @@ class Outlet(NamedTuple):
     event: int  # eventfd that wakes the gateway, -1: it polls
 
 
+class Sight(NamedTuple):
+    """When ticks were found in the ring."""
+
+    clock: Any  # see quietcore.bridge.counted_clock
+    found: Any  # [2]: UNTIL, READ_NS
+
+
 class Desk(NamedTuple):
     """All that the loop works with. Addresses are int64 and belong to objects that outlive the loop."""
 
     ring: Ring
     books: Books
     counters: Any
-    clock: Any  # see quietcore.bridge.counted_clock
+    sight: Sight
     buckets: Any
     hops: Any
     ledger: Any
@@ -98,7 +109,7 @@ class Desk(NamedTuple):
     spin: int
 
 
-@lean
+@inlined
 def sample_hops(buckets: Any, hops: Any, word: int, receive: int, deltas: int, read_ns: int) -> None:
     """Measure the hops of one message, by its first tick; what cannot be compared is counted as such."""
     flags = (word >> 32) & 0xFFFF
@@ -118,16 +129,27 @@ def sample_hops(buckets: Any, hops: Any, word: int, receive: int, deltas: int, r
         record(buckets, hops, PUBLISHED_READ, read_ns - receive - publish_delta)
 
 
-@lean
-def measure_message(clock: Any, buckets: Any, hops: Any, word: int, receive: int, deltas: int) -> int:
-    """Measure a message by its first tick; return when that was read, UTC ns."""
-    read_ns = utc_ns(clock)
+@inlined
+def measure_message(
+    ring: Ring, sight: Sight, buckets: Any, hops: Any, n: int, word: int, receive: int, deltas: int
+) -> int:
+    """Measure a message by its first tick, ``n``; return when that was found in the ring, UTC ns.
+
+    What already lies behind it, up to AHEAD ticks, is found by the same look at the ring and at the same time: it
+    waits for its turn from then on, and that belongs to its way to the signal.
+    """
+    if n >= sight.found[UNTIL]:
+        sight.found[READ_NS] = utc_ns(sight.clock)
+        sight.found[UNTIL] = found_until(ring.slots, ring.mask, n + 1, AHEAD)
+    read_ns = int(sight.found[READ_NS])
     sample_hops(buckets, hops, word, receive, deltas, read_ns)
     return read_ns
 
 
-@lean
-def measure_nothing(clock: Any, buckets: Any, hops: Any, word: int, receive: int, deltas: int) -> int:
+@inlined
+def measure_nothing(
+    ring: Ring, sight: Sight, buckets: Any, hops: Any, n: int, word: int, receive: int, deltas: int
+) -> int:
     """Stand in for `measure_message`, to show what that costs."""
     return 0
 
@@ -159,7 +181,7 @@ def act(desk: Desk, n: int, read_ns: int) -> None:
     now = now_ns(CLOCK_MONOTONIC)
     epoch = desk.counters[EPOCH]
     reason = check(desk.ring, desk.symbol, epoch, desk.books.scratch, desk.risk, side, price, size, now)
-    signal_ns = utc_ns(desk.clock)
+    signal_ns = utc_ns(desk.sight.clock)
     record(desk.buckets, desk.hops, READ_SIGNAL, signal_ns - read_ns)
     intent = desk.intent
     intent[2] = desk.symbol
@@ -233,7 +255,7 @@ def loop(desk: Desk) -> int:
                 fresh = True
                 continue
             if fresh:
-                read_ns = measure(desk.clock, desk.buckets, desk.hops, word, receive, deltas)
+                read_ns = measure(ring, desk.sight, desk.buckets, desk.hops, n, word, receive, deltas)
             fresh = (word >> 48) & 0xFFFF == 0
             counters[NEXT] = n + 1
             counters[READ] += 1
@@ -267,6 +289,11 @@ def build(name: str, function: Any, measure: Any = measure_message) -> Any:
     made.__qualname__ = f"loop_{name}"
     made.__module__ = loop.__module__
     return lean(made)
+
+
+def new_sight() -> Sight:
+    """Return a view of a ring that nothing was found in yet."""
+    return Sight(new_clock(), np.zeros(2, dtype=np.int64))
 
 
 def new_wish() -> Any:

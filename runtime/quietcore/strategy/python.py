@@ -110,7 +110,9 @@ def next_tick(desk: Desk, turn: Any) -> int:
         turn[NEXT_IS_FRESH] = 1
         return LOST
     if turn[NEXT_IS_FRESH]:
-        turn[READ_NS] = measure_message(desk.clock, desk.buckets, desk.hops, word, receive, deltas)
+        turn[READ_NS] = measure_message(
+            desk.ring, desk.sight, desk.buckets, desk.hops, n, word, receive, deltas
+        )
     turn[NEXT_IS_FRESH] = 1 if (word >> 48) & 0xFFFF == 0 else 0
     desk.counters[NEXT] = n + 1
     desk.counters[READ] += 1

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from quietcore.bridge.counted_clock import new_clock
 from quietcore.bridge.follow import begin
 from quietcore.bridge.ring import FIRST, NEXT, word_at
 from quietcore.bridge.segment import NotThereYetError, Segment, Symbol, attach
@@ -33,6 +32,7 @@ from quietcore.strategy.loop import (
     Outlet,
     build,
     new_intent,
+    new_sight,
     new_wish,
 )
 from quietcore.strategy.python import python_loop, warm_up
@@ -95,7 +95,6 @@ class StrategyThread:
         self._event, self._cpu, self._spin = event, cpu, spin
         self._warn, self._ended = warn, ended
         self._control = aligned(CONTROL_WORDS)
-        self._clock = new_clock()
         self._rate = new_rate(int(self._limits[0]["max_order_rate"]))
         if strategy.python is None:
             self._loop = build(strategy.key or strategy.name, strategy.on_tick)
@@ -119,7 +118,7 @@ class StrategyThread:
             ring=segment.ring,
             books=workspace.books,
             counters=workspace.counters,
-            clock=self._clock,
+            sight=new_sight(),
             buckets=workspace.buckets,
             hops=workspace.hops,
             ledger=workspace.ledger,
