@@ -281,6 +281,8 @@ def test_connections_are_renewed_before_the_venue_ends_them(
     until(lambda: ring.state() == LIVE, "a live book")
     while ring.statistics()["switches"] < 2:
         server.send(market.move())
+        # No faster than it follows: a connection that lags by thousands of messages is no fair rival.
+        until(lambda: ring.book()["update_id"] >= market.u - 20, "it follows")
     says(tmp_path, "renewing connections before the venue ends them")
     until(lambda: ring.book()["update_id"] == market.u, "everything arrived")
     reader = LadderReader(ring)

@@ -58,9 +58,12 @@ def test_binance_spot(start: Start, feed: str, make_server: MakeServer) -> None:
     assert ring.statistics()["malformed"] == 0
 
 
-def resident_kib(pid: int) -> int:
+def stays_small(pid: int) -> bool:
+    """Whether a process holds less than 512 MiB; ThreadSanitizer keeps four more bytes for each."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    resident_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+    share = 5 if "/libtsan.so" in Path(f"/proc/{pid}/maps").read_text() else 1
+    return resident_kib < share * 512 * 1024
 
 
 def test_2048_symbols_in_one_process(
@@ -77,7 +80,7 @@ def test_2048_symbols_in_one_process(
     until(lambda: all(ring.state(n) == LIVE for n in range(2048)), "every book", 60)
     assert len(server.targets) > 5, "split by the venue's limit"
     assert process.poll() is None
-    assert resident_kib(process.pid) < 512 * 1024
+    assert stays_small(process.pid)
 
 
 def test_2048_books_without_a_window_fit_into_memory(
@@ -88,7 +91,7 @@ def test_2048_books_without_a_window_fit_into_memory(
     process = follow(start, feed, "binance-usdm", server, "--streams", "book")
     until(lambda: "ready: 2048 symbols" in output(tmp_path), "all subscribed", 60)
     assert len(server.targets) == 11, "at most 200 streams on a connection"
-    assert resident_kib(process.pid) < 512 * 1024
+    assert stays_small(process.pid)
 
 
 def test_a_refused_topic_takes_no_other_with_it(

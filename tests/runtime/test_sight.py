@@ -8,6 +8,7 @@ import numpy as np
 from tests.runtime.conftest import MakeWriter
 
 from quietcore.bridge import layout
+from quietcore.bridge.compiled import constant
 from quietcore.bridge.segment import attach
 from quietcore.observe.histogram import BUCKETS, COUNT, MARKS, MAXIMUM
 from quietcore.strategy.loop import AHEAD, UNTIL, measure_message, new_sight
@@ -29,7 +30,7 @@ def test_ticks_that_one_look_finds_are_read_at_once_and_each_other_one_when_it_i
     def read(n: int) -> int:
         time.sleep(LATER_S)
         word = layout.TIME_SOURCE_KERNEL << 24
-        return int(measure_message(ring, sight, buckets, hops, np.int64(n), word, begin, np.int64(0)))
+        return int(measure_message(ring, sight, buckets, hops, constant(n), word, begin, constant(0)))
 
     begin = time.time_ns()
     for price in range(3):
