@@ -40,6 +40,13 @@ def data_folder() -> Path:
     return Path(os.environ.get("QUIETCORE_DATA", ROOT.parent / "shared/data"))
 
 
+def positive(text: str) -> int:
+    """Return a number above 0."""
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f'"{text}": expected a whole number above 0')
+    return int(text)
+
+
 def arguments_of(words: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
@@ -54,7 +61,7 @@ def arguments_of(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=0.12, help="length of a block (default 0.12)")
     parser.add_argument("--pairs", type=int, default=9, help="pairs of blocks for each ratio (default 9)")
     parser.add_argument(
-        "--messages", type=int, default=100_000_000, help="through the memory part (default 100,000,000)"
+        "--messages", type=positive, default=100_000_000, help="through the memory part (default 100,000,000)"
     )
     parser.add_argument(
         "--cpu", type=int, default=max(os.sched_getaffinity(0)), help="CPU to measure on; -1: any"
@@ -78,7 +85,11 @@ def measure(arguments: argparse.Namespace) -> Iterator[Result]:
         yield from backtest_plan.measure(
             ROOT, data_folder(), pairs=arguments.pairs, peers=not arguments.no_peers, cpu=arguments.cpu
         )
-    if not set(parts) - {"orders", "backtest"}:
+    if "memory" in parts:
+        # Of a process that holds nothing else.
+        with Worker("quietcore-bench", [str(arguments.binary)], arguments.cpu) as native:
+            yield from memory_plan.measure(native, arguments.messages)
+    if not set(parts) - {"orders", "backtest", "memory"}:
         return
     with Worker("quietcore-bench", [str(arguments.binary)], arguments.cpu) as native:
         if "feed" in parts:
@@ -115,10 +126,6 @@ def measure(arguments: argparse.Namespace) -> Iterator[Result]:
         if "wire" in parts:
             path = feed_plan.inputs(data_folder(), ROOT / "build/bench/data")["ob50"]
             yield from wire_plan.measure(native, path, seconds=arguments.seconds, pairs=arguments.pairs)
-    if "memory" in parts:
-        # Of a process that holds nothing else.
-        with Worker("quietcore-bench", [str(arguments.binary)], arguments.cpu) as native:
-            yield from memory_plan.measure(native, arguments.messages)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 """Train the feed handler of the pgo preset on recordings: what runs here is what the compiler then optimises.
 
 Each input is verified once and replayed flat out some times, through parser, rules, books and ring: the Binance
-recording, the windowed inputs derived from it, and Bybit's. Exit status: 0 trained; 3 it could not be.
+recording, the windowed inputs derived from it, and Bybit's. Exit status: 0 trained; 3 it could not be; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ def main(words: list[str] | None = None) -> int:
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"pgo: the training run failed: {error}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:
+        print("\npgo: interrupted", file=sys.stderr)
+        return 130
     finally:
         for left in SHARED_MEMORY.glob(f"quietcore.{feed}*"):
             left.unlink()

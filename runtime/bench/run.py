@@ -41,6 +41,9 @@ def main(words: list[str] | None = None) -> int:
     except QuietcoreError as error:
         print(f"bench: {error}", file=sys.stderr)
         return int(error.code)
+    except KeyboardInterrupt:
+        print("\nbench: interrupted; nothing written", file=sys.stderr)
+        return 130
     report = {
         "machine": platform.processor() or platform.machine(),
         "kernel": platform.release(),

@@ -23,6 +23,7 @@ import memory_plan  # noqa: E402
 import order_plan  # noqa: E402
 import pairing  # noqa: E402
 import results  # noqa: E402
+import run  # noqa: E402
 import windowed_recording  # noqa: E402
 import wire_plan  # noqa: E402
 from feed_plan import DisagreementError  # noqa: E402
@@ -160,6 +161,15 @@ def test_memory_is_judged_by_book_by_process_and_by_growth() -> None:
         for figures in (good, bad)
     ]
     assert verdicts == [[True, None, True, True], [False, None, False, False]]
+
+
+@pytest.mark.parametrize("messages", ["-5", "0", "1e8", "²"])
+def test_a_number_of_messages_that_is_none_is_refused(
+    messages: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run.arguments_of([f"--messages={messages}"])
+    assert f'"{messages}": expected a whole number above 0' in capsys.readouterr().err
 
 
 def recorded(folder: Path) -> Path:
