@@ -239,3 +239,42 @@ def test_a_thread_that_starts_while_others_are_moved_is_moved_too(host: FakeHost
     machine.set_affinity = late  # type: ignore[method-assign]
     assert not promise(machine, "isolation", [USER]).failures
     assert host.allowed(950) == "0-2"
+
+
+@pytest.mark.parametrize(("uptime", "failed"), [("100.00 90.00", False), ("500.00 90.00", True)])
+def test_a_thread_of_the_kernel_that_just_started_waits_for_the_timer(
+    host: FakeHost, uptime: str, failed: bool
+) -> None:
+    kernel = {**THREADS[2], "options": {"recheck_seconds": 60}}
+    promise(host.machine(), "isolation", [kernel])
+    host.process(901, "psimon", "/", "0-5", KERNEL)  # started about 20 seconds after the boot
+    host.put("/proc/uptime", uptime + "\n")
+    finding = found(host, "isolation.kernel")
+    assert finding.failed == failed
+    assert "901 (psimon) on 0-5" in finding.found + finding.cause
+    assert ("to be moved by the timer" in finding.cause) is not failed
+    apply_all(host.machine(), live_only=True)
+    assert host.allowed(901) == "0-2"
+
+
+def test_how_old_a_thread_is_must_be_told(host: FakeHost) -> None:
+    promise(host.machine(), "isolation", [{**THREADS[2], "options": {"recheck_seconds": 60}}])
+    host.process(901, "psimon", "/", "0-5", KERNEL)
+    finding = found(host, "isolation.kernel")
+    assert finding.failed
+    assert not finding.readable
+
+
+def test_threads_that_systemd_has_started_are_moved_after_it_read_its_files(host: FakeHost) -> None:
+    machine = host.machine()
+    run = machine.run
+
+    def start_one(*words: str) -> object:
+        if "daemon-reload" in words:
+            host.process(902, "psimon", "/", "0-5", KERNEL)
+        return run(*words)
+
+    machine.run = start_one  # type: ignore[assignment, method-assign]
+    unit = setting("isolation.unit", "file", "/etc/systemd/system/some.service", "[Service]\n")
+    assert not promise(machine, "isolation", [unit, THREADS[2]]).failures
+    assert host.allowed(902) == "0-2"

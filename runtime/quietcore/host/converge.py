@@ -287,7 +287,8 @@ def _converge(
         for setting in settings:
             if live_only and setting.kind in ("file", "drop_in", "network_link"):
                 continue
-            if setting.kind == "unit":
+            # Units are as their files say only after it, and systemd has the kernel start threads in it.
+            if setting.kind in ("unit", "threads"):
                 aftermath.reload()
             changes = list(kind_of(setting).changes(setting, context))
             changing = {change.target for change in changes}

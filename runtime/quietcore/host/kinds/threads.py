@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from ...errors import QuietcoreError
@@ -20,7 +21,8 @@ class ThreadsKind(Kind):
     """`name` is kernel, user, manager (process 1) or unit:NAME; `wanted` the list of CPUs they may run on.
 
     `options.slices` are the control groups that do not count as user, `options.guests` names of threads that
-    may run anywhere.
+    may run anywhere, `options.recheck_seconds` how often a timer moves those that were started elsewhere: younger
+    than two such rounds they are named and do not fail; 0 and absent: no such timer.
     """
 
     name = "threads"
@@ -65,6 +67,13 @@ class ThreadsKind(Kind):
             elif reason != "it has ended":
                 fixed.append(thread)
         note = f"{len(fixed)} cannot be moved: {_names(fixed)}" if fixed else ""
+        young = _younger_than_two_rounds(setting, astray, context.machine)
+        if astray and len(young) == len(astray) and not reasons:
+            moved = len(selected) - len(fixed) - len(young)
+            waiting = f"{_names(young)}: just started, to be moved by the timer"
+            return report(
+                setting, Verdict.OK, f"all {moved} older ones", "; ".join(filter(None, (waiting, note)))
+            )
         if astray:
             causes = [
                 f"{_named(astray)}: started or moved after they were set",
@@ -127,6 +136,15 @@ def _selected(setting: Setting, machine: Machine) -> list[Thread]:
 def _elsewhere(setting: Setting, threads: list[Thread]) -> list[Thread]:
     wanted = parse_cpu_list(str(setting.wanted))
     return [thread for thread in threads if thread.allowed - wanted]
+
+
+def _younger_than_two_rounds(setting: Setting, threads: list[Thread], machine: Machine) -> list[Thread]:
+    seconds = int(setting.options.get("recheck_seconds", 0))
+    if not seconds or not threads:
+        return []
+    uptime = float(machine.read("/proc/uptime").split()[0])
+    ticks = os.sysconf("SC_CLK_TCK")
+    return [thread for thread in threads if uptime - thread.start / ticks < 2 * seconds]
 
 
 def _named(threads: list[Thread]) -> str:

@@ -1,0 +1,100 @@
+"""What only a boot decides, broken in a copy of the tuned host that find and cp made: the audit reports just it.
+
+Counts, too, what tests/virtual_host/test_audit_findings.py breaks on the host itself: together it is every setting.
+"""
+
+import base64
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.host.copied_tree import Copy
+from tests.virtual_host.conftest import Sh
+from tests.virtual_host.promises import Promise, promised, roles_on
+from tests.virtual_host.test_audit_findings import AUDIT, CHOSEN, MUTATIONS, ROLE, by_kind
+
+from quietcore.host.audit import audit
+from quietcore.host.findings import Finding
+from quietcore.host.machine import Machine
+
+pytestmark = [pytest.mark.side_effect, pytest.mark.timeout(600)]
+
+COPY = Path(__file__).with_name("copy_host.sh").read_text(encoding="utf-8")
+CMDLINE = "/proc/cmdline"
+
+
+@pytest.fixture(scope="module")
+def copy(sh: Sh, tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """The host's files, unpacked by tarfile alone."""
+    root = tmp_path_factory.mktemp("host")
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(sh(COPY)))) as archive:
+        archive.extractall(root, filter="fully_trusted")
+    return Copy(root)
+
+
+@pytest.fixture(scope="module")
+def promises(sh: Sh) -> dict[str, Promise]:
+    """The settings that the host promised, those of QUIETCORE_ROLE where it is given."""
+    roles = [role for role in roles_on(sh) if ROLE in ("", role)]
+    return {promise["id"]: promise for role in roles for promise in promised(role, sh)}
+
+
+@pytest.fixture(scope="module")
+def live(sh: Sh) -> dict[str, str]:
+    """Each setting's verdict on the host itself."""
+    return {line["id"]: line["verdict"] for line in json.loads(sh(f"{AUDIT} --json"))["findings"]}
+
+
+def findings(copy: Copy) -> dict[str, Finding]:
+    return {finding.id: finding for finding in audit(Machine(copy.root))}
+
+
+def without(text: str, name: str) -> str:
+    """The command line without a parameter."""
+    words = [word for word in text.split() if word.partition("=")[0] != name]
+    assert len(words) < len(text.split()), f"{name} is not on the command line"
+    return " ".join(words) + "\n"
+
+
+def test_the_copy_is_judged_as_the_host_is(copy: Copy, live: dict[str, str]) -> None:
+    told = findings(copy)
+    assert told.keys() == live.keys()
+    differ = {
+        name: f"{live[name]} → {finding.verdict.value}: {finding.found}; {finding.cause}"
+        for name, finding in told.items()
+        if finding.readable and finding.verdict.value != live[name]
+    }
+    assert differ == {}
+
+
+def test_each_setting_is_broken_on_the_host_or_in_its_copy(
+    copy: Copy, live: dict[str, str], promises: dict[str, Promise], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fine = {name for name in promises if live[name] == "ok"}
+    by_hand = {mutation.setting for mutation in CHOSEN}
+    on_the_host = by_hand | {
+        name for name in fine - {m.setting for m in MUTATIONS} if by_kind(promises[name]) is not None
+    }
+    before = {name for name, finding in findings(copy).items() if finding.failed}
+    broken: set[str] = set()
+    wrong: list[str] = []
+    for name in sorted(fine - on_the_host):
+        if promises[name]["kind"] != "kernel_parameter":
+            continue
+        copy.put(CMDLINE, without(copy.path(CMDLINE).read_text(), promises[name]["name"]))
+        found = findings(copy)
+        copy.mend()
+        told = {item for item, finding in found.items() if finding.failed} - before
+        if told != {name} or not found[name].cause or not found[name].remedy:
+            wrong.append(f"{name}: {sorted(told)}: {found[name].cause}")
+        broken.add(name)
+    left = {name: live[name] for name in sorted(promises.keys() - on_the_host - broken)}
+    with capsys.disabled():
+        print(
+            f"\nsettings {len(promises)}, mutated live {len(on_the_host)}, mutated in a copy {len(broken)}, "
+            f"detected {len(on_the_host) + len(broken) - len(wrong)}; not to be broken here: {left}"
+        )
+    assert wrong == []
+    assert "ok" not in left.values()
