@@ -266,7 +266,7 @@ def test_a_power_cut_at_any_step_boots_the_old_parameters_or_a_trial(
         assert on_trial or not finished, limit
         host.boot(line)
         if not finished and not isolated(host):
-            promise(host.machine(), "boot_params", BOOT)
+            assert not promise(host.machine(), "boot_params", BOOT).failures, limit
             host.boot()
         assert isolated(host), limit
         assert where(host) is Stage.CONFIRMED, limit

@@ -46,6 +46,10 @@ def test_one_broken_setting_stops_and_is_named_with_cause_and_remedy(tuned: Fake
     assert report.startswith("audit: sysctl.swappiness: drift: found 30, wanted 0: changed by hand")
     assert "remedy: quietcore apply" in report
     assert report.endswith("not started\n")
+    assert (tmp_path / "status").read_text() == report.splitlines()[0] + "\n"
+    tuned.put("/proc/sys/net/ipv4/tcp_rmem", "4096 131072 6291456\n")
+    run(tuned, tmp_path)
+    assert (tmp_path / "status").read_text().endswith("quietcore apply (and 1 more: quietcore audit)\n")
 
 
 def test_what_waits_for_a_reboot_is_told_and_passes(tuned: FakeHost, tmp_path: Path) -> None:
@@ -61,7 +65,8 @@ def test_a_host_that_promised_nothing_does_not_pass(
     (tmp_path / "passed").touch()
     assert main(["gate", "--root", str(tmp_path / "nothing"), "--into", str(tmp_path)]) == 3
     assert not (tmp_path / "passed").exists()
-    assert "could not tell" in (tmp_path / "report").read_text()
+    for name in ("report", "status"):
+        assert "could not tell" in (tmp_path / name).read_text()
     assert "nothing was promised" in capsys.readouterr().err
 
 
@@ -81,4 +86,6 @@ def test_units_of_the_pipeline_pass_the_gate_before_anything_else(unit: str) -> 
     for key in ("Wants=", "After="):
         assert any(line.startswith(key) and "quietcore-gate.service" in line for line in lines), key
     starts = [line for line in lines if line.startswith("ExecStart")]
-    assert "test -e /run/quietcore-gate/passed" in starts[0]
+    assert starts[0].startswith("ExecStartPre=-"), "telling why may fail, judging may not"
+    assert starts[1].startswith("ExecStartPre=/bin/sh")
+    assert starts[1].endswith("test -e /run/quietcore-gate/passed'")

@@ -17,13 +17,10 @@ ROLE = os.environ.get("QUIETCORE_ROLE", "")
 # Roles of which an emulated host has nothing that plain shell could break while it runs.
 NOTHING_TO_BREAK = {
     "cpu_power": "a virtual machine has no cpufreq: its settings are broken in a copied tree",
-    "daily_life": "a minimal host has none of the programs that it keeps quiet",
     "measure": "it promises no setting",
     "monitoring": "its files are broken as all files are",
     "network": "the card of a virtual machine offers nothing to set",
-    "real_time": "its files are broken as all files are",
     "release": "it promises no setting: what it unpacks is named by its content",
-    "time_sync": "an emulated clock is the machine's beneath",
 }
 
 AUDIT = "/usr/local/sbin/quietcore audit"
@@ -160,12 +157,116 @@ MUTATIONS += [
         "pkill -x sleep",
     ),
 ]
+NEEDRESTART, UPGRADES = "/etc/needrestart", "/usr/bin/unattended-upgrade"
+WITH_NEEDRESTART = (
+    f"mkdir -p {NEEDRESTART}/conf.d; "
+    f"echo 'foreach my $fn (sort <{NEEDRESTART}/conf.d/*.conf>) {{ eval do {{ local(@ARGV, $/) = $fn; <>}}; }} 1;' "
+    f"> {NEEDRESTART}/needrestart.conf; {APPLY}"
+)
+SCRUB = "/etc/systemd/system/e2scrub_all.service.d"
+LATER = "/etc/security/limits.d/zzz-other.conf"
+MUTATIONS += [
+    Mutation("isolation.manager", "drift", "moved after they were set", "taskset -a -p -c 0-5 1 >/dev/null"),
+    Mutation(
+        "isolation.kernel",
+        "drift",
+        "moved after they were set",
+        "taskset -p -c 0-5 $(pgrep -x kswapd0) >/dev/null",
+    ),
+    Mutation(
+        "irq_affinity.network",
+        "drift",
+        "moved after they were set",
+        f"systemctl start {RECHECK}.service; "
+        "n=$(sed -n '/virtio.-input.0$/{s/^ *\\([0-9]*\\):.*/\\1/p;q}' /proc/interrupts); "
+        "echo 1 > /proc/irq/$n/smp_affinity_list",
+    ),
+    Mutation(
+        "real_time.limits", "overridden", LATER, f"echo '@quietcore - nofile 100' > {LATER}", f"rm {LATER}"
+    ),
+    *(
+        Mutation(
+            f"real_time.processes.{unit}",
+            "pending reboot",
+            "changed since by hand",
+            f"prlimit --nofile=1000:65536 --pid $(systemctl show --property=MainPID --value {instance})",
+            f"prlimit --nofile=65536:65536 --pid $(systemctl show --property=MainPID --value {instance})",
+        )
+        for unit, instance in (
+            ("quietcore-feed@.service", "quietcore-feed@sim"),
+            ("quietcore-runtime.service", "quietcore-runtime"),
+        )
+    ),
+    Mutation(
+        "daily_life.logrotate",
+        "drift",
+        "other in /etc/logrotate.d",
+        "echo '/var/log/quietcore.log { daily }' > /etc/logrotate.d/other",
+        "rm /etc/logrotate.d/other",
+    ),
+    Mutation(
+        "daily_life.timers",
+        "drift",
+        "CPUAffinity= in their units",
+        f"mkdir -p {SCRUB}; printf '[Service]\\nCPUAffinity=4\\n' > {SCRUB}/other.conf; systemctl daemon-reload",
+        f"rm -r {SCRUB}; systemctl daemon-reload",
+    ),
+    # A minimal host has no such programs: what their packages would bring is put there first.
+    Mutation(
+        "daily_life.needrestart_file",
+        "drift",
+        "edited",
+        f"{WITH_NEEDRESTART}; echo '# mine' >> {NEEDRESTART}/conf.d/zz-quietcore.conf",
+        f"rm -r {NEEDRESTART}; {APPLY}",
+    ),
+    Mutation(
+        "daily_life.needrestart",
+        "overridden",
+        "says otherwise",
+        f"{WITH_NEEDRESTART}; "
+        f"echo '$nrconf{{override_rc}}{{qr(^quietcore-runtime)}} = 1;' > {NEEDRESTART}/conf.d/zzz.conf",
+        f"rm -r {NEEDRESTART}; {APPLY}",
+    ),
+    Mutation(
+        "daily_life.upgrades_file",
+        "missing",
+        "removed",
+        f"touch {UPGRADES}; {APPLY}; rm /etc/apt/apt.conf.d/zz-quietcore.conf; ",
+        f"rm {UPGRADES}; {APPLY}",
+    ),
+    Mutation(
+        "daily_life.automatic_reboot",
+        "overridden",
+        "sorts after ours",
+        f"touch {UPGRADES}; {APPLY}; "
+        "echo 'Unattended-Upgrade::Automatic-Reboot \"true\";' > /etc/apt/apt.conf.d/zzz-other",
+        f"rm {UPGRADES} /etc/apt/apt.conf.d/zzz-other; {APPLY}",
+    ),
+    # Nor one that sets the clock: a service of the same name stands in, on a CPU that is neither kind's.
+    *(
+        Mutation(
+            f"time_sync.threads.{unit}",
+            "drift",
+            "moved after they were set",
+            f"systemd-run --quiet --unit={unit} --property=CPUAffinity=2 sleep 900",
+            f"systemctl stop {unit}",
+        )
+        for unit in ("chrony.service", "systemd-timesyncd.service")
+    ),
+]
 # Alone, the role isolation makes a partition, and the kernel lets nobody do to that what is done here.
 GUARDED = {"isolation"}
+# Of the pipeline, which a role's own host has not.
+OF_THE_PIPELINE = "real_time.processes."
 CHOSEN = [
     mutation
     for mutation in MUTATIONS
-    if not ROLE or (mutation.setting.split(".")[0] == ROLE and ROLE not in GUARDED)
+    if not ROLE
+    or (
+        mutation.setting.split(".")[0] == ROLE
+        and ROLE not in GUARDED
+        and not mutation.setting.startswith(OF_THE_PIPELINE)
+    )
 ]
 
 

@@ -74,13 +74,19 @@ def test_full_disk_while_things_are_put_back(booted_host: vhost.Info) -> None:
     host = booted_host
     host.exec("cp /boot/grub/grub.cfg /run/menu; sync", timeout=100)
     host.exec("head -c 100G /dev/zero > /root/fills-the-disk || true; sync; df / | tail -1", timeout=300)
+    # What undo frees by removing files is taken at once.
+    host.exec(
+        "systemd-run --quiet --unit=fills-the-disk "
+        "sh -c 'while sleep 0.02; do head -c 1M /dev/zero >> /root/fills-the-disk; done'",
+        timeout=60,
+    )
     try:
         done = host.exec(f"{QUIETCORE} revert --role boot_params", timeout=300, check=False)
         assert done.returncode != 0, done.stdout
         assert "No space left" in done.stdout + done.stderr, done.stdout + done.stderr
         host.exec("grub-script-check /boot/grub/grub.cfg", timeout=60)
     finally:
-        host.exec("rm -f /root/fills-the-disk; sync", timeout=200)
+        host.exec("systemctl stop fills-the-disk; rm -f /root/fills-the-disk; sync", timeout=200)
     done = host.exec(f"{QUIETCORE} revert --role boot_params", timeout=300)
     assert " 0 failed" in done.stdout
     assert "isolcpus" not in host.exec("cat /boot/grub/grub.cfg", timeout=60).stdout

@@ -1,7 +1,8 @@
 """The audit as units of the pipeline meet it before they start: passed or not, and why, in files that they may read.
 
-Writes FOLDER/report (one line for each promise that does not hold) and, where all hold, FOLDER/passed. A promise that
-waits for a reboot is told and passes: what runs is what was audited before. quietcore-gate.service calls this.
+Writes FOLDER/report (one line for each promise that does not hold), FOLDER/status (the first that stops the pipeline)
+and, where all hold, FOLDER/passed. A promise that waits for a reboot is told and passes: what runs is what was audited
+before. quietcore-gate.service calls this.
 
 Exit codes: 0 passed, 1 a promise does not hold, 3 could not tell: nobody starts then either.
 """
@@ -32,13 +33,17 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         findings = audit(Machine(arguments.root))
     except QuietcoreError as error:
-        _write(arguments.into / "report", [f"the audit could not tell: {error}"])
+        for name in ("report", "status"):
+            _write(arguments.into / name, [f"the audit could not tell: {error}"])
         raise
     stopping = [finding for finding in findings if stops(finding)]
     lines = [line(finding) for finding in findings if finding.failed]
     lines.append(f"audit: {summary(findings)}: {'not started' if stopping else 'passed'}")
     _write(arguments.into / "report", lines)
-    if not stopping:
+    if stopping:
+        more = f" (and {len(stopping) - 1} more: quietcore audit)" if len(stopping) > 1 else ""
+        _write(arguments.into / "status", [line(stopping[0]) + more])
+    else:
         _write(passed, [])
     print("\n".join(lines))
     return ExitCode.FOUND if stopping else ExitCode.OK

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import QuietcoreError
 from .. import boot_loader
 from ..boot_environment import read_variable
-from ..boot_trial import GOOD, SCRIPT, STATE, Stage, load_trial, stage, why_left
+from ..boot_trial import GOOD, SCRIPT, STATE, Stage, Trial, load_trial, stage, why_left
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..settings import Setting
@@ -83,12 +83,21 @@ class BootTrialKind(Kind):
 
 def fallen_back(context: Context) -> str | None:
     """Return why the boot with the parameters fell back, None where it did not."""
+    trial = _at(context, Stage.FELL_BACK)
+    return None if trial is None else why_left(context.machine, trial)
+
+
+def is_armed(context: Context) -> bool:
+    """Tell whether the next boot is the trial, whichever boot its files are from: one before a power cut, maybe."""
+    return _at(context, Stage.ARMED) is not None
+
+
+def _at(context: Context, where: Stage) -> Trial | None:
+    """Return the trial if it stands there; where nobody can tell, the trial's own finding says so."""
     if not context.of_kind("boot_trial"):
         return None
     try:
         trial = load_trial(context.machine)
-        if trial is not None and stage(context.machine, trial) is Stage.FELL_BACK:
-            return why_left(context.machine, trial)
+        return trial if stage(context.machine, trial) is where else None
     except (AbsentError, UnreadableError, QuietcoreError):
-        return None  # the trial's own finding says so
-    return None
+        return None

@@ -12,7 +12,7 @@ from ..plan import check_isolable
 from ..refusals import kernel_parameter_least, kernel_parameter_refusal
 from ..settings import Setting
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported, variable
-from .boot_trial import fallen_back
+from .boot_trial import fallen_back, is_armed
 
 _CPU_PARAMETERS = ("isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity")
 _ISOLCPUS_FLAGS = ("nohz", "domain", "managed_irq")
@@ -225,6 +225,8 @@ def _not_in_effect(
                 f"the boot with it was not confirmed, so this is the old one: {reason}",
                 "change the parameters and apply them, or mend the cause and run `quietcore boot retry`",
             )
+        if is_armed(context):
+            return report(setting, Verdict.PENDING, found, "the next boot is its trial", "reboot")
         change = context.journal.last_change(f"file:{boot_loader.DROP_IN}")
         if change is not None and context.machine.boot_id and change.boot_id == context.machine.boot_id:
             return report(setting, Verdict.PENDING, found, "configured in this boot", "reboot")
