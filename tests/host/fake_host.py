@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ class FakeHost:
         self.units: dict[str, dict[str, bool]] = {"irqbalance.service": {"enabled": True, "active": True}}
         self.calls: list[tuple[str, ...]] = []
         self.immovable: set[int] = set()
+        self.immovable_error = errno.EIO  # of Linux 6.1; 6.12 says EPERM
         self.stubborn: set[int] = set()  # threads that the kernel refuses to move
         self.grub_fails = False
         self.watchdog = "0"
@@ -448,7 +450,7 @@ class FakeMachine(Machine):
         parts = path.split("/")
         if path.startswith("/proc/irq/") and parts[3].isdecimal():
             if int(parts[3]) in self._host.immovable:
-                raise OSError(errno.EIO, "Input/output error")
+                raise OSError(self._host.immovable_error, os.strerror(self._host.immovable_error))
             if parts[4] == "smp_affinity_list":
                 cpus = parse_cpu_list(value)
                 self._host.put(f"/proc/irq/{parts[3]}/smp_affinity", format_cpu_mask(cpus) + "\n")

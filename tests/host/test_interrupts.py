@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -83,9 +84,10 @@ def test_a_card_that_comes_later_is_caught_by_the_next_apply(host: FakeHost) -> 
     assert affinity(host, range(40, 42)) == ["0-5", "0-5"]
 
 
-def test_managed_interrupts_of_a_later_card_are_told_and_left(host: FakeHost) -> None:
+@pytest.mark.parametrize("error", [errno.EIO, errno.EPERM], ids=["Linux 6.1", "Linux 6.12"])
+def test_managed_interrupts_of_a_later_card_are_told_and_left(host: FakeHost, error: int) -> None:
     add_card(host, "eth1", "0000:01:00.0", range(40, 42))
-    host.immovable = {41}
+    host.immovable, host.immovable_error = {41}, error
     assert not promise(host.machine(), "irq_affinity", spread("2")).failures
     assert affinity(host, range(40, 42)) == ["2", "0-5"]
     (finding,) = [item for item in audit(host.machine()) if item.id == "irq.network"]

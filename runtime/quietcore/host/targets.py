@@ -174,7 +174,9 @@ def probe_immovable(machine: Machine, number: int) -> str | None:
     try:
         machine.write_value(path, machine.read(path))
     except OSError as error:
-        if error.errno == errno.EIO:
+        # EPERM on Linux 6.12, EIO on 6.1 (kernel/irq/proc.c, write_irq_affinity): only the kernel says
+        # either of them to a write, a user without the right to write is told EACCES when the file is opened.
+        if error.errno in (errno.EIO, errno.EPERM):
             return "the kernel manages it and refuses to move it"
         raise UnreadableError(f"{path}: {error.strerror}") from error
     except AbsentError as error:
