@@ -87,6 +87,16 @@ def play(*words: str) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def untouched(booted_host: vhost.Info) -> State:
+    """The host before anything was done to it."""
+    assert booted_host.exec("test ! -e /opt/quietcore", timeout=60, check=False).returncode == 0, (
+        "not a new host"
+    )
+    return state(booted_host)
+
+
+@pytest.mark.usefixtures("untouched")
 def test_undo_by_the_command_takes_the_running_values_back(booted_host: vhost.Info) -> None:
     """Without a boot between: live values, files, menu, units. irqbalance would move interrupts after us."""
     booted_host.exec("systemctl stop irqbalance", timeout=100)
@@ -103,8 +113,9 @@ def test_undo_by_the_command_takes_the_running_values_back(booted_host: vhost.In
     assert not compared.unexpected, str(compared)
 
 
-def test_undo_by_the_playbook_takes_the_host_back(booted_host: vhost.Info) -> None:
-    before = state(booted_host)
+def test_undo_by_the_playbook_takes_the_host_back(booted_host: vhost.Info, untouched: State) -> None:
+    """What the command leaves, the library and the group of its files, the playbook removes."""
+    before = untouched
     play("site.yml")
     values = sysctl(booted_host)
     play("ansible/playbooks/revert.yml", "--tags", "sysctl")
