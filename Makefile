@@ -14,7 +14,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix bench soak pgo arm64 sanitize coverage coverage-python ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
+.PHONY: help setup build native demo demo-down local test matrix fleet-cost bench soak pgo arm64 sanitize coverage coverage-python ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ test: ## every check and test, the virtual host included
 matrix: ## every scenario on Debian 12 and 13: hours when emulated (MATRIX=--help)
 	@$(SETUP) python build host test
 	@tests/matrix $(MATRIX)
+
+fleet-cost: ## what a run without a change costs 1, 5 and 20 hosts, as containers of a converged virtual host (root)
+	@$(SETUP) python build host containers
+	@tests/fleet-cost $(FLEET)
 
 lint: ## ruff, mypy, clang-format, yamllint, ansible-lint
 	@$(SETUP) python

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Install what the controller is missing: system packages, then the virtual environment.
 
-Usage: setup.py [--dry-run] GROUP…        GROUP: python build host test browser unpacked arm64 coverage
+Usage: setup.py [--dry-run] GROUP…        GROUP: python build host test browser unpacked containers arm64 coverage
                                          (see packages.toml)
 
 Names every system package before it installs it; uses sudo for that step alone where it is not run by root.

@@ -54,7 +54,7 @@ def test_unknown_group_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, "--dry-run", "bulid")
     assert done.returncode == 2
     assert (
-        "unknown group bulid; known: python, build, host, test, browser, unpacked, arm64, coverage"
+        "unknown group bulid; known: python, build, host, test, browser, unpacked, containers, arm64, coverage"
         in done.stderr
     )
 
