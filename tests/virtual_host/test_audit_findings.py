@@ -166,7 +166,7 @@ WITH_NEEDRESTART = (
 SCRUB = "/etc/systemd/system/e2scrub_all.service.d"
 LATER = "/etc/security/limits.d/zzz-other.conf"
 MUTATIONS += [
-    Mutation("isolation.manager", "drift", "moved after they were set", "taskset -a -p -c 0-5 1 >/dev/null"),
+    Mutation("isolation.manager", "drift", "moved after they were set", "taskset -a -p -c 0-2 1 >/dev/null"),
     Mutation(
         "isolation.kernel",
         "drift",
@@ -229,9 +229,9 @@ MUTATIONS += [
     ),
     Mutation(
         "daily_life.upgrades_file",
-        "missing",
-        "removed",
-        f"touch {UPGRADES}; {APPLY}; rm /etc/apt/apt.conf.d/zz-quietcore.conf; ",
+        "drift",
+        "edited",
+        f"touch {UPGRADES}; {APPLY}; echo '// mine' >> /etc/apt/apt.conf.d/zz-quietcore.conf",
         f"rm {UPGRADES}; {APPLY}",
     ),
     Mutation(
