@@ -84,15 +84,29 @@ def test_a_card_that_comes_later_is_caught_by_the_next_apply(host: FakeHost) -> 
     assert affinity(host, range(40, 42)) == ["0-5", "0-5"]
 
 
-@pytest.mark.parametrize("error", [errno.EIO, errno.EPERM], ids=["Linux 6.1", "Linux 6.12"])
-def test_managed_interrupts_of_a_later_card_are_told_and_left(host: FakeHost, error: int) -> None:
+@pytest.mark.parametrize(
+    ("error", "mode"),
+    [(errno.EIO, 0o644), (errno.EPERM, 0o444), (errno.EACCES, 0o444)],
+    ids=["Linux 6.1", "Linux 6.12", "Linux 6.12, few capabilities"],
+)
+def test_managed_interrupts_of_a_later_card_are_told_and_left(host: FakeHost, error: int, mode: int) -> None:
     add_card(host, "eth1", "0000:01:00.0", range(40, 42))
     host.immovable, host.immovable_error = {41}, error
+    (host.root / "proc/irq/41/smp_affinity").chmod(mode)
     assert not promise(host.machine(), "irq_affinity", spread("2")).failures
     assert affinity(host, range(40, 42)) == ["2", "0-5"]
     (finding,) = [item for item in audit(host.machine()) if item.id == "irq.network"]
     assert finding.verdict is Verdict.OK
     assert "1 cannot be moved, the kernel manages them: 41 (eth1-TxRx-1) on 5 of 0-5" in finding.cause
+
+
+def test_an_interrupt_that_this_user_may_not_move_is_no_managed_one(host: FakeHost) -> None:
+    add_card(host, "eth1", "0000:01:00.0", range(40, 42))
+    promise(host.machine(), "irq_affinity", spread("2"))
+    host.put("/proc/irq/41/smp_affinity_list", "0-5\n")
+    host.put("/proc/irq/41/smp_affinity", "3f\n")
+    host.immovable, host.immovable_error = {41}, errno.EACCES
+    assert "Permission denied" in failed(host)["irq.network"].cause
 
 
 def test_apply_of_one_role_leaves_the_others(host: FakeHost, capsys: pytest.CaptureFixture[str]) -> None:

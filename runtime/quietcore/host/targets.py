@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import Any
 
 from ..errors import ExitCode, QuietcoreError
@@ -174,9 +175,10 @@ def probe_immovable(machine: Machine, number: int) -> str | None:
     try:
         machine.write_value(path, machine.read(path))
     except OSError as error:
-        # EPERM on Linux 6.12, EIO on 6.1 (kernel/irq/proc.c, write_irq_affinity): only the kernel says
-        # either of them to a write, a user without the right to write is told EACCES when the file is opened.
-        if error.errno in (errno.EIO, errno.EPERM):
+        # kernel/irq/proc.c: to root, Linux 6.1 says EIO and 6.12 says EPERM. The latter also makes the file of such an
+        # interrupt read-only: without the capability to write to any file, root is told EACCES.
+        read_only = error.errno == errno.EACCES and not machine.path(path).stat().st_mode & stat.S_IWUSR
+        if error.errno in (errno.EIO, errno.EPERM) or read_only:
             return "the kernel manages it and refuses to move it"
         raise UnreadableError(f"{path}: {error.strerror}") from error
     except AbsentError as error:
