@@ -278,3 +278,21 @@ def test_threads_that_systemd_has_started_are_moved_after_it_read_its_files(host
     unit = setting("isolation.unit", "file", "/etc/systemd/system/some.service", "[Service]\n")
     assert not promise(machine, "isolation", [unit, THREADS[2]]).failures
     assert host.allowed(902) == "0-2"
+
+
+def test_what_a_timer_started_meanwhile_of_a_unit_that_is_gone_is_ended(host: FakeHost) -> None:
+    name = "quietcore-threads.service"
+    unit = setting("isolation.recheck_service", "file", f"/etc/systemd/system/{name}", "[Service]\n")
+    template = setting("isolation.template", "file", "/etc/systemd/system/some@.service", "[Service]\n")
+    promise(host.machine(), "isolation", [unit, template])
+    machine = host.machine()
+    run, asked = machine.run, []
+
+    def written_down(*words: str) -> object:
+        asked.append(" ".join(words))
+        return run(*words)
+
+    machine.run = written_down  # type: ignore[assignment, method-assign]
+    assert not revert(machine).failures
+    told = [line for line in asked if line.startswith("systemctl") and "show" not in line]
+    assert told == ["systemctl daemon-reload", f"systemctl stop {name}", f"systemctl reset-failed {name}"]

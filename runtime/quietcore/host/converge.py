@@ -148,6 +148,9 @@ class Dry:
     def restart(self, unit: str) -> None:
         """Leave the unit as it is."""
 
+    def forget(self, unit: str) -> None:
+        """Leave the unit as it is."""
+
 
 class Real(Dry):
     """Changes the host: journal first."""
@@ -216,6 +219,11 @@ class Real(Dry):
         """Start a unit anew, if it runs."""
         systemctl(self._machine, "try-restart", unit)
 
+    def forget(self, unit: str) -> None:
+        """End what a timer has just started of a unit whose file is gone; mostly systemd does not know it any more."""
+        for word in ("stop", "reset-failed"):
+            self._machine.run("systemctl", word, unit)
+
 
 class Aftermath:
     """What systemd has to be told once files that it reads were changed."""
@@ -224,10 +232,14 @@ class Aftermath:
         self._hands = hands
         self._reload = False
         self._restart: set[str] = set()
+        self._gone: list[str] = []
 
-    def note(self, target: str) -> None:
-        """Remember that a target was changed."""
+    def note(self, target: str, gone: bool = False) -> None:
+        """Remember that a target was changed, or removed."""
+        folder, _, name = target.rpartition("/")
         self._reload |= target.startswith("file:/etc/systemd/system/")
+        if gone and folder == "file:/etc/systemd/system" and "@." not in name:
+            self._gone.append(name)
         unit = reader_of(target)
         if unit is not None:
             self._restart.add(unit)
@@ -244,6 +256,9 @@ class Aftermath:
         for unit in sorted(self._restart):
             self._hands.restart(unit)
         self._restart.clear()
+        for unit in self._gone:
+            self._hands.forget(unit)
+        self._gone.clear()
 
 
 def _check_together(desired: Mapping[str, tuple[Setting, ...]]) -> None:
@@ -400,7 +415,7 @@ def _restore_dropped(
             continue
         if change is not None:
             outcome.changes.append(change)
-            aftermath.note(target)
+            aftermath.note(target, gone=change.new is None)
 
 
 def _way_back(machine: Machine, entry: Entry) -> Change | None:
