@@ -15,7 +15,7 @@ from tests.virtual_host.boots import boot_id, reboot, wait_for_another_boot
 from quietcore import vhost
 from quietcore.vhost import lifecycle
 
-# Not among `make test` until all of it has passed on a guest.
+# Not among `make test`: it takes apart a host of its own, for many minutes.
 pytestmark = [pytest.mark.mutates_host, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from quietcore import vhost
 from quietcore.errors import QuietcoreError
 from quietcore.vhost.monitor import Monitor
 
-# Not among `make test` until all of it has passed on a guest.
+# Not among `make test`: it takes apart a host of its own, for many minutes.
 pytestmark = [pytest.mark.mutates_host, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 REPOSITORY = Path(__file__).resolve().parents[2]

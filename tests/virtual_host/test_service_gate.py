@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from tests.virtual_host.conftest import Sh
 
-# Not among `make test` until all of it has passed on a guest.
+# Not among `make test`: it takes apart a host of its own, for many minutes.
 pytestmark = [pytest.mark.mutates_host, pytest.mark.slow, pytest.mark.timeout(400)]
 
 APPLY = "/usr/local/sbin/quietcore apply --live"

@@ -15,7 +15,7 @@ import pytest
 
 from quietcore import vhost
 
-# Not among `make test` until all of it has passed on a guest.
+# Not among `make test`: it takes apart a host of its own, for many minutes.
 pytestmark = [pytest.mark.mutates_host, pytest.mark.slow, pytest.mark.timeout(2700)]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
