@@ -280,11 +280,13 @@ def test_threads_that_systemd_has_started_are_moved_after_it_read_its_files(host
     assert host.allowed(902) == "0-2"
 
 
-def test_what_a_timer_started_meanwhile_of_a_unit_that_is_gone_is_ended(host: FakeHost) -> None:
-    name = "quietcore-threads.service"
-    unit = setting("isolation.recheck_service", "file", f"/etc/systemd/system/{name}", "[Service]\n")
-    template = setting("isolation.template", "file", "/etc/systemd/system/some@.service", "[Service]\n")
-    promise(host.machine(), "isolation", [unit, template])
+def test_what_a_timer_started_meanwhile_is_ended_and_nothing_else(host: FakeHost) -> None:
+    """To stop the slice would stop the pipeline, which runs in it."""
+    names = ("quietcore-threads.service", "quietcore-threads.timer", "quietcore-runtime.service", SLICE)
+    units = [
+        setting(f"isolation.{name}", "file", f"/etc/systemd/system/{name}", "[Unit]\n") for name in names
+    ]
+    promise(host.machine(), "isolation", units)
     machine = host.machine()
     run, asked = machine.run, []
 
@@ -295,4 +297,8 @@ def test_what_a_timer_started_meanwhile_of_a_unit_that_is_gone_is_ended(host: Fa
     machine.run = written_down  # type: ignore[assignment, method-assign]
     assert not revert(machine).failures
     told = [line for line in asked if line.startswith("systemctl") and "show" not in line]
-    assert told == ["systemctl daemon-reload", f"systemctl stop {name}", f"systemctl reset-failed {name}"]
+    assert told == [
+        "systemctl daemon-reload",
+        "systemctl stop quietcore-threads.service",
+        "systemctl reset-failed quietcore-threads.service",
+    ]

@@ -220,7 +220,7 @@ class Real(Dry):
         systemctl(self._machine, "try-restart", unit)
 
     def forget(self, unit: str) -> None:
-        """End what a timer has just started of a unit whose file is gone; mostly systemd does not know it any more."""
+        """End a service that a timer has just started, its file being gone; mostly systemd knows it no more."""
         for word in ("stop", "reset-failed"):
             self._machine.run("systemctl", word, unit)
 
@@ -232,14 +232,13 @@ class Aftermath:
         self._hands = hands
         self._reload = False
         self._restart: set[str] = set()
-        self._gone: list[str] = []
+        self._gone: set[str] = set()
 
     def note(self, target: str, gone: bool = False) -> None:
         """Remember that a target was changed, or removed."""
-        folder, _, name = target.rpartition("/")
         self._reload |= target.startswith("file:/etc/systemd/system/")
-        if gone and folder == "file:/etc/systemd/system" and "@." not in name:
-            self._gone.append(name)
+        if gone:
+            self._gone.add(target.rpartition("/")[2])
         unit = reader_of(target)
         if unit is not None:
             self._restart.add(unit)
@@ -256,8 +255,11 @@ class Aftermath:
         for unit in sorted(self._restart):
             self._hands.restart(unit)
         self._restart.clear()
-        for unit in self._gone:
-            self._hands.forget(unit)
+        # Those of timers alone: to stop a slice or another service is to stop the pipeline.
+        for name in sorted(self._gone):
+            service = name.removesuffix(".timer") + ".service"
+            if name.endswith(".timer") and service in self._gone:
+                self._hands.forget(service)
         self._gone.clear()
 
 
