@@ -22,7 +22,7 @@ from quietcore.bridge import layout
 from quietcore.bridge.follow import begin
 from quietcore.bridge.ring import NEXT, READ
 from quietcore.bridge.segment import attach
-from quietcore.observe.histogram import COUNT
+from quietcore.histogram import COUNT
 from quietcore.strategy import risk
 from quietcore.strategy.account import Account
 from quietcore.strategy.arena import OrderArena

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from quietcore.execution.heartbeat import Heartbeat
-from quietcore.observe.histogram import Histogram
+from quietcore.histogram import Histogram
 from quietcore.observe.status import HOP_TITLES, hop_part, write
 
 ROOT = Path(__file__).resolve().parents[2]

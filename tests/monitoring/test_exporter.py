@@ -23,11 +23,11 @@ from tests.runtime.conftest import MakeWriter
 from quietcore.bridge import layout
 from quietcore.bridge.follower import STATE_NAMES
 from quietcore.cli.main import main
+from quietcore.histogram import BOUNDS_NS, BUCKETS, Histogram, bucket_of, cumulative
 from quietcore.monitoring.exposition import BOOK_STATES, jitter_families, registry
 from quietcore.monitoring.feeds import GAUGES
 from quietcore.monitoring.interruptions import InterruptionWatch
 from quietcore.monitoring.snapshot import Observer, Sources
-from quietcore.observe.histogram import BOUNDS_NS, BUCKETS, Histogram, bucket_of, cumulative
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

@@ -11,7 +11,7 @@ import coverage
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-HISTOGRAM = ROOT / "runtime/quietcore/observe/histogram.py"
+HISTOGRAM = ROOT / "runtime/quietcore/histogram.py"
 # Without what would make coverage.py measure these processes for a run that is going on around this one.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 ENVIRONMENT["PYTHONPATH"] = os.pathsep.join([str(ROOT / "runtime"), str(ROOT)])
@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from quietcore.bridge.books import HASH_START, mix
 from quietcore.bridge.compiled import compiled, fused
-from quietcore.observe.histogram import bucket_of
+from quietcore.histogram import bucket_of
 
 POINT = np.dtype([("base", "<i8"), ("deep", [("value", "<f8")])])
 

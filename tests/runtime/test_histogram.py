@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quietcore.observe.histogram import BUCKETS, LARGEST, SHARES, Histogram, bucket_of, highest_value
+from quietcore.histogram import BUCKETS, LARGEST, SHARES, Histogram, bucket_of, highest_value
 
 
 def test_buckets_follow_each_other() -> None:

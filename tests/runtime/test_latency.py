@@ -14,7 +14,7 @@ from quietcore.bridge import layout
 from quietcore.bridge.segment import attach
 from quietcore.cli.main import main
 from quietcore.errors import ExitCode
-from quietcore.observe.histogram import Histogram
+from quietcore.histogram import Histogram
 from quietcore.observe.status import HOP_TITLES, VERSION
 from quietcore.observe.symbol_hops import SymbolHops
 

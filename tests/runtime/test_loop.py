@@ -18,7 +18,7 @@ from quietcore.bridge.compiled import CompileCounter, compiled
 from quietcore.bridge.follow import BOOKS, HASH, INEXACT
 from quietcore.bridge.follower import Follower, tick_counts
 from quietcore.bridge.segment import attach
-from quietcore.observe.histogram import COUNT, MAXIMUM, NOT_COMPARABLE
+from quietcore.histogram import COUNT, MAXIMUM, NOT_COMPARABLE
 from quietcore.strategy import risk
 from quietcore.strategy.account import Account
 from quietcore.strategy.crossing import crossing

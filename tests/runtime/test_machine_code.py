@@ -18,7 +18,7 @@ from quietcore.strategy.arena import OrderArena
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime/quietcore"
 CALL = """
-from quietcore.observe.histogram import bucket_of
+from quietcore.histogram import bucket_of
 bucket_of(5)
 print(sum(bucket_of.stats.cache_hits.values()), sum(bucket_of.stats.cache_misses.values()))
 """

@@ -21,7 +21,7 @@ from quietcore.bridge.segment import attach
 from quietcore.config import DegradeConfig
 from quietcore.execution.degrade import Degrader
 from quietcore.execution.paper import PaperVenue
-from quietcore.observe.histogram import FIRST, record
+from quietcore.histogram import FIRST, record
 from quietcore.strategy.account import DEGRADED, Account
 from quietcore.strategy.workspace import PUBLISHED_READ, Workspace
 from quietcore.venues.interface import Fate, Fill, OrderRequest, OrderUpdate, RefusedError, StreamUp

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quietcore.bridge.compiled import compiled
-from quietcore.observe.histogram import Histogram, record_corrected
+from quietcore.histogram import Histogram, record_corrected
 from quietcore.observe.performance import (
     PerformanceStats,
     PrecisionTimer,

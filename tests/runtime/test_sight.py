@@ -10,7 +10,7 @@ from tests.runtime.conftest import MakeWriter
 from quietcore.bridge import layout
 from quietcore.bridge.compiled import constant
 from quietcore.bridge.segment import attach
-from quietcore.observe.histogram import BUCKETS, COUNT, MARKS, MAXIMUM
+from quietcore.histogram import BUCKETS, COUNT, MARKS, MAXIMUM
 from quietcore.strategy.loop import AHEAD, UNTIL, measure_message, new_sight
 from quietcore.strategy.workspace import HOP_NAMES, PUBLISHED_READ
 

@@ -17,8 +17,8 @@ import pytest
 
 from quietcore.cli.main import main
 from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.histogram import BUCKETS, bucket_of
 from quietcore.local.children import Interruption
-from quietcore.observe.histogram import BUCKETS, bucket_of
 from quietcore.soak.frames import (
     FIRST_UPDATE,
     NEXT,

@@ -16,8 +16,8 @@ import pytest
 from quietcore.cli.main import main
 from quietcore.cli.targets import exit_code
 from quietcore.errors import ExitCode
+from quietcore.histogram import Histogram
 from quietcore.indicators import bollinger
-from quietcore.observe.histogram import Histogram
 from quietcore.observe.status import HOP_TITLES
 from quietcore.strategy.intents import WORDS, IntentRing
 from quietcore.targets import cache, compiled_steps, feed_handler, pipeline

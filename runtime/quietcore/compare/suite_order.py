@@ -18,8 +18,8 @@ import numpy as np
 
 from quietcore.compare.collect import AbsentError, Taken
 from quietcore.errors import QuietcoreError
+from quietcore.histogram import highest_value
 from quietcore.local.pipeline import LocalPipeline, Wishes
-from quietcore.observe.histogram import highest_value
 from quietcore.observe.status import HOP_TITLES
 
 # Averages so short that they cross often: there shall be many orders.

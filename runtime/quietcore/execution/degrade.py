@@ -7,7 +7,7 @@ from typing import Any
 from quietcore.bridge.ring import DROPPED
 from quietcore.config import DegradeConfig
 from quietcore.execution.process import Warn
-from quietcore.observe.histogram import percentile
+from quietcore.histogram import percentile
 from quietcore.strategy.account import ONLY_REDUCE, Account
 from quietcore.strategy.workspace import PUBLISHED_READ, Workspace
 

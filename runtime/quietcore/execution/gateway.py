@@ -17,7 +17,7 @@ from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution.orders import Order, OrderLedger
 from quietcore.execution.process import Warn
 from quietcore.execution.reconciliation import Reconciler, is_ours
-from quietcore.observe.histogram import Histogram
+from quietcore.histogram import Histogram
 from quietcore.strategy.account import Account
 from quietcore.strategy.intents import PLACE, Intent, IntentRing
 from quietcore.venues.interface import (

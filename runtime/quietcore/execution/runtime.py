@@ -33,8 +33,8 @@ from quietcore.execution.orders import OrderLedger
 from quietcore.execution.paper import PaperVenue
 from quietcore.execution.venue_loop import LoopSettings
 from quietcore.execution.venue_rules import check_rules
+from quietcore.histogram import Histogram
 from quietcore.observe import status as status_file
-from quietcore.observe.histogram import Histogram
 from quietcore.strategy import choice
 from quietcore.strategy.account import Account
 from quietcore.strategy.arena import OrderArena

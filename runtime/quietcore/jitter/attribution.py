@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from quietcore.histogram import Histogram
 from quietcore.jitter.counters import Counts, Task, grown
 from quietcore.jitter.detector import FAULTED, LOG, OTHER, SWITCHED
-from quietcore.observe.histogram import Histogram
 
 CONTEXT_SWITCH: Final = "context switch"
 PAGE_FAULT: Final = "page fault"

@@ -23,7 +23,7 @@ from quietcore.bridge.cycles import (
     thread_usage,
     time_stamp,
 )
-from quietcore.observe.histogram import BUCKETS, MARKS, record
+from quietcore.histogram import BUCKETS, MARKS, record
 
 # Rows of the histograms: what is known of a pause when it ends.
 SWITCHED: Final = 0

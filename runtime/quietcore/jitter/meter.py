@@ -13,6 +13,7 @@ import numpy as np
 
 from quietcore.bridge.cycles import Counter, counter
 from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.histogram import BUCKETS, SHARES, highest_value, percentile
 from quietcore.host.cpulist import format_cpu_list
 from quietcore.jitter.attribution import CAUSES, CONTEXT_SWITCH, Core, competitors, new_pauses
 from quietcore.jitter.counters import PROC, read_counts, read_tasks
@@ -28,7 +29,6 @@ from quietcore.jitter.detector import (
     Detector,
     drain,
 )
-from quietcore.observe.histogram import BUCKETS, SHARES, highest_value, percentile
 
 WINDOW_SECONDS = 0.02
 

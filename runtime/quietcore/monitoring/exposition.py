@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from quietcore.histogram import BOUNDS_NS
 from quietcore.monitoring.feeds import GAUGES
 from quietcore.monitoring.snapshot import Observer
-from quietcore.observe.histogram import BOUNDS_NS
 
 ORDER_EVENTS_NOT = ("open", "refused_by_risk", "refusals")  # of the status's orders: no events of one kind
 BOOK_STATES = {"EMPTY": 0, "RESYNC": 1, "STALE": 2, "LIVE": 3}

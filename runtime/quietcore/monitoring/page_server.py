@@ -14,9 +14,9 @@ from importlib import resources
 
 from aiohttp import WSMsgType, web
 
+from quietcore.histogram import BOUNDS_NS
 from quietcore.monitoring import serving
 from quietcore.monitoring.snapshot import Observer
-from quietcore.observe.histogram import BOUNDS_NS
 
 MOST_CLIENTS = 16
 SEND_SECONDS = 2.0

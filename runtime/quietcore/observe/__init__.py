@@ -1,1 +1,1 @@
-"""What the runtime knows of itself: histograms, status file, tables."""
+"""What the runtime knows of itself: status file, tables."""

@@ -36,7 +36,7 @@ import numpy as np
 from quietcore.bridge.atomics import CLOCK_MONOTONIC, now_ns
 from quietcore.bridge.compiled import lean
 from quietcore.bridge.cycles import counter, time_stamp
-from quietcore.observe.histogram import (
+from quietcore.histogram import (
     BUCKETS,
     COUNT,
     MARKS,

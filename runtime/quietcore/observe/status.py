@@ -12,7 +12,7 @@ from quietcore.bridge.follow import EPOCH
 from quietcore.bridge.follower import symbol_state, tick_counts
 from quietcore.bridge.segment import Segment
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.observe.histogram import Histogram, cumulative, summary
+from quietcore.histogram import Histogram, cumulative, summary
 from quietcore.strategy.risk import REASON_NAMES
 from quietcore.strategy.workspace import (
     HELD_BACK,

@@ -9,7 +9,7 @@ import numpy as np
 from quietcore.bridge.compiled import lean
 from quietcore.bridge.ring import CURSOR_WORDS, EMPTY, LOST, NEXT, READ, Ring, skip_lost, take, word_at
 from quietcore.bridge.segment import Segment
-from quietcore.observe.histogram import BUCKETS, MARKS, summary
+from quietcore.histogram import BUCKETS, MARKS, summary
 from quietcore.strategy.loop import sample_hops
 from quietcore.strategy.workspace import HOPS, RECEIVED_PUBLISHED, VENUE_RECEIVED
 

@@ -10,7 +10,7 @@ from quietcore.bridge import layout
 from quietcore.bridge.atomics import CLOCK_REALTIME, now_ns
 from quietcore.bridge.compiled import compiled
 from quietcore.bridge.follow import Books
-from quietcore.observe.histogram import BUCKETS, FIRST, MARKS, record
+from quietcore.histogram import BUCKETS, FIRST, MARKS, record
 from quietcore.strategy.interface import Strategy, parameter_record
 
 KIND_BOOK: Final = layout.KIND_BOOK

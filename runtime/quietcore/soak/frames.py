@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from quietcore.bridge.compiled import lean
-from quietcore.observe.histogram import BUCKETS, FIRST, MARKS, record
+from quietcore.histogram import BUCKETS, FIRST, MARKS, record
 
 DEPTH: Final = 50  # levels a side
 BEST_BID: Final = 50_000  # ticks; the best ask is one above it

@@ -22,9 +22,9 @@ from quietcore.bridge.follow import KINDS, STATE
 from quietcore.bridge.ring import DROPPED, NEXT, word_at
 from quietcore.bridge.segment import Segment, attach
 from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.histogram import highest_value, percentile
 from quietcore.local.children import Child, Interruption
 from quietcore.local.pipeline import feed_handler, remove_residue, remove_segments
-from quietcore.observe.histogram import highest_value, percentile
 from quietcore.soak.arrivals import arrivals
 from quietcore.soak.frames import symbol_name
 from quietcore.strategy import risk

@@ -22,7 +22,7 @@ import uvloop
 from aiohttp import WSMsgType, web
 
 from quietcore.errors import ExitCode
-from quietcore.observe.histogram import summary
+from quietcore.histogram import summary
 from quietcore.sim.instruments import Instrument, bybit_page
 from quietcore.sim.notify import notify
 from quietcore.soak.frames import (

@@ -25,7 +25,7 @@ from quietcore.bridge.compiled import inlined, lean
 from quietcore.bridge.counted_clock import new_clock, utc_ns
 from quietcore.bridge.follow import EPOCH, LAST_RECEIVE, Books, absorb, overrun
 from quietcore.bridge.ring import EMPTY, LOST, NEXT, READ, Ring, found_until, is_closed, take
-from quietcore.observe.histogram import record, refuse
+from quietcore.histogram import record, refuse
 from quietcore.strategy.account import RESOLVED
 from quietcore.strategy.arena import NO_SLOT
 from quietcore.strategy.intents import CANCEL, PLACE, WORDS, push

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from quietcore import histogram
 from quietcore.bridge.books import book_words
 from quietcore.bridge.compiled import constant
 from quietcore.bridge.follow import COUNTERS, MARKS, Books
-from quietcore.observe import histogram
 from quietcore.strategy.intents import aligned
 from quietcore.strategy.risk import EMITTED_WORDS, REASONS
 
