@@ -29,7 +29,8 @@ def test_it_is_ten_lines_at_most() -> None:
 
 @pytest.mark.virtual_host
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+# Five plays: minutes each, and twice that where another emulated host runs beside.
+@pytest.mark.timeout(3600)
 def test_the_lines_work_on_a_host(booted_host: vhost.Info, inventory: dict[str, Any], tmp_path: Path) -> None:
     """Plan, check and diff, apply, apply with reboot: on a host that is already so, nothing changes."""
     mine = tmp_path / "mine"
