@@ -163,7 +163,8 @@ WITH_NEEDRESTART = (
     f"echo 'foreach my $fn (sort <{NEEDRESTART}/conf.d/*.conf>) {{ eval do {{ local(@ARGV, $/) = $fn; <>}}; }} 1;' "
     f"> {NEEDRESTART}/needrestart.conf; {APPLY}"
 )
-SCRUB = "/etc/systemd/system/e2scrub_all.service.d"
+# Every Debian has its timer.
+TMPFILES = "/etc/systemd/system/systemd-tmpfiles-clean.service.d"
 LATER = "/etc/security/limits.d/zzz-other.conf"
 MUTATIONS += [
     Mutation("isolation.manager", "drift", "moved after they were set", "taskset -a -p -c 0-2 1 >/dev/null"),
@@ -208,8 +209,8 @@ MUTATIONS += [
         "daily_life.timers",
         "drift",
         "CPUAffinity= in their units",
-        f"mkdir -p {SCRUB}; printf '[Service]\\nCPUAffinity=4\\n' > {SCRUB}/other.conf; systemctl daemon-reload",
-        f"rm -r {SCRUB}; systemctl daemon-reload",
+        f"mkdir -p {TMPFILES}; printf '[Service]\\nCPUAffinity=4\\n' > {TMPFILES}/other.conf; systemctl daemon-reload",
+        f"rm -r {TMPFILES}; systemctl daemon-reload",
     ),
     # A minimal host has no such programs: what their packages would bring is put there first.
     Mutation(
