@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.machinery
 import importlib.util
 import json
+import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -69,3 +71,27 @@ def test_it_goes_on_with_what_has_not_passed_at_this_commit(matrix: ModuleType, 
 def test_every_role_has_a_scenario(matrix: ModuleType) -> None:
     roles = {path.name for path in (REPOSITORY / "roles").iterdir() if path.is_dir()}
     assert set(matrix.scenarios()) == roles | {"default", "topology"}
+
+
+def unread(scenario: str, readers: str) -> set[str]:
+    """The variables of a scenario's environment that nothing reads."""
+    return {
+        name
+        for name in re.findall(r"^    (QUIETCORE_\w+):", scenario, re.MULTILINE)
+        if not re.search(rf"[\"']{name}[\"']", readers)
+    }
+
+
+def test_what_a_scenario_asks_for_by_environment_is_read() -> None:
+    folders = ("molecule/shared", "inventory/virtual", "runtime/quietcore/vhost", "tests/virtual_host")
+    listed = subprocess.run(
+        ["git", "ls-files", *folders], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    readers = "".join((REPOSITORY / name).read_text(encoding="utf-8") for name in listed.stdout.split())
+    for path in sorted((REPOSITORY / "molecule").glob("*/molecule.yml")):
+        assert not unread(path.read_text(encoding="utf-8"), readers), path
+
+
+def test_a_variable_that_nothing_reads_is_found() -> None:
+    scenario = "  env:\n    QUIETCORE_SHAPE: --cpus 12\n    QUIETCORE_COLD: '1'\n"
+    assert unread(scenario, "{{ lookup('env', 'QUIETCORE_COLD') }}") == {"QUIETCORE_SHAPE"}
