@@ -35,6 +35,15 @@ def test_a_rule_for_one_way_of_undo_does_not_hold_for_the_other() -> None:
     assert compare(BEFORE, after, "playbook").unexpected
 
 
+def test_a_rule_for_one_change_does_not_hold_for_another() -> None:
+    """The kernel gives the TSC up; it never goes back to it by itself, so that would be ours."""
+    name = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+    tsc, hpet = ({"cpus": {name: source}} for source in ("tsc", "hpet"))
+    assert not compare(tsc, hpet, "playbook").unexpected
+    assert compare(hpet, tsc, "playbook").unexpected
+    assert compare(tsc, {"cpus": {}}, "playbook").unexpected
+
+
 def test_every_rule_says_why_and_names_nothing_that_we_set() -> None:
     set_by_us = ["vm.swappiness", "net.core.rmem_max", "kernel.timer_migration", "vm.stat_interval"]
     files = [

@@ -57,6 +57,7 @@ def compare(before: State, after: State, way: str) -> Compared:
                     for rule in rules
                     if re.fullmatch(rule["kind"], kind)
                     and re.fullmatch(rule["name"], name)
+                    and re.fullmatch(rule.get("change", "(?s:.*)"), f"{first.get(name)} → {second.get(name)}")
                     and rule.get("only", way) == way
                 ),
                 None,
