@@ -28,6 +28,8 @@ KERNEL, BOUND = 0x00200000, 0x04000000  # flags of a thread in /proc/PID/stat
 
 Program = Callable[[tuple[str, ...]], "subprocess.CompletedProcess[str]"]
 
+OURS = ("var/lib/quietcore", "etc/quietcore")
+
 
 class FakeHost:
     """Builds and drives the tree. `boot()` is a reboot: the kernel takes what GRUB's menu says."""
@@ -58,6 +60,14 @@ class FakeHost:
 
     def get(self, path: str) -> str:
         return (self.root / path.lstrip("/")).read_text().strip()
+
+    def files(self) -> dict[str, str]:
+        """Everything on the host but what is Quietcore's own to keep."""
+        return {
+            str(path.relative_to(self.root)): path.read_text()
+            for path in sorted(self.root.rglob("*"))
+            if path.is_file() and not str(path.relative_to(self.root)).startswith(OURS)
+        }
 
     def drop(self, path: str) -> None:
         (self.root / path.lstrip("/")).unlink()

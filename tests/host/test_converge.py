@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.host.cut_off import PowerCutError, cut_after, full_after
 from tests.host.fake_host import FakeHost
-from tests.host.promises import BOOT, POWER, ROLES, SYSCTL, setting
+from tests.host.promises import BOOT, ROLES, SYSCTL, setting
 
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.host import boot_loader
@@ -21,17 +21,6 @@ from quietcore.host.journal import Journal
 from quietcore.host.machine import JOURNAL
 from quietcore.host.settings import desired_path
 
-OURS = ("var/lib/quietcore", "etc/quietcore")
-
-
-def files(host: FakeHost) -> dict[str, str]:
-    """Everything on the host but what is Quietcore's own to keep."""
-    return {
-        str(path.relative_to(host.root)): path.read_text()
-        for path in sorted(host.root.rglob("*"))
-        if path.is_file() and not str(path.relative_to(host.root)).startswith(OURS)
-    }
-
 
 def tune(host: FakeHost) -> None:
     for role, settings in ROLES.items():
@@ -40,13 +29,13 @@ def tune(host: FakeHost) -> None:
 
 def test_second_run_changes_nothing(host: FakeHost) -> None:
     tune(host)
-    before = files(host)
+    before = host.files()
     journal = host.get(JOURNAL)
     host.calls.clear()
     for role, settings in ROLES.items():
         assert not promise(host.machine(), role, settings).changed
     assert not apply_all(host.machine()).changed
-    assert files(host) == before
+    assert host.files() == before
     assert host.get(JOURNAL) == journal
     assert not [
         call for call in host.calls if call[0] == "grub-mkconfig" or call[1:2] in (("start",), ("stop",))
@@ -54,9 +43,9 @@ def test_second_run_changes_nothing(host: FakeHost) -> None:
 
 
 def test_check_mode_tells_what_a_run_does_and_changes_nothing(host: FakeHost) -> None:
-    before = files(host)
+    before = host.files()
     told = {role: promise(host.machine(), role, settings, check=True) for role, settings in ROLES.items()}
-    assert files(host) == before
+    assert host.files() == before
     assert not (host.root / "var/lib/quietcore").exists()
     assert told["boot_params"].reboot_required
     assert not told["sysctl"].reboot_required
@@ -68,13 +57,13 @@ def test_check_mode_tells_what_a_run_does_and_changes_nothing(host: FakeHost) ->
 
 
 def test_everything_comes_back(host: FakeHost) -> None:
-    before = files(host)
+    before = host.files()
     units = json.dumps(host.units)
     tune(host)
-    assert files(host) != before
+    assert host.files() != before
     outcome = revert(host.machine())
     assert not outcome.failures
-    assert files(host) == before
+    assert host.files() == before
     assert (
         json.dumps({name: state for name, state in host.units.items() if name == "irqbalance.service"})
         == units
@@ -87,7 +76,7 @@ def test_everything_comes_back(host: FakeHost) -> None:
 
 
 def test_everything_comes_back_after_reboots_too(host: FakeHost) -> None:
-    before = files(host)
+    before = host.files()
     tune(host)
     host.boot()
     apply_all(host.machine(), live_only=True)
@@ -98,7 +87,7 @@ def test_everything_comes_back_after_reboots_too(host: FakeHost) -> None:
     again = revert(host.machine())
     assert not again.changed
     assert not again.reboot_required
-    after = files(host)
+    after = host.files()
     # Threads started at another time; each boot has a number of its own.
     of_this_boot = re.compile(r"proc/\d+/task/\d+/stat|proc/sys/kernel/random/boot_id")
     differs = {name for name in before if before[name] != after[name] and not of_this_boot.fullmatch(name)}
@@ -178,7 +167,7 @@ def test_a_run_cut_off_anywhere_is_finished_or_undone(
 ) -> None:
     for limit in range(40):
         host = FakeHost(tmp_path / f"{role}-{limit}")
-        before = files(host)
+        before = host.files()
         cut = False
         with cut_after(limit, monkeypatch):
             try:
@@ -192,7 +181,7 @@ def test_a_run_cut_off_anywhere_is_finished_or_undone(
             assert not [finding.id for finding in audit(host.machine()) if finding.failed], limit
         else:  # undo puts back what was there
             revert(host.machine())
-            assert files(host) == before, limit
+            assert host.files() == before, limit
         if not cut:
             return
     pytest.fail("the run never got to its end")
@@ -203,7 +192,7 @@ def test_undo_cut_off_anywhere_is_finished_by_the_next(
 ) -> None:
     for limit in range(80):
         host = FakeHost(tmp_path / str(limit))
-        before = files(host)
+        before = host.files()
         tune(host)
         cut = False
         with cut_after(limit, monkeypatch):
@@ -212,7 +201,7 @@ def test_undo_cut_off_anywhere_is_finished_by_the_next(
             except PowerCutError:
                 cut = True
         assert not revert(host.machine()).failures
-        assert files(host) == before, limit
+        assert host.files() == before, limit
         assert not Journal(host.machine()).open_targets()
         if not cut:
             return
@@ -297,7 +286,7 @@ def test_a_disk_that_fills_up_anywhere_is_told_and_the_next_run_finishes(
 ) -> None:
     for limit in range(40):
         host = FakeHost(tmp_path / f"{role}-{limit}")
-        before = files(host)
+        before = host.files()
         full, said = False, ""
         with full_after(limit, monkeypatch):
             try:
@@ -312,7 +301,7 @@ def test_a_disk_that_fills_up_anywhere_is_told_and_the_next_run_finishes(
             assert not [finding.id for finding in audit(host.machine()) if finding.failed], limit
         else:
             revert(host.machine())
-            assert files(host) == before, limit
+            assert host.files() == before, limit
         if not full:
             return
     pytest.fail("the run never got to its end")
@@ -406,94 +395,6 @@ def test_what_was_taken_back_while_another_waited_is_not_brought_about_again(
     monkeypatch.setattr("quietcore.host.converge.exclusive", after_an_undo)
     assert not apply_all(host.machine(), live_only=True).changed
     assert host.get("/proc/sys/vm/swappiness") == "60"
-
-
-def test_two_roles_that_want_different_things_are_refused(host: FakeHost) -> None:
-    promise(host.machine(), "sysctl", SYSCTL)
-    with pytest.raises(QuietcoreError, match=r"two roles want different things: sysctl vm.swappiness"):
-        promise(host.machine(), "other", [setting("o", "sysctl", "vm.swappiness", "1")])
-    assert host.get("/proc/sys/vm/swappiness") == "0"
-
-
-REFUSED: list[tuple[list[dict[str, Any]], str]] = [
-    (
-        [setting("s", "sysctl", "net.ipv4.tcp_low_latency", "1", variable="sysctl_settings")],
-        r"since kernel 4\.14.*sysctl_settings.*tcp_low_latency: 1",
-    ),
-    ([setting("s", "sysctl", "kernel.sched_min_granularity_ns", "1")], "left sysctl in kernel 5.13"),
-    ([setting("s", "sysctl", "kernel.sched_rt_runtime_us", "-1")], "starve kernel threads"),
-    ([setting("s", "sysctl", "kernel.sched_rt_period_us", "0")], "no period of 0"),
-    ([setting("s", "sysctl", "vm.swapiness", "0")], "this kernel has no such key"),
-    (
-        [setting("a", "sysctl", "vm.dirty_bytes", "1"), setting("b", "sysctl", "vm.dirty_ratio", "1")],
-        "exclude each other",
-    ),
-    ([setting("s", "kernel_parameter", "kthread_cpus", "0-1")], "no mainline kernel knows it"),
-    ([setting("s", "kernel_parameter", "idle", "poll")], "heat, turbo"),
-    ([setting("s", "kernel_parameter", "quiet", 'x" rm')], "not a kernel parameter"),
-    (
-        [
-            setting(
-                "s",
-                "kernel_parameter",
-                "isolcpus",
-                "managed_irq,domain,0-2",
-                variable="boot_params_isolated_cpus",
-            )
-        ],
-        "CPU 0 and its siblings.*boot_params_isolated_cpus.*found 0-2.*1-5",
-    ),
-    ([setting("s", "kernel_parameter", "isolcpus", "managed_irq,domain,0-5")], "no CPU for the system"),
-    ([setting("s", "kernel_parameter", "nohz_full", "4-9")], "CPU 6-9 does not exist"),
-    ([setting("s", "kernel_parameter", "isolcpus", "3-5")], "isolcpus without flags"),
-    ([setting("s", "kernel_parameter", "irqaffinity", "1-2")], "boot CPU always takes interrupts"),
-    ([setting("s", "kernel_parameter", "irqaffinity", "0-9")], "CPU 6-9 does not exist"),
-    (
-        [setting("s", "huge_pages", "2048", 9999, variable="huge_pages_count")],
-        "huge_pages_count; found 9999; expected at most 750",
-    ),
-    ([setting("s", "huge_pages", "4096", 1)], "no huge pages of that size.*1048576 or 2048"),
-    (
-        [setting("s", "value", "/sys/kernel/mm/transparent_hugepage/enabled", "off")],
-        "always or madvise or never",
-    ),
-    ([setting("s", "value", "/etc/passwd", "x")], "not a file of the kernel"),
-    ([setting("s", "interrupts", "all", "6-7")], "unknown CPUs"),
-    ([setting("s", "unit", "a.service", "maybe")], "not a state of a unit"),
-    ([setting("s", "file", "relative", "x")], "not a file"),
-    ([setting("s", "file", "/etc/x", 1)], "not a file"),
-    ([setting("s", "magic", "x", "y")], "unknown kind of setting"),
-    ([{**POWER[0], "options": {"cpus": "4-9"}}], "unknown CPUs"),
-    ([SYSCTL[0], SYSCTL[0]], "promised twice"),
-    ([{**SYSCTL[0], "why": "one\nline"}], "more than one line"),
-]
-
-
-@pytest.mark.parametrize(("settings", "message"), REFUSED, ids=[row[1][:30] for row in REFUSED])
-@pytest.mark.parametrize("check", [True, False], ids=["check", "run"])
-def test_what_can_never_be_right_is_refused_before_anything_changes(
-    host: FakeHost, settings: list[dict[str, Any]], message: str, check: bool
-) -> None:
-    for key in ("net/ipv4/tcp_low_latency", "vm/dirty_bytes", "vm/dirty_ratio", "kernel/sched_rt_runtime_us"):
-        host.put(f"/proc/sys/{key}", "1\n")
-    before = files(host)
-    with pytest.raises(QuietcoreError, match=message):
-        promise(host.machine(), "role", [*SYSCTL[1:], *settings], check=check)
-    assert files(host) == before
-    assert not (host.root / "var/lib/quietcore/journal.jsonl").exists()
-    assert not (host.root / "etc/quietcore").exists()
-
-
-def test_a_governor_that_the_driver_lacks_is_refused(host: FakeHost) -> None:
-    for cpu in range(6):
-        host.put(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor", "powersave\n")
-        host.put(
-            f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_available_governors", "powersave schedutil\n"
-        )
-    with pytest.raises(
-        QuietcoreError, match=r"CPU 3 does not offer this.*found performance; expected powersave or schedutil"
-    ):
-        promise(host.machine(), "cpu_power", POWER)
 
 
 def test_huge_pages_that_cannot_be_found_are_counted(host: FakeHost) -> None:

@@ -12,7 +12,6 @@ import pytest
 from tests.host.cut_off import PowerCutError, cut_after
 from tests.host.fake_host import FakeHost
 from tests.host.promises import setting
-from tests.host.test_converge import files
 
 from quietcore.errors import QuietcoreError
 from quietcore.host.audit import audit
@@ -236,7 +235,7 @@ def test_a_run_cut_off_anywhere_is_finished_or_undone(
         host.add_nodes()
         host.put("/proc/sys/vm/dirty_bytes", "0\n")
         host.put("/proc/sys/vm/dirty_ratio", "20\n")
-        before = files(host)
+        before = host.files()
         cut = False
         with cut_after(limit, monkeypatch):
             try:
@@ -248,7 +247,7 @@ def test_a_run_cut_off_anywhere_is_finished_or_undone(
             assert not failed(host), limit
         else:
             assert not revert(host.machine()).failures
-            assert files(host) == before, limit
+            assert host.files() == before, limit
         if not cut:
             return
     pytest.fail("the run never got to its end")
