@@ -58,3 +58,11 @@ def test_inventory_gives_each_container_its_own_port(cost: ModuleType) -> None:
     ]
     ports = {name: values["ansible_port"] for name, values in hosts.items()}
     assert ports == {"fleet-01": cost.FIRST_PORT, "fleet-02": cost.FIRST_PORT + 1}
+
+
+def test_a_container_lacks_what_its_virtual_host_lacks_and_the_trial_of_a_boot(cost: ModuleType) -> None:
+    """Host variables take the place of a group's, they are not joined with them."""
+    fleet = json.loads(cost.inventory(cost.names(1), Path("config")))["quietcore"]["children"]["fleet"]
+    lacking = fleet["hosts"]["fleet-01"]["quietcore_expected_unsupported"]
+    assert lacking[-1] == "boot_params.fallback"
+    assert {"boot_params.watchdog", "network.*"} <= set(lacking)
