@@ -1,4 +1,4 @@
-"""How the role `release` packs for a fleet, as Ansible runs it, with a packer of ours that says what it was asked for."""
+"""How the role `release` packs for a fleet, as Ansible runs it, with a packer that only says what it was asked for."""
 
 from __future__ import annotations
 
@@ -92,10 +92,11 @@ def test_each_batch_packs_for_itself(place: Path) -> None:
 
 def test_the_target_is_described_by_its_own_python(place: Path) -> None:
     assert play(place, {"one": "crossing"}).returncode == 0
-    script = "import os, sys; print(os.uname().machine, '%d.%d' % sys.version_info[:2], os.confstr('CS_GNU_LIBC_VERSION'))"
-    told = subprocess.run(
-        ["/usr/bin/python3", "-c", script], capture_output=True, text=True, check=True
-    ).stdout.split()
+    script = """
+import os, sys
+print(os.uname().machine, "%d.%d" % sys.version_info[:2], os.confstr("CS_GNU_LIBC_VERSION"))
+"""
+    told = subprocess.check_output(["/usr/bin/python3", "-c", script], text=True).split()
     words = (place / "log").read_text().split()
     assert f"--machine={told[0]}" in words
     assert f"--python={told[1]}" in words
