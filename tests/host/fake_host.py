@@ -126,8 +126,10 @@ class FakeHost:
         image = f"{self.image} root=UUID=1 ro"
         self.put(
             path,
-            HEADER + f'   set default="{"${saved_entry}" if default == "saved" else default}"\nfi\n' + OPTION +
-            f"menuentry 'Debian' --class debian $menuentry_id_option 'simple' {{\n"
+            HEADER
+            + f'   set default="{"${saved_entry}" if default == "saved" else default}"\nfi\n'
+            + OPTION
+            + f"menuentry 'Debian' --class debian $menuentry_id_option 'simple' {{\n"
             f"\tlinux\t{image} {always} {normal}\n\tinitrd\t/boot/initrd.img\n}}\n"
             f"menuentry 'recovery' {{\n\tlinux\t{image} single {always}\n}}\n" + self._own_entries(),
         )

@@ -14,6 +14,7 @@ from quietcore.errors import QuietcoreError
 from quietcore.host import boot_loader
 from quietcore.host.audit import audit
 from quietcore.host.boot_confirm import retry, sshd_greets
+from quietcore.host.boot_menu import boots, entries, environment
 from quietcore.host.boot_trial import (
     CANDIDATE,
     GOOD,
@@ -27,9 +28,8 @@ from quietcore.host.boot_trial import (
 )
 from quietcore.host.converge import apply_all, promise, revert
 from quietcore.host.findings import Verdict
-from quietcore.host.machine import Machine
-from quietcore.host.boot_menu import boots, entries, environment
 from quietcore.host.grub import Boot
+from quietcore.host.machine import Machine
 from quietcore.host.menu_entries import quote
 
 OLD = "console=tty0 console=ttyS0,115200 quiet"
@@ -341,7 +341,14 @@ def test_state_that_is_none_is_an_error_and_no_pass(host: FakeHost) -> None:
 
 @pytest.mark.parametrize(
     ("word", "expected"),
-    [("a=b,c", "a=b,c"), ("$v", "'$v'"), ("a;b", "'a;b'"), ("a'b c", "'a'\\''b c'"), ("", "''"), ("if", "'if'")],
+    [
+        ("a=b,c", "a=b,c"),
+        ("$v", "'$v'"),
+        ("a;b", "'a;b'"),
+        ("a'b c", "'a'\\''b c'"),
+        ("", "''"),
+        ("if", "'if'"),
+    ],
 )
 def test_words_are_quoted_for_grub(word: str, expected: str) -> None:
     assert quote(word) == expected

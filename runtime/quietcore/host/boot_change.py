@@ -82,9 +82,7 @@ def menu_after_the_files(
         raise
 
 
-def _write_menu(
-    context: Context, boot: BootFiles, gone: list[str], hands: Hands, outcome: Outcome
-) -> None:
+def _write_menu(context: Context, boot: BootFiles, gone: list[str], hands: Hands, outcome: Outcome) -> None:
     hands.menu(boot.words, gone)
     outcome.changes.append(Change(f"file:{boot_loader.MENU}", "as generated before", "generated anew"))
     unchecked = boot_loader.unchecked(context.machine)

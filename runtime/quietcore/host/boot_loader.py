@@ -16,8 +16,8 @@ from . import boot_entries
 from .boot_menu import MENU
 from .boot_read_back import read_back
 from .boot_trial import ordinary_boot
-from .grub_defaults import DROP_IN, VARIABLE, words_in
 from .grub.kernel_line import quoted
+from .grub_defaults import DROP_IN, VARIABLE
 from .machine import AbsentError, Machine, UnreadableError
 from .settings import Setting
 
@@ -151,7 +151,9 @@ def unchecked(machine: Machine) -> str | None:
     """Return what is said where GRUB's own check of its menu is not there, None where it is."""
     if machine.program("grub-script-check") is not None:
         return None
-    return "grub-script-check is not installed (package grub-common): GRUB's own check of the menu was left out"
+    return (
+        "grub-script-check is not installed (package grub-common): GRUB's own check of the menu was left out"
+    )
 
 
 def menu_bytes(machine: Machine) -> bytes | None:

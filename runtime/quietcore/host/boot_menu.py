@@ -63,4 +63,3 @@ def entries(machine: Machine) -> Iterator[Chosen]:
 def _machinery(machine: Machine, menu: str) -> Machinery:
     platform = "efi" if machine.exists("/sys/firmware/efi") else "pc"
     return Machinery(MENU, read_bytes(machine, menu), platform)
-

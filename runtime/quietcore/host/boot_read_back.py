@@ -50,7 +50,9 @@ def read_back(machine: Machine, menu: str, words: Sequence[str], exact: bool = T
     except CannotTellError as error:
         if trial is None:
             return  # nothing is on trial, and each parameter's finding says what nobody can tell
-        raise _refused(f"{error.reason} ({_file_of(machine, menu, error.where or '')})", "a menu that can be read") from None
+        raise _refused(
+            f"{error.reason} ({_file_of(machine, menu, error.where or '')})", "a menu that can be read"
+        ) from None
     except (AbsentError, UnreadableError) as error:
         raise _refused(str(error), "a menu that can be read") from None
 
@@ -114,7 +116,9 @@ def _same(machine: Machine, menu: str, which: str, boot: Boot, meant: Boot) -> N
     if not boot.kernel:
         raise _refused(f"{which} boots nothing: {boot.why}", meant.kernel)
     if boot.missing:
-        raise _refused(f"{which} has no initial RAM disk: {' '.join(boot.missing)} is not there", meant.kernel)
+        raise _refused(
+            f"{which} has no initial RAM disk: {' '.join(boot.missing)} is not there", meant.kernel
+        )
     if boot.identifier != meant.identifier:
         raise _refused(
             f"{which} is the entry {boot.identifier!r}, not {meant.identifier!r}: {_who(machine, menu, boot)}",
@@ -157,7 +161,9 @@ def _file_of(machine: Machine, menu: str, place: str) -> str:
 
 def _see_default(machine: Machine, trial: Trial | None, menu: str, words: Sequence[str]) -> None:
     """Refuse a menu whose default entry boots nothing, or without the parameters that are configured."""
-    blocks = ordinary_environment(machine, trial.default) if trial else environment(machine, {"next_entry": None})
+    blocks = (
+        ordinary_environment(machine, trial.default) if trial else environment(machine, {"next_entry": None})
+    )
     boot = boots(machine, blocks, menu).boot
     if not boot.kernel:
         raise _refused(f"the default entry boots nothing: {boot.why}", "an entry with a Linux kernel")

@@ -200,7 +200,10 @@ def default_before(machine: Machine) -> str:
     if saved in (GOOD, CANDIDATE):
         saved = None
     try:
-        return boots(machine, environment(machine, {"next_entry": None, "saved_entry": saved})).boot.default or "0"
+        return (
+            boots(machine, environment(machine, {"next_entry": None, "saved_entry": saved})).boot.default
+            or "0"
+        )
     except AbsentError:
         return "0"
 

@@ -41,7 +41,13 @@ class Assignment:
         """The words of the value; `$NAME` stays as it is."""
         text = self.value.strip()
         try:
-            inner = " ".join(shlex.split(text, comments=True)) if text[:1] in "\"'" else text.split()[0] if text else ""
+            inner = (
+                " ".join(shlex.split(text, comments=True))
+                if text[:1] in "\"'"
+                else text.split()[0]
+                if text
+                else ""
+            )
             return shlex.split(inner)
         except ValueError:
             return text.strip("\"'").split()
@@ -95,9 +101,7 @@ def culprit(machine: Machine, name: str, wanted: str) -> str:
         return f"{later[-1].where} sets {name}={later[-1].value.strip()} after {DROP_IN}, which sets {wanted}"
     if not reads:
         return f"{mkconfig} does not read {FOLDER}, so that {DROP_IN} is ignored"
-    return (
-        f"the scripts of /etc/grub.d do not take {name} from {DROP_IN}: a file below /etc/default sets it in another way"
-    )
+    return f"the scripts of /etc/grub.d do not take {name} from {DROP_IN}: a file below /etc/default sets it in another way"
 
 
 def words_in(content: str | None) -> list[str]:

@@ -17,7 +17,8 @@ def render(chosen: Chosen, identifier: str, title: str, words: Sequence[str]) ->
     so that it boots the same outside of a submenu.
     """
     entry, loaded = chosen.entry, chosen.loaded
-    assert entry is not None and loaded is not None
+    assert entry is not None
+    assert loaded is not None
     block = entry.block
     replaced: list[tuple[Simple, list[str]]] = [(loaded.command, [text_of(loaded.kernel), *words])]
     if loaded.initial_command is not None:

@@ -82,7 +82,20 @@ def execute(cases: Sequence[Case], seconds: int = 60) -> list[Answer]:
         _put(tree / "grub/grub.cfg", driver)
         image = folder / "disk.img"
         blocks = 4000 + 40 * len(cases)
-        _run("mke2fs", "-q", "-t", "ext2", "-b", "1024", "-N", str(12 * len(cases) + 200), "-d", str(tree), str(image), str(blocks))
+        _run(
+            "mke2fs",
+            "-q",
+            "-t",
+            "ext2",
+            "-b",
+            "1024",
+            "-N",
+            str(12 * len(cases) + 200),
+            "-d",
+            str(tree),
+            str(image),
+            str(blocks),
+        )
         (folder / "map").write_text(f"(hd0) {image}\n")
         zeros = os.open("/dev/zero", os.O_RDONLY | os.O_CLOEXEC)
         keys = subprocess.Popen(["tr", "\\000", "\\033"], stdin=zeros, stdout=subprocess.PIPE)

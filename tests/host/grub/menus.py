@@ -123,13 +123,29 @@ class Maker:
         if kind == 3:
             return "\\" + self.random.choice(_SIGNS.replace(" ", " b"))
         if kind == 4:
-            text = "".join(self.random.choices(_SIGNS.replace("'", "") + _LETTERS, k=self.random.randrange(6)))
+            text = "".join(
+                self.random.choices(_SIGNS.replace("'", "") + _LETTERS, k=self.random.randrange(6))
+            )
             return f"'{text}'"
         if kind == 5:
             inner = ""
             for _ in range(self.random.randrange(5)):
                 inner += self.random.choice(
-                    [self.letters(), " ", "  ", "\\$", "\\\\", '\\"', "\\a", "'", ";", "{", "#", self.variable(), "\nn"]
+                    [
+                        self.letters(),
+                        " ",
+                        "  ",
+                        "\\$",
+                        "\\\\",
+                        '\\"',
+                        "\\a",
+                        "'",
+                        ";",
+                        "{",
+                        "#",
+                        self.variable(),
+                        "\nn",
+                    ]
                 )
             return f'"{inner}"'
         if kind == 6:
@@ -177,7 +193,7 @@ class Maker:
     def test(self) -> str:
         term = self.random.choice
         operand = lambda: term(  # noqa: E731
-            [f'"{self.variable()}"', self.letters(), f"x{self.variable()}", "2", "10", "-3", "''", f'"$v0"']
+            [f'"{self.variable()}"', self.letters(), f"x{self.variable()}", "2", "10", "-3", "''", '"$v0"']
         )
         kinds = [
             lambda: f"{operand()} {term(['=', '==', '!='])} {operand()}",
@@ -185,7 +201,9 @@ class Maker:
             lambda: f"{operand()} {term(['-plt', '-pgt'])} {operand()}",
             lambda: f"{operand()} '{term(['<', '>', '<=', '>='])}' {operand()}",
             lambda: f"{term(['-n', '-z'])} {operand()}",
-            lambda: f"{term(['-f', '-e', '-d', '-s'])} $prefix/{term(['custom.cfg', 'empty', 'folder', 'none', 'grubenv'])}",
+            lambda: (
+                f"{term(['-f', '-e', '-d', '-s'])} $prefix/{term(['custom.cfg', 'empty', 'folder', 'none', 'grubenv'])}"
+            ),
             lambda: operand(),
         ]
         text = term(kinds)()
@@ -241,15 +259,15 @@ class Maker:
         elif kind == 8:
             words = " ".join(self.word() for _ in range(self.random.randrange(4)))
             leave = self.random.choice(["", "", f"{inner}if {self.test()}; then {self.leave()}; fi\n"])
-            text = f"{indent}for {name} in {words}; do\n{body()}\n{leave}{inner}v0=\"${{v0}}.\"\n{indent}done"
+            text = f'{indent}for {name} in {words}; do\n{body()}\n{leave}{inner}v0="${{v0}}."\n{indent}done'
         elif kind == 9:
             self.loops += 1
             counter = f"zn{self.loops}"
             loop = self.random.choice(["while", "until"])
             sign = "!=" if loop == "while" else "="
             text = (
-                f"{indent}{counter}=\n{indent}{loop} [ \"${counter}\" {sign} xxx ]; do\n{body()}\n"
-                f"{inner}{counter}=\"x${counter}\"\n{indent}done"
+                f'{indent}{counter}=\n{indent}{loop} [ "${counter}" {sign} xxx ]; do\n{body()}\n'
+                f'{inner}{counter}="x${counter}"\n{indent}done'
             )
         elif kind == 10:
             text = f"{indent}echo {self.word()} # {self.random.choice(['note', chr(39) + 's', chr(34)])}"
@@ -273,7 +291,10 @@ class Maker:
         lines = [self.statement("  ") for _ in range(self.random.randrange(1, 3))]
         lines.append(f'  v0="{self.variable()}-{self.variable()}"')
         if self.chance(0.3):
-            lines.insert(self.random.randrange(len(lines)), f"  if {self.test()}; then return{self.random.choice(['', ' 0', ' 1'])}; fi")
+            lines.insert(
+                self.random.randrange(len(lines)),
+                f"  if {self.test()}; then return{self.random.choice(['', ' 0', ' 1'])}; fi",
+            )
         if self.chance(0.2):
             lines.insert(0, f"  {self.random.choice(['shift', 'setparams a ' + self.word()])}")
         text = f"function {name} {{\n" + "\n".join(lines) + "\n}"
@@ -293,7 +314,9 @@ class Maker:
         self.titles.append(title)
         options = " --class debian --class gnu-linux" if self.chance(0.5) else ""
         if self.chance(0.6):
-            identifier = self.random.choice([f"gnulinux-simple-{self.letters()}", self.letters(), f"i>{self.letters()}", "3d"])
+            identifier = self.random.choice(
+                [f"gnulinux-simple-{self.letters()}", self.letters(), f"i>{self.letters()}", "3d"]
+            )
             self.titles.append(identifier)
             option = self.random.choice(["$menuentry_id_option ", "--id ", "--id="])
             options += f" {option}{self.quoted(identifier)}"
@@ -346,7 +369,9 @@ class Maker:
                         name.replace(">", ">>"),
                         name.replace(">", ">>"),
                         name,
-                        self.random.choice(["99", "-1", "", "1 2", " 1", "gone", "0x1", "01", "08", "2nd", "4294967297"]),
+                        self.random.choice(
+                            ["99", "-1", "", "1 2", " 1", "gone", "0x1", "01", "08", "2nd", "4294967297"]
+                        ),
                     ]
                 )
             )
@@ -376,7 +401,9 @@ class Maker:
         """Make the whole case."""
         preamble = [self.statement() for _ in range(self.random.randrange(3))]
         functions = [self.function() for _ in range(self.random.randrange(2))]
-        menu = [self.submenu() if self.chance(0.3) else self.entry() for _ in range(self.random.randrange(1, 5))]
+        menu = [
+            self.submenu() if self.chance(0.3) else self.entry() for _ in range(self.random.randrange(1, 5))
+        ]
         custom = ""
         if self.chance(0.3):
             custom = "\n".join([self.statement(), *([self.entry()] if self.chance(0.5) else [])]) + "\n"

@@ -25,11 +25,18 @@ from .lexer import Source
 from .numbers import number
 from .parser import Statement, parse
 
-_FEATURES = (
-    "feature_chainloader_bpb feature_ntldr feature_platform_search_hint feature_default_font_path"
-    " feature_all_video_module feature_menuentry_id feature_menuentry_options feature_200_final"
-    " feature_nativedisk_cmd feature_timeout_style"
-).split()
+_FEATURES = [
+    "feature_chainloader_bpb",
+    "feature_ntldr",
+    "feature_platform_search_hint",
+    "feature_default_font_path",
+    "feature_all_video_module",
+    "feature_menuentry_id",
+    "feature_menuentry_options",
+    "feature_200_final",
+    "feature_nativedisk_cmd",
+    "feature_timeout_style",
+]
 _RUNS = 40
 
 

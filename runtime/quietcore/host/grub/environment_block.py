@@ -15,10 +15,13 @@ but not written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 SIGNATURE = "# GRUB Environment Block\n"
 SIZE = 1024
+_VALUE = re.compile(r"[^\\\n]*(?:\\[\s\S][^\\\n]*)*")
+_ESCAPE = re.compile(r"\\([\s\S])")
 
 
 class BrokenBlockError(Exception):
@@ -50,16 +53,12 @@ def variables(block: str) -> dict[str, str]:
 
 def _value(block: str, start: int) -> tuple[str, int]:
     """Return a value without its backslashes, and where its newline is (the block's end where it has none)."""
-    found: list[str] = []
-    position, end = start, len(block)
-    while position < end and block[position] != "\n":
-        if block[position] == "\\":
-            position += 1
-            if position >= end:
-                break
-        found.append(block[position])
-        position += 1
-    return "".join(found), position
+    match = _VALUE.match(block, start)
+    assert match is not None
+    end = match.end()
+    if block[end : end + 1] == "\\":  # the block's last character
+        end += 1
+    return (_ESCAPE.sub(r"\1", match[0]) if "\\" in match[0] else match[0]), end
 
 
 def _after_line(block: str, position: int) -> int:

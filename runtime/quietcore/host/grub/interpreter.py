@@ -53,9 +53,45 @@ _SEARCH_OPTIONS = {
 _SEARCH_LETTERS = {"f": "file", "l": "label", "u": "fs-uuid", "n": "no-floppy", "h": "hint"}
 # Their result is no matter of the configuration, and they change nothing that decides what boots.
 _OF_THE_MACHINE = frozenset(
-    "insmod rmmod loadfont terminal_input terminal_output terminfo terminal serial background_image background_color play"
-    " sleep clear cls keymap password password_pbkdf2 hwmatch fwsetup gptsync videoinfo lsmod lspci date cpuid"
-    " smbios rdmsr drivemap nativedisk cryptomount acpi outb loopback list_env ls cat help".split()  # noqa: SIM905
+    [
+        "insmod",
+        "rmmod",
+        "loadfont",
+        "terminal_input",
+        "terminal_output",
+        "terminfo",
+        "terminal",
+        "serial",
+        "background_image",
+        "background_color",
+        "play",
+        "sleep",
+        "clear",
+        "cls",
+        "keymap",
+        "password",
+        "password_pbkdf2",
+        "hwmatch",
+        "fwsetup",
+        "gptsync",
+        "videoinfo",
+        "lsmod",
+        "lspci",
+        "date",
+        "cpuid",
+        "smbios",
+        "rdmsr",
+        "drivemap",
+        "nativedisk",
+        "cryptomount",
+        "acpi",
+        "outb",
+        "loopback",
+        "list_env",
+        "ls",
+        "cat",
+        "help",
+    ]
 )
 
 
@@ -334,6 +370,8 @@ class Interpreter:
             if not words:
                 return BAD_ARGUMENT
         name, rest = words[0], words[1:]
+        if command.block is not None and name not in ("menuentry", "submenu"):
+            rest.append(f"{{{command.block.text}}}")  # `a{b}` is a word and a block, and a block is a word too
         handler = _COMMANDS.get(name)
         if handler is not None:
             result = handler(self, rest, command)
@@ -536,7 +574,8 @@ class Interpreter:
     def _source(self, words: list[str], command: Simple) -> int:
         if len(words) != 1:
             return BAD_ARGUMENT
-        return 0 if self.read(words[0]) else NOT_FOUND
+        self.read(words[0])  # a file that is not there is printed as an error, and the result is 0
+        return 0
 
     def _configfile(self, words: list[str], command: Simple) -> int:
         if not words:
@@ -564,7 +603,9 @@ class Interpreter:
         if len(rest) != 2:
             return BAD_ARGUMENT
         pattern, text = rest
-        if re.search(r"\\[A-Za-z0-9<>]|\[\[?[:.=]|\{|\(\?|[*+?][*+?]", pattern) or (options and "|" in pattern):
+        if re.search(r"\\[A-Za-z0-9<>]|\[\[?[:.=]|\{|\(\?|[*+?][*+?]", pattern) or (
+            options and "|" in pattern
+        ):
             raise self.refusing(command)(f"the regular expression {pattern}")
         match = re.search(pattern, text)
         if match is None:

@@ -50,8 +50,11 @@ def words_of(line: str) -> tuple[str, ...] | None:
             position += text[position] == "\\"
             word += text[position : position + 1]
             position += 1
-        position += 1 + spaced
+        position += spaced
         found.append(word)
+        if position == len(text) - 1:
+            found.append("")  # an empty word at the end leaves its blank alone
+        position += 1
     return tuple(found) if " ".join(map(escaped, found)) == text else None
 
 

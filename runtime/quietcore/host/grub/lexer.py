@@ -120,10 +120,7 @@ def tokens(source: Source) -> Iterator[Token]:
             yield Token(match[0], start, position, line)
         else:
             word = match[0]
-            if word in RESERVED:
-                kind = word
-            else:
-                kind = NAME if _WHOLE_NAME.fullmatch(word) else WORD
+            kind = word if word in RESERVED else NAME if _WHOLE_NAME.fullmatch(word) else WORD
             parts = (Part(TEXT, word),) if group == "plain" else _parts(source, word, line)
             yield Token(kind, start, position, line, parts, word)
     yield Token(END, position, position, source.line_of(max(position - 1, 0)))

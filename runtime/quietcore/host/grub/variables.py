@@ -50,11 +50,7 @@ class Variables:
         """Begin an inner context with copies of the exported variables."""
         outer = self.contexts[-1]
         self.contexts.append(
-            {
-                name: Variable(item.value, True, item.where)
-                for name, item in outer.items()
-                if item.exported
-            }
+            {name: Variable(item.value, True, item.where) for name, item in outer.items() if item.exported}
         )
 
     def close(self) -> None:

@@ -20,11 +20,34 @@ _ISOLCPUS_FLAGS = ("nohz", "domain", "managed_irq")
 _CLOCK = "/sys/devices/system/clocksource/clocksource0"
 # The kernel reads each of these as often as it is named: another one of the name is no contradiction.
 _REPEATABLE = frozenset(
-    (
-        "acpi_osi blacklist console crashkernel dyndbg earlycon earlyprintk hugepages hugepagesz hugetlb_cma"
-        " initcall_blacklist intel_iommu iommu ip lsm.debug mem memmap module_blacklist mtdparts netconsole pci"
-        " systemd.mask systemd.setenv systemd.wants usbcore.quirks video"
-    ).split()
+    [
+        "acpi_osi",
+        "blacklist",
+        "console",
+        "crashkernel",
+        "dyndbg",
+        "earlycon",
+        "earlyprintk",
+        "hugepages",
+        "hugepagesz",
+        "hugetlb_cma",
+        "initcall_blacklist",
+        "intel_iommu",
+        "iommu",
+        "ip",
+        "lsm.debug",
+        "mem",
+        "memmap",
+        "module_blacklist",
+        "mtdparts",
+        "netconsole",
+        "pci",
+        "systemd.mask",
+        "systemd.setenv",
+        "systemd.wants",
+        "usbcore.quirks",
+        "video",
+    ]
 )
 _SHOWN_BY = {
     "clocksource": f"{_CLOCK}/current_clocksource",
