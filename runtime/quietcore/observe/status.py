@@ -132,7 +132,11 @@ def read(path: Path) -> dict[str, Any]:
         status = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise QuietcoreError(
-            "no status of a runtime", where=str(path), remedy="start the runtime", code=ExitCode.UNKNOWN
+            "no status of a runtime",
+            where=str(path),
+            remedy="start the runtime (quietcore-runtime.service, or `quietcore local` to try it), or name its status "
+            "file with --status",
+            code=ExitCode.UNKNOWN,
         ) from None
     except (OSError, ValueError) as error:
         raise QuietcoreError(

@@ -97,7 +97,7 @@ def lines(path: Path) -> Iterator[Line]:
                     found = _MISSING.match(text)
                     yield Line(number, None, b"", int(found[1]) if found else 0)
                     continue
-                if not line.endswith(b"\n") and not _is_json(text):
+                if not line.endswith(b"\n") and not _is_whole(text):
                     raise QuietcoreError(
                         "the recording is cut off",
                         where=f"{path}:{number}",
@@ -121,12 +121,12 @@ def _split(number: int, text: bytes) -> Line:
     return Line(number, None, text)
 
 
-def _is_json(text: bytes) -> bool:
+def _is_whole(text: bytes) -> bool:
+    """Tell whether a line is a whole message: an object or an array, for a time alone is a number of JSON too."""
     try:
-        json.loads(_split(0, text).raw)
+        return isinstance(json.loads(_split(0, text).raw), (dict, list))
     except ValueError:
         return False
-    return True
 
 
 def detect_venue(path: Path) -> str:
