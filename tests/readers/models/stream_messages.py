@@ -127,7 +127,7 @@ def binance(chance: random.Random) -> tuple[bytes, Truth]:
 
 
 def _unasked_of_binance(chance: random.Random, symbol: str) -> Any:
-    data = chance.choice(
+    data: Any = chance.choice(
         ([{"e": "markPriceUpdate"}], {"e": "depthUpdate", "s": symbol}, None, 3, "text", [], {"e": []})
     )
     names = (
@@ -232,7 +232,8 @@ def changed(kinds: set[Kind], name: str, *values: Any) -> Callable[[random.Rando
 
 def recording(chance: random.Random) -> tuple[bytes, Any]:
     """Return a recording's bytes, plain or packed, and its lines."""
-    written, truth = [], []
+    written: list[bytes] = []
+    truth: list[tuple[int, int | None, bytes, int]] = []
     for count in range(1, chance.randint(2, 7)):
         message = text(chance, {"n": count, "name": chance.choice(NAMES)}).strip()
         form = chance.randrange(4)
