@@ -75,6 +75,14 @@ class Journal:
                 found.setdefault(entry.target, entry)
         return found
 
+    def merely_kept(self, target: str) -> bool:
+        """Tell whether a target is open, and only because its original was to be known: we have not changed it."""
+        changes: list[Entry] = []
+        for entry in self.entries():
+            if entry.target == target:
+                changes = [] if entry.event == "restored" else [*changes, entry]
+        return bool(changes) and all(entry.previous == entry.new for entry in changes)
+
     def last_change(self, target: str) -> Entry | None:
         """Return the latest change of a target, if it is not closed."""
         last: Entry | None = None

@@ -21,6 +21,7 @@ class HugePagesKind(Kind):
 
     name = "huge_pages"
     applied = "written live, memory compacted where they are not found, and at each boot"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

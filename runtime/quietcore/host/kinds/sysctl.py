@@ -8,7 +8,6 @@ from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..refusals import EXCLUSIVE_SYSCTL, sysctl_refusal
 from ..settings import Setting
-from ..targets import counterpart
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported
 
 DROP_IN = "/etc/sysctl.d/zz-quietcore.conf"
@@ -22,13 +21,15 @@ def sysctl_path(key: str) -> str:
     return "/proc/sys/" + key.translate(str.maketrans("./", "/."))
 
 
-def drop_in_content(settings: Iterable[Setting]) -> str | None:
-    """Return the content of our file, or None where nothing is promised."""
-    lines = [
-        line
-        for setting in settings
-        for line in (f"# {setting.id}: {setting.why}", f"{setting.name} = {_wanted(setting)}")
-    ]
+def drop_in_content(settings: Iterable[Setting], machine: Machine) -> str | None:
+    """Return the content of our file, or None where nothing is promised.
+
+    A dash stands before a key that this kernel lacks: systemd-sysctl then passes over it (sysctl.d(5)).
+    """
+    lines: list[str] = []
+    for setting in settings:
+        dash = "" if machine.exists(sysctl_path(setting.name)) else "-"
+        lines += [f"# {setting.id}: {setting.why}", f"{dash}{setting.name} = {_wanted(setting)}"]
     if not lines:
         return None
     head = "# Written by Quietcore from /etc/quietcore/host.d; `quietcore revert` removes it. Edits are lost."
@@ -40,13 +41,14 @@ class SysctlKind(Kind):
 
     name = "sysctl"
     applied = "written live, and by a file in /etc/sysctl.d"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
         return sysctl_path(setting.name)
 
     def check(self, setting: Setting, machine: Machine) -> None:
-        """Refuse dead keys, harmful values, and keys that this kernel does not have."""
+        """Refuse dead keys, harmful values, and what can be no key; one that this kernel lacks is judged."""
         refusal = sysctl_refusal(setting.name, _wanted(setting))
         if refusal is not None:
             raise refuse(
@@ -59,25 +61,16 @@ class SysctlKind(Kind):
             raise refuse(
                 setting, "not a sysctl key and value", "a key such as net.core.rmem_max", repr(setting.name)
             )
-        try:
-            machine.read(sysctl_path(setting.name))
-        except AbsentError:
-            raise refuse(
-                setting,
-                "this kernel has no such key",
-                f"a key below /proc/sys (misspelt? module not loaded?), not {sysctl_path(setting.name)}",
-                f"{setting.name}: {setting.wanted}",
-            ) from None
-        except UnreadableError:
-            return
 
     def judge(self, setting: Setting, context: Context) -> Finding:
         """Compare the live value with the wanted one, then see whether the next boot will bring it again."""
         machine = context.machine
         try:
             found = " ".join(machine.read(sysctl_path(setting.name)).split())
-        except AbsentError as error:
-            return unsupported(setting, error)
+        except AbsentError:
+            path = sysctl_path(setting.name)
+            cause = f"{path} does not exist: built without it, its module not loaded, or misspelt"
+            return unsupported(setting, cause)
         except UnreadableError as error:
             return cannot_tell(setting, error)
         if found != _wanted(setting):
@@ -113,21 +106,11 @@ class SysctlKind(Kind):
         except (AbsentError, UnreadableError):
             return []
         wanted = _wanted(setting)
-        if found == wanted:
-            return []
-        # The kernel sets the other one of such a pair to 0: what it held has to be known for the way back.
-        other = counterpart(path)
-        try:
-            before = "0" if other is None else context.machine.read(other)
-        except (AbsentError, UnreadableError):
-            before = "0"
-        lost = [Change(f"value:{other}", before, "0")] if before != "0" else []
-        return [*lost, Change(f"value:{path}", found, wanted)]
+        return [] if found == wanted else [Change(f"value:{path}", found, wanted)]
 
     def owns(self, setting: Setting, target: str) -> bool:
-        """Tell whether the target is the key's file, or that of the key which this one sets to 0."""
-        path = sysctl_path(setting.name)
-        return target in (f"value:{path}", f"value:{counterpart(path)}")
+        """Tell whether the target is the key's file."""
+        return target == f"value:{sysctl_path(setting.name)}"
 
 
 def check_related(settings: Iterable[Setting]) -> None:
