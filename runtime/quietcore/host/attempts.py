@@ -98,19 +98,28 @@ def bring_about(
         if kind_of(setting).settles:
             _keep(context, setting, hands)
     around: list[Setting] = []
+    moving: list[str] = []
     for number in range(ROUNDS):
-        before = attempts.moved
+        before, moving = attempts.moved, []
         for setting in [*run, *around]:
             if number and not kind_of(setting).settles:
                 continue
             # Units are as their files say only after it, and systemd has the kernel start threads in it.
             if setting.kind in ("unit", "threads"):
                 aftermath.reload()
+            so_far = attempts.moved
             for change in _keep(context, setting, hands, attempts):
                 attempts.make(setting, change)
+            if attempts.moved > so_far:
+                moving.append(setting.id)
         around = _stirred(context, run, hands)
         if not hands.real or (attempts.moved == before and (number or not around)):
             break
+    else:
+        outcome.failures.append(
+            f"after {ROUNDS} rounds these still change each other: {', '.join(moving)}; "
+            "remedy: they cannot hold together, so take one of them out of the inventory"
+        )
     return attempts
 
 

@@ -21,6 +21,7 @@ from .findings import Verdict, is_listed
 from .hands import Aftermath, Dry, Real
 from .journal import Entry, Journal
 from .kinds import Change, Context, kind_of
+from .kinds.huge_pages import check_pools_together
 from .kinds.sysctl import check_related
 from .machine import DESIRED_FOLDER, Machine, exclusive
 from .outcome import Outcome as Outcome
@@ -66,8 +67,9 @@ def _with_promise(machine: Machine, role: str, settings: tuple[Setting, ...]) ->
     desired[role] = settings
     if not settings:
         del desired[role]
-    _check_together(desired)
-    return Context(machine, desired)
+    context = Context(machine, desired)
+    _check_together(context)
+    return context
 
 
 def apply_all(
@@ -115,11 +117,12 @@ def _without(machine: Machine, roles: Sequence[str] | None) -> tuple[Context, di
     return Context(machine, left), dict.fromkeys(chosen, ())
 
 
-def _check_together(desired: Mapping[str, tuple[Setting, ...]]) -> None:
-    """Refuse two roles that want different things of the same target. Raises QuietcoreError."""
-    check_related(
-        setting for settings in desired.values() for setting in settings if setting.kind == "sysctl"
-    )
+def _check_together(context: Context) -> None:
+    """Refuse what is not right together: two wishes for one target, or more than there is. Raises QuietcoreError."""
+    desired = context.desired
+    check_related(context.of_kind("sysctl"), context.machine)
+    originals = {target: entry.previous for target, entry in context.journal.open_targets().items()}
+    check_pools_together(context.of_kind("huge_pages"), context.machine, originals)
     owner: dict[tuple[str, str], Setting] = {}
     for settings in desired.values():
         for setting in settings:

@@ -58,7 +58,7 @@ def disturbed(machine: Machine, target: str) -> list[str]:
         return ["value:/sys/devices/virtual/workqueue/cpumask"]
     if kind != "value":
         return []
-    found = [f"value:{path}" for path in _paths(machine, address) if path != address and machine.exists(path)]
+    found = [f"value:{path}" for path in _paths(machine, address) if path != address]
     return list(dict.fromkeys([*found, *_interrupts_of_a_cpu(machine, address)]))
 
 

@@ -9,7 +9,7 @@ from ..errors import QuietcoreError
 from . import boot_loader
 from .composed import SHARED
 from .couplings import disturbed, originals
-from .journal import Entry
+from .journal import Entry, Row, kept_beside
 from .kinds import Change, Context
 from .kinds.huge_pages import compact
 from .machine import UnreadableError
@@ -90,30 +90,30 @@ class Real(Dry):
         Raises QuietcoreError where the journal cannot be written: then nothing may be changed.
         """
         opened = set(self._journal.open_targets())
-        beside: dict[str, tuple[str, str, str, object, object]] = {}
-        rows: list[tuple[str, str, str, object, object]] = []
-        for change in changes:
-            is_file = change.target.startswith("file:")
-            if change.target not in opened:
-                beside |= {
-                    other: ("change", role, other, found, found)
-                    for other, found in originals(self._machine, change.target)
-                    if other not in opened and other not in beside
-                }
-                # Folders are made by roles only: those of composed files are the distribution's.
-                for path in [] if role == SHARED else self._machine.missing_folders(change.target):
-                    if f"folder:{path}" not in opened:
-                        rows.append(("change", role, f"folder:{path}", None, "made"))
-                        opened.add(f"folder:{path}")
-            merely_kept = change.previous != change.new and self._journal.merely_kept(change.target)
-            if is_file or change.target not in opened or merely_kept:
-                rows.append(("change", role, change.target, change.previous, change.new))
-                opened.add(change.target)
-        # Undone from the last to the first: what is only disturbed comes after what disturbs it.
         own = {change.target for change in changes}
-        rows = [*(row for other, row in beside.items() if other not in own), *rows]
-        if rows:
-            self._journal.append(rows)
+        beside: list[Row] = []
+        rows: list[Row] = []
+        for change in changes:
+            target = change.target
+            is_file = target.startswith("file:")
+            is_first = target not in opened or self._journal.merely_kept(target)
+            if is_first and change.previous != change.new:
+                beside += [
+                    (kept_beside(target), role, other, found, found)
+                    for other, found in originals(self._machine, target)
+                    if other not in own
+                ]
+            # Folders are made by roles only: those of composed files are the distribution's.
+            for path in [] if role == SHARED or not is_first else self._machine.missing_folders(target):
+                if f"folder:{path}" not in opened:
+                    rows.append(("change", role, f"folder:{path}", None, "made"))
+                    opened.add(f"folder:{path}")
+            if is_file or target not in opened or (is_first and change.previous != change.new):
+                rows.append(("change", role, target, change.previous, change.new))
+                opened.add(target)
+        # Undone from the last to the first: what is only disturbed comes after what disturbs it.
+        if beside or rows:
+            self._journal.append([*beside, *rows])
 
     def write(self, role: str, change: Change) -> None:
         """Write a target that was kept. Raises QuietcoreError where it is refused."""

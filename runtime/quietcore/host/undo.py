@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import QuietcoreError
-from .couplings import disturbed
 from .cpulist import parse_cpu_list
 from .hands import Aftermath, Dry
 from .journal import Entry, Journal
@@ -30,9 +29,9 @@ def restore_dropped(
     context: Context, roles: set[str], hands: Dry, outcome: Outcome, aftermath: Aftermath
 ) -> None:
     """Put back what these roles changed earlier and do not promise any more, the latest change first."""
-    waiting = dropped(context.machine, context.journal, roles, context.desired.values())
-    done: dict[str, Entry] = {}
+    waiting = dropped(context.journal, roles, context.desired.values())
     problems: dict[str, str] = {}
+    absent: dict[str, str] = {}
     for number in range(ROUNDS):
         moved = False
         for entry in waiting:
@@ -44,16 +43,14 @@ def restore_dropped(
                 if change is not None:
                     hands.put_back(change)
             except AbsentError as error:
-                outcome.notes.append(f"{target}: nothing to put back: {error}")
-                hands.close(entry)
-                waiting = [item for item in waiting if item is not entry]
+                absent[target] = str(error)  # it may come with another one, as a CPU's files do with the CPU
                 problems.pop(target, None)
                 continue
             except (UnreadableError, QuietcoreError) as error:
                 problems[target] = str(error)
                 continue
             problems.pop(target, None)
-            done[target] = entry
+            absent.pop(target, None)
             if change is None:
                 continue
             if hands.real and target.startswith(READ_BACK):
@@ -69,13 +66,13 @@ def restore_dropped(
     for entry in waiting:
         if entry.target in problems:
             outcome.failures.append(f"{entry.target} could not be put back: {problems[entry.target]}")
-        elif entry.target in done:
-            hands.close(entry)
+            continue
+        if entry.target in absent:
+            outcome.notes.append(f"{entry.target}: nothing to put back: {absent[entry.target]}")
+        hands.close(entry)
 
 
-def dropped(
-    machine: Machine, journal: Journal, roles: set[str], promised: Iterable[Iterable[Setting]]
-) -> list[Entry]:
+def dropped(journal: Journal, roles: set[str], promised: Iterable[Iterable[Setting]]) -> list[Entry]:
     """Return the open entries of these roles that nothing promised needs, the latest first."""
     opened = journal.open_targets()
     settings = [setting for some in promised for setting in some]
@@ -83,13 +80,12 @@ def dropped(
         target for target in opened if any(kind_of(setting).owns(setting, target) for setting in settings)
     }
     # What was kept only because a promised target disturbs it goes back together with that one.
-    beside = {other for target in held for other in disturbed(machine, target)}
     return [
         entry
         for target, entry in reversed(opened.items())
         if entry.role in roles
         and target not in held
-        and not (target in beside and journal.merely_kept(target))
+        and not (journal.merely_kept(target) and journal.kept_for(target) & held)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
-from ..refusals import EXCLUSIVE_SYSCTL, sysctl_refusal
+from ..refusals import CONTRADICTING_SYSCTL, EXCLUSIVE_SYSCTL, sysctl_refusal
 from ..settings import Setting
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported
 
@@ -113,7 +113,7 @@ class SysctlKind(Kind):
         return target == f"value:{sysctl_path(setting.name)}"
 
 
-def check_related(settings: Iterable[Setting]) -> None:
+def check_related(settings: Iterable[Setting], machine: Machine) -> None:
     """Refuse keys that exclude each other, or that make no sense together. Raises QuietcoreError."""
     by_key = {setting.name: setting for setting in settings}
     for first, second in EXCLUSIVE_SYSCTL:
@@ -124,9 +124,16 @@ def check_related(settings: Iterable[Setting]) -> None:
                 "one of the two",
                 f"{first}, {second}",
             )
+    values = {key: _wanted(setting) for key, setting in by_key.items()}
+    for (key, value), others in CONTRADICTING_SYSCTL:
+        if values.get(key) == value and all(values.get(other) == held for other, held in others):
+            together = ", ".join(f"{name}: {held}" for name, held in ((key, value), *others))
+            raise refuse(
+                by_key[key], f"{key} cannot be {value} together with the others", "one of them", together
+            )
     runtime = by_key.get("kernel.sched_rt_runtime_us")
     period = by_key.get("kernel.sched_rt_period_us")
-    whole = _wanted(period) if period else "1000000"
+    whole = _wanted(period) if period else _live(machine, "kernel.sched_rt_period_us", "1000000")
     if runtime and _wanted(runtime).isdecimal() and whole.isdecimal() and int(_wanted(runtime)) >= int(whole):
         raise refuse(
             runtime,
@@ -134,6 +141,13 @@ def check_related(settings: Iterable[Setting]) -> None:
             f"less than kernel.sched_rt_period_us ({whole})",
             f"{runtime.name}: {runtime.wanted}",
         )
+
+
+def _live(machine: Machine, key: str, default: str) -> str:
+    try:
+        return machine.read(sysctl_path(key))
+    except (AbsentError, UnreadableError):
+        return default
 
 
 def _wanted(setting: Setting) -> str:
