@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from quietcore.errors import QuietcoreError
+from quietcore.host.texts.tasks import read_task_stat
 
 MAGIC = b"QCBEAT01"
 LAYOUT = struct.Struct("<8sIIQq")  # magic, pid, state, start of the process (ticks since boot), beat (ns)
@@ -42,10 +43,10 @@ def default_path(environment: os._Environ[str] | dict[str, str] = os.environ) ->
 def process_start(pid: int) -> int:
     """Return when a process began, in clock ticks since boot; 0 where there is none."""
     try:
-        text = Path("/proc", str(pid), "stat").read_text()
+        text = Path("/proc", str(pid), "stat").read_text(errors="replace")
     except OSError:
         return 0
-    return int(text[text.rindex(")") + 2 :].split()[19])
+    return read_task_stat(text, f"/proc/{pid}/stat").start
 
 
 class Heartbeat:
