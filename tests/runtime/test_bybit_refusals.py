@@ -316,7 +316,7 @@ def test_a_batch_tells_each_orders_own_refusal() -> None:
         async with ScriptedRest(script) as server, BybitHTTPClient(server.url, CREDENTIALS) as http:
             rows = (await http.place_batch([{"orderLinkId": "a"}, {"orderLinkId": "b"}]))["list"]
             assert [(row["code"], row["orderLinkId"]) for row in rows] == [(0, "a"), (110007, "b")]
-            assert rows[1]["msg"] == "ab not enough"
+            assert (rows[0].get("refused"), rows[1]["refused"]) == (None, "110007 ab not enough")
         async with (
             ScriptedRest(lambda asked: good([])) as server,
             BybitHTTPClient(server.url, CREDENTIALS) as http,
