@@ -1,7 +1,8 @@
 """/proc/interrupts and /proc/softirqs of machines whose counts are known.
 
 Formats: show_interrupts() in kernel/irq/proc.c, arch_show_interrupts() of x86, arm64, riscv, powerpc and s390,
-show_softirqs() in fs/proc/softirqs.c. Rendered with the kernel's own widths: `CPU%-8d`, `%10u `, ` %8s`, ` %*lu`, `-%-8s`.
+show_softirqs() in fs/proc/softirqs.c. Rendered with the kernel's own widths: `CPU%-8d`, `%10u `, ` %8s`, ` %*lu`,
+`-%-8s`.
 """
 
 from __future__ import annotations
@@ -16,19 +17,22 @@ from quietcore.host.unreadable import NotUnderstoodError
 
 NAMES = (
     "timer", "rtc0", "eth0-TxRx-3", "mlx5_comp0@pci:0000:03:00.0", "ehci_hcd:usb1, i801_smbus", "ACPI:Ged", "nvme0q12",
-    "i2c_designware.0, idma64.0", "my  driver: two  words", "PCIe PME, aerdrv", "Level", "arm-pmu", "vfio-msix[0](0000:00:05.0)",
+    "i2c_designware.0, idma64.0", "my  driver: two  words", "PCIe PME, aerdrv", "Level", "arm-pmu",
+    "vfio-msix[0](0000:00:05.0)",
     "xhci-hcd:usb3", "virtio2-input.0", "a,b", "", "12", "3-edge", "7  eth0",
 )  # fmt: skip
 # Chip, and whether its lines have a number, a kind (x86 names the flow, others print Level or Edge).
 CHIPS = (
     ("IO-APIC", True, "flow"), ("PCI-MSI", True, "flow"), ("IR-PCI-MSIX-0000:02:00.0", True, "flow"),
-    ("GICv3", True, "level"), ("ITS-MSI", True, "level"), ("RISC-V INTC", True, "level"), ("SiFive PLIC", True, "level"),
+    ("GICv3", True, "level"), ("ITS-MSI", True, "level"), ("RISC-V INTC", True, "level"),
+    ("SiFive PLIC", True, "level"),
     ("XICS", True, "level"), ("xen-percpu", False, "flow"), ("xen-dyn", False, "flow"), ("None", False, ""),
     ("-", False, ""), ("GIC-0", True, ""), ("dummy", False, "level"),
 )  # fmt: skip
 ARCHITECTURE = (
     ("NMI", "Non-maskable interrupts"), ("LOC", "Local timer interrupts"), ("RES", "Rescheduling interrupts"),
-    ("MCE", "Machine check exceptions"), ("IPI0", "Rescheduling interrupts"), ("I/O", ""), ("CLK", "[EXT] Clock Comparator"),
+    ("MCE", "Machine check exceptions"), ("IPI0", "Rescheduling interrupts"), ("I/O", ""),
+    ("CLK", "[EXT] Clock Comparator"),
     ("PIW", "Posted-interrupt wakeup event"),
 )  # fmt: skip
 SOFTIRQS = ("HI", "TIMER", "NET_TX", "NET_RX", "BLOCK", "IRQ_POLL", "TASKLET", "SCHED", "HRTIMER", "RCU")
@@ -51,7 +55,10 @@ def interrupts(chance: random.Random) -> tuple[str, dict[str, Any]]:
     for number in numbers:
         chip, domain, kind = chance.choice(CHIPS)
         # Of a chip without a domain a name that is a number is not to be told from one.
-        name, counts = chance.choice(NAMES if domain else NAMES[:-3]), [chance.choice((0, 1, 17, 4294967295)) for _ in cpus]
+        name, counts = (
+            chance.choice(NAMES if domain else NAMES[:-3]),
+            [chance.choice((0, 1, 17, 4294967295)) for _ in cpus],
+        )
         line = f"{number:{width}d}: " + "".join(f"{count:10d} " for count in counts) + f" {chip:>8}"
         line += f" {chance.choice((0, 5, 524288)):{width}d}" if domain else " " * (width + 1)
         if kind == "level":
@@ -62,7 +69,11 @@ def interrupts(chance: random.Random) -> tuple[str, dict[str, Any]]:
         truth["rows"][str(number)] = (tuple(counts), sum(counts), chip, name)
     for label, text in chance.sample(ARCHITECTURE, chance.randrange(4)):
         counts = [chance.randrange(1 << chance.choice((1, 32))) for _ in cpus]
-        lines.append(f"{label:>{width}}: " + "".join(f"{count:10d} " for count in counts) + (f"  {text}" if text else ""))
+        lines.append(
+            f"{label:>{width}}: "
+            + "".join(f"{count:10d} " for count in counts)
+            + (f"  {text}" if text else "")
+        )
         truth["rows"][label] = (tuple(counts), sum(counts), None, text)
     for label in chance.sample(("ERR", "MIS"), chance.randrange(3)):
         count = chance.randrange(9)
@@ -107,7 +118,9 @@ def fewer_is_fine(text: str) -> dict[str, Any]:
         try:
             return read(text)
         except NotUnderstoodError as error:
-            line = next((line for line in text.split("\n")[1:] if line and repr(line[:80]) == error.found), None)
+            line = next(
+                (line for line in text.split("\n")[1:] if line and repr(line[:80]) == error.found), None
+            )
             if line is None:
                 raise
             text = text.replace(line + "\n", "", 1)
@@ -172,7 +185,10 @@ def last_cpu_lost(text: str) -> dict[str, Any]:
 
 
 HEADER = Damage(lambda chance, text: text.partition("\n")[2], NotUnderstoodError)
-CUT = Damage(lambda chance, text: text[: chance.randrange(len(text) // 2, len(text) - 1)].rstrip("\n"), NotUnderstoodError)
+CUT = Damage(
+    lambda chance, text: text[: chance.randrange(len(text) // 2, len(text) - 1)].rstrip("\n"),
+    NotUnderstoodError,
+)
 
 READERS = [
     Reader(
@@ -190,7 +206,11 @@ READERS = [
             ),
             "nothing": Damage(lambda chance, text: "", NotUnderstoodError),
         },
-        {"columns numbered from 0": dense, "the last word is the name": last_word, "short lines left out": fewer_is_fine},
+        {
+            "columns numbered from 0": dense,
+            "the last word is the name": last_word,
+            "short lines left out": fewer_is_fine,
+        },
     ),
     Reader(
         "/proc/softirqs",

@@ -16,11 +16,19 @@ Truth = dict[int, tuple[int, ...]]
 def render(chance: random.Random) -> tuple[str, Truth]:
     cpus = some_columns(chance)
     fields = chance.choice((8, 9, 10, 10, 10))  # steal came with 2.6.11, guest and guest_nice later
-    truth = {cpu: tuple(chance.randrange(1 << chance.choice((4, 20, 40))) for _ in range(fields)) for cpu in cpus}
+    truth = {
+        cpu: tuple(chance.randrange(1 << chance.choice((4, 20, 40))) for _ in range(fields)) for cpu in cpus
+    }
     whole = [sum(column) for column in zip(*truth.values(), strict=True)]
     lines = ["cpu  " + " ".join(map(str, whole))]
     lines += [f"cpu{cpu} " + " ".join(map(str, times)) for cpu, times in truth.items()]
-    lines += ["intr 375165" + " 0" * chance.randrange(40), "ctxt 990", "btime 1700000000", "processes 9", "procs_running 1"]
+    lines += [
+        "intr 375165" + " 0" * chance.randrange(40),
+        "ctxt 990",
+        "btime 1700000000",
+        "processes 9",
+        "procs_running 1",
+    ]
     lines += ["procs_blocked 0", "softirq 10 1 2 3 4 0 0 0 0 0 0"]
     return "\n".join(lines) + "\n", {cpu: times[:8] for cpu, times in truth.items()}
 
@@ -35,7 +43,9 @@ def numbered_in_order(text: str) -> Truth:
 
 def change_cpu_line(chance: random.Random, text: str, kind: str) -> str:
     lines = text.split("\n")
-    rows = [index for index, line in enumerate(lines) if line.startswith("cpu") and not line.startswith("cpu ")]
+    rows = [
+        index for index, line in enumerate(lines) if line.startswith("cpu") and not line.startswith("cpu ")
+    ]
     row = chance.choice(rows)
     words = lines[row].split()
     if kind == "short":
@@ -57,10 +67,14 @@ READERS = [
         read,
         {
             "too few times": Damage(lambda c, text: change_cpu_line(c, text, "short"), NotUnderstoodError),
-            "a time that is none": Damage(lambda c, text: change_cpu_line(c, text, "word"), NotUnderstoodError),
+            "a time that is none": Damage(
+                lambda c, text: change_cpu_line(c, text, "word"), NotUnderstoodError
+            ),
             "a CPU twice": Damage(lambda c, text: change_cpu_line(c, text, "twice"), NotUnderstoodError),
             "no CPU": Damage(lambda c, text: change_cpu_line(c, text, "none"), NotUnderstoodError),
-            "cut off": Damage(lambda c, text: text[: c.randrange(1, len(text) - 1)].rstrip("\n"), NotUnderstoodError),
+            "cut off": Damage(
+                lambda c, text: text[: c.randrange(1, len(text) - 1)].rstrip("\n"), NotUnderstoodError
+            ),
         },
         {"CPUs numbered in their order": numbered_in_order},
     )

@@ -16,7 +16,19 @@ from tests.readers.models.cpu_list import printed, some_cpus
 from quietcore.host.texts.tasks import TaskStatus, read_limits, read_sched_stat, read_task_stat
 from quietcore.host.unreadable import NotUnderstoodError
 
-NAMES = ("cat", "a) b", ") S 1 2 (", "((", "Web Content", "x\ny", "kworker/u8:2-events_unbound", "feed:sim", "", "é)", "tab\tx")
+NAMES = (
+    "cat",
+    "a) b",
+    ") S 1 2 (",
+    "((",
+    "Web Content",
+    "x\ny",
+    "kworker/u8:2-events_unbound",
+    "feed:sim",
+    "",
+    "é)",
+    "tab\tx",
+)
 
 
 def stat(chance: random.Random) -> tuple[str, tuple[Any, ...]]:
@@ -36,15 +48,28 @@ def read_stat(text: str) -> tuple[Any, ...]:
 
 def first_parenthesis(text: str) -> tuple[Any, ...]:
     head, _, rest = text.partition(")")
-    return read_stat(f"{head.replace('(', '', head.count('(') - 1)}) {rest.replace('(', '').replace(')', '')}")
+    return read_stat(
+        f"{head.replace('(', '', head.count('(') - 1)}) {rest.replace('(', '').replace(')', '')}"
+    )
 
 
 def status(chance: random.Random) -> tuple[str, tuple[Any, ...]]:
     cpus = some_cpus(chance) or frozenset({chance.randrange(64)})
     name = chance.choice(NAMES).replace("\n", "\\n")
     given_up, taken = chance.randrange(1 << 33), chance.randrange(99)
-    lines = [f"Name:\t{name}", "Umask:\t0022", "State:\tS (sleeping)", f"Pid:\t{chance.randrange(1, 9999)}", "Groups:\t "]
-    lines += ["Uid:\t0\t0\t0\t0", "VmPeak:\t    3060 kB", "Seccomp:\t0", "Speculation_Store_Bypass:\tthread vulnerable"]
+    lines = [
+        f"Name:\t{name}",
+        "Umask:\t0022",
+        "State:\tS (sleeping)",
+        f"Pid:\t{chance.randrange(1, 9999)}",
+        "Groups:\t ",
+    ]
+    lines += [
+        "Uid:\t0\t0\t0\t0",
+        "VmPeak:\t    3060 kB",
+        "Seccomp:\t0",
+        "Speculation_Store_Bypass:\tthread vulnerable",
+    ]
     lines = lines[: chance.choice((1, 5, 9))]
     lines += ["Cpus_allowed:\tff,ffffffff", f"Cpus_allowed_list:\t{printed(cpus)}", "Mems_allowed_list:\t0"]
     lines += [f"voluntary_ctxt_switches:\t{given_up}", f"nonvoluntary_ctxt_switches:\t{taken}"]
@@ -65,7 +90,9 @@ def everywhere(text: str) -> tuple[Any, ...]:
 
 
 def without_line(chance: random.Random, text: str) -> str:
-    key = chance.choice(("Cpus_allowed_list", "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches", "Name"))
+    key = chance.choice(
+        ("Cpus_allowed_list", "voluntary_ctxt_switches", "nonvoluntary_ctxt_switches", "Name")
+    )
     return "\n".join(line for line in text.split("\n") if line.partition(":")[0] != key)
 
 
@@ -75,14 +102,18 @@ def schedstat(chance: random.Random) -> tuple[str, tuple[int, ...]]:
 
 
 LIMITS = (
-    ("Max cpu time", "seconds"), ("Max file size", "bytes"), ("Max processes", "processes"), ("Max open files", "files"),
-    ("Max locked memory", "bytes"), ("Max nice priority", ""), ("Max realtime priority", ""), ("Max realtime timeout", "us"),
+    ("Max cpu time", "seconds"), ("Max file size", "bytes"), ("Max processes", "processes"),
+    ("Max open files", "files"),
+    ("Max locked memory", "bytes"), ("Max nice priority", ""), ("Max realtime priority", ""),
+    ("Max realtime timeout", "us"),
 )  # fmt: skip
 
 
 def limits(chance: random.Random) -> tuple[str, dict[str, tuple[str, str]]]:
     def value() -> str:
-        return "unlimited" if chance.random() < 0.3 else str(chance.randrange(1 << chance.choice((1, 20, 64))))
+        return (
+            "unlimited" if chance.random() < 0.3 else str(chance.randrange(1 << chance.choice((1, 20, 64))))
+        )
 
     text = f"{'Limit':25} {'Soft Limit':20} {'Hard Limit':20} {'Units':10}\n"
     truth = {}
@@ -111,7 +142,9 @@ READERS = [
             "cut off": Damage(
                 lambda chance, text: text[: text.rindex(")") + chance.randrange(1, 60)], NotUnderstoodError
             ),
-            "no name": Damage(lambda chance, text: text.replace("(", "").replace(")", ""), NotUnderstoodError),
+            "no name": Damage(
+                lambda chance, text: text.replace("(", "").replace(")", ""), NotUnderstoodError
+            ),
             "no number": Damage(
                 lambda c, t: t[: t.rindex(")") + 4] + "x " + t[t.rindex(")") + 4 :], NotUnderstoodError
             ),
@@ -127,7 +160,8 @@ READERS = [
             "a line gone": Damage(without_line, NotUnderstoodError),
             "no CPU": Damage(
                 lambda chance, text: "\n".join(
-                    "Cpus_allowed_list:\t" if line.startswith("Cpus_allowed_list") else line for line in text.split("\n")
+                    "Cpus_allowed_list:\t" if line.startswith("Cpus_allowed_list") else line
+                    for line in text.split("\n")
                 ),
                 NotUnderstoodError,
             ),
