@@ -96,6 +96,13 @@ class Machine:
         except OSError as error:
             raise UnreadableError(f"{path}: {error.strerror}") from error
 
+    def processes(self) -> list[int]:
+        """Return the numbers of the processes that /proc shows, ascending. Raises UnreadableError."""
+        try:
+            return sorted(int(path.name) for path in self.path("/proc").iterdir() if path.name.isdecimal())
+        except OSError as error:
+            raise UnreadableError(f"/proc: {error.strerror}") from error
+
     def write_value(self, path: str, value: str) -> None:
         """Write a value to a file of the kernel. Raises OSError with the kernel's own reason."""
         descriptor = os.open(self.path(path), os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)

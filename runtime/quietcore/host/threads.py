@@ -121,10 +121,7 @@ def known_group(pid: int, group: str | None) -> str:
 
 def _all_processes(machine: Machine) -> list[int]:
     """Return the numbers of all processes. Raises UnreadableError where they are hidden."""
-    try:
-        pids = sorted(int(path.name) for path in machine.path("/proc").iterdir() if path.name.isdecimal())
-    except OSError as error:
-        raise UnreadableError(f"/proc: {error.strerror}") from error
+    pids = machine.processes()
     if not pids:
         raise UnreadableError("/proc shows no process")
     if pids[0] != 1:  # each has a process 1: what hides it hides others (hidepid of proc(5))
@@ -155,10 +152,10 @@ class _Hierarchy:
     def group_of(self, pid: int) -> str | None:
         """Return the group, None where it cannot be told. Raises AbsentError or UnreadableError."""
         groups = self._groups(pid)
-        if groups.systemd is None or groups.unified is None:
-            one = groups.unified if groups.systemd is None else groups.systemd
-            # Only version 1 groups of controllers, or a process in half of what process 1 has: nobody can tell.
-            return one if groups.systemd is not None or not self._named else None
+        if groups.unified is None:
+            return groups.systemd
+        if groups.systemd is None:
+            return None if self._named else groups.unified
         if self._named:  # hybrid: systemd keeps both alike
             return groups.systemd
         if self._unified:

@@ -11,7 +11,8 @@ The form, from kernel/irq/proc.c, arch/*/kernel/irq.c and fs/proc/softirqs.c:
                                                   there are columns, or a single one for the machine (`ERR`, `MIS`)
     text    = chip [hwirq] ["-" flow | "Level" | "Edge"] ["  " names]    of an interrupt
     chip    = words (`IO-APIC`, `GICv3`, `RISC-V INTC`, `IR-PCI-MSIX-0000:02:00.0`, `None`, `-`)
-    names   = what its drivers call it: any characters; several drivers are joined by ", "
+    names   = what its drivers call it: any characters; several drivers are joined by ", ". Only of a chip without a
+              hwirq (`None`, `xen-dyn`) a name that is a number, or begins with a dash, cannot be told from the fields
 
 A line with another number of counts was printed while a CPU came or went: the whole text is refused, to be read again.
 """
@@ -29,7 +30,7 @@ _CPU = re.compile(r"CPU([0-9]+)")
 # Fields are parted by a space or more, the names by two or more. Without a domain the hwirq is blank (Xen).
 _TEXT = re.compile(
     r"(?P<chip>\S++(?: +\S++)*?)"
-    r"(?: +(?P<hwirq>[0-9]+)(?=[ -]|$))?(?: +(?P<level>Level|Edge)(?= |$))?"
+    r"(?: +(?P<hwirq>[0-9]+)(?=[ -]|$))?(?: +(?P<level>Level {3}|Edge {4}))?"
     r"(?:(?<=[ 0-9])-(?P<flow>\S+)| +-(?P<blank>\S+))?"
     r"(?: *|  +(?P<names>\S.*?) *)"
 )

@@ -115,8 +115,8 @@ def read_features(text: str, names: Mapping[str, str], where: str) -> dict[str, 
         seen.add(match[1])
         if match[1] in names and "[fixed]" not in match[3]:
             found[names[match[1]]] = match[2]
-    if not seen:
-        raise NotUnderstoodError("no offload", where=where, found=text[:60], expected="NAME: on or off")
+    if set(names) - seen:
+        raise NotUnderstoodError("cut off", where=where, found=text[-60:], expected=", ".join(names))
     return found
 
 
