@@ -16,7 +16,7 @@ from .answers import Answer, refusal
 from .hands import Aftermath, Dry
 from .kernel_answers import place
 from .kinds import Change, Context, kind_of
-from .machine import Machine, UnreadableError
+from .machine import UnreadableError
 from .outcome import Outcome
 from .settings import Setting
 from .targets import read_target, same
@@ -26,8 +26,8 @@ from .undo import READ_BACK, ROUNDS
 class Attempts:
     """The writes of a run: what came about, and what the kernel answered where one did not."""
 
-    def __init__(self, machine: Machine, hands: Dry, outcome: Outcome, aftermath: Aftermath) -> None:
-        self._machine, self._hands = machine, hands
+    def __init__(self, context: Context, hands: Dry, outcome: Outcome, aftermath: Aftermath) -> None:
+        self._machine, self._journal, self._hands = context.machine, context.journal, hands
         self._outcome, self._aftermath = outcome, aftermath
         self._answers: dict[tuple[str, str], Answer] = {}
         self.moved = 0
@@ -72,7 +72,8 @@ class Attempts:
             return change.new
 
     def _other_value(self, setting: Setting, change: Change, found: Any) -> Answer:
-        if same(change.target, found, change.previous):
+        original = self._journal.open_targets()[change.target].previous
+        if same(change.target, found, original):
             said = f"{place(change.target)}: the kernel took {change.new} and still shows {found}"
             return Answer(setting.role, setting.id, change.target, change.new, said, "")
         said = f"{place(change.target)}: the kernel made {found} of {change.new}, it rounds or bounds it"
@@ -93,7 +94,7 @@ def bring_about(
     context: Context, run: Sequence[Setting], hands: Dry, outcome: Outcome, aftermath: Aftermath
 ) -> Attempts:
     """Bring settings about. Raises QuietcoreError where the journal or a file cannot be written."""
-    attempts = Attempts(context.machine, hands, outcome, aftermath)
+    attempts = Attempts(context, hands, outcome, aftermath)
     for setting in run:
         if kind_of(setting).settles:
             _keep(context, setting, hands)
