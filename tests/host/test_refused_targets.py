@@ -330,3 +330,20 @@ def test_no_file_of_the_kernel_is_a_full_disk(target: str) -> None:
 
 def test_a_full_disk_is_still_one() -> None:
     assert meaning("file:/etc/x", OSError(errno.ENOSPC, ""))[1] == "make room on the disk"
+
+
+def test_a_cpu_stays_on_line_where_nobody_could_put_its_interrupts_back(rich: FakeHost) -> None:
+    before = rich.get("/proc/interrupts")
+    rich.unreadable("/proc/interrupts")
+    wanted = [
+        setting("off", "per_cpu", "online", "0", options={"cpus": "5"}),
+        setting("s", "sysctl", "vm.swappiness", "0"),
+    ]
+    outcome = promise(rich.machine(), "cpu_power", wanted)
+    assert (rich.get(f"{CPU}/cpu5/online"), rich.get("/proc/sys/vm/swappiness")) == ("1", "0")
+    (failure,) = outcome.failures
+    assert "what this may change beside cannot be read" in failure
+    (rich.root / "proc/interrupts").rmdir()
+    rich.put("/proc/interrupts", before + "\n")
+    assert not promise(rich.machine(), "cpu_power", wanted).failures
+    assert rich.get(f"{CPU}/cpu5/online") == "0"

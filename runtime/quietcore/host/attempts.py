@@ -7,13 +7,14 @@ round asks every kind again what differs by now, and the rounds end when nothing
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..errors import QuietcoreError
 from .answers import Answer, refusal
-from .hands import Aftermath, Dry
+from .hands import Aftermath, Dry, NotKeptError
 from .kernel_answers import place
 from .kinds import Change, Context, kind_of
 from .machine import UnreadableError
@@ -39,7 +40,11 @@ class Attempts:
     def make(self, setting: Setting, change: Change) -> None:
         """Write a target that the journal knows. Raises QuietcoreError where a file cannot be written."""
         key = setting.id, change.target
-        self._hands.keep(setting.role, [change])
+        try:
+            self._hands.keep(setting.role, [change])
+        except NotKeptError as error:
+            self._answers[key] = refusal(setting, change.target, change.new, error)
+            return
         try:
             self._hands.write(setting.role, change)
         except QuietcoreError as error:
@@ -135,7 +140,8 @@ def _keep(context: Context, setting: Setting, hands: Dry, attempts: Attempts | N
         return []
     changing = {change.target for change in changes}
     hands.remember(setting.role, [target for target in kind.baseline(setting) if target not in changing])
-    hands.keep(setting.role, changes)
+    with contextlib.suppress(NotKeptError):  # told when that one is to be written
+        hands.keep(setting.role, changes)
     return changes
 
 
