@@ -163,7 +163,7 @@ class CoupledKernel:
             rows = [
                 f"{n}:" + "  0" * sum(state.online) + f"  PCI-MSI  1-edge  eth0-{n}" for n in state.interrupts
             ]
-            return "\n".join([head, *rows])
+            return "\n".join([head, *rows, ""])
         if path.startswith("/proc/irq/"):
             cpus = state.interrupts.get(int(path.split("/")[3]))
             if cpus is None:

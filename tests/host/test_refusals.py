@@ -53,9 +53,12 @@ REFUSED: list[tuple[list[dict[str, Any]], str]] = [
     ([setting("s", "kernel_parameter", "irqaffinity", "0-9")], "CPU 6-9 does not exist"),
     (
         [setting("s", "huge_pages", "2048", 9999, variable="huge_pages_count")],
-        "huge_pages_count; found 9999; expected at most 750",
+        "huge_pages_count; found 9999 .19998 MiB.; expected at most 750",
     ),
-    ([setting("s", "huge_pages", "4096", 1)], "no huge pages of that size.*1048576 or 2048"),
+    (
+        [setting("s", "huge_pages", "4096", 1)],
+        "no huge pages of that size.*4096 KiB; expected 2048 KiB or 1048576 KiB",
+    ),
     (
         [setting("s", "value", "/sys/kernel/mm/transparent_hugepage/enabled", "off")],
         "always or madvise or never",

@@ -7,16 +7,17 @@ round asks every kind again what differs by now, and the rounds end when nothing
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..errors import QuietcoreError
 from .answers import Answer, refusal
-from .hands import Aftermath, Dry
+from .hands import Aftermath, Dry, NotKeptError
 from .kernel_answers import place
 from .kinds import Change, Context, kind_of
-from .machine import Machine, UnreadableError
+from .machine import UnreadableError
 from .outcome import Outcome
 from .settings import Setting
 from .targets import read_target, same
@@ -26,8 +27,8 @@ from .undo import READ_BACK, ROUNDS
 class Attempts:
     """The writes of a run: what came about, and what the kernel answered where one did not."""
 
-    def __init__(self, machine: Machine, hands: Dry, outcome: Outcome, aftermath: Aftermath) -> None:
-        self._machine, self._hands = machine, hands
+    def __init__(self, context: Context, hands: Dry, outcome: Outcome, aftermath: Aftermath) -> None:
+        self._machine, self._journal, self._hands = context.machine, context.journal, hands
         self._outcome, self._aftermath = outcome, aftermath
         self._answers: dict[tuple[str, str], Answer] = {}
         self.moved = 0
@@ -39,7 +40,11 @@ class Attempts:
     def make(self, setting: Setting, change: Change) -> None:
         """Write a target that the journal knows. Raises QuietcoreError where a file cannot be written."""
         key = setting.id, change.target
-        self._hands.keep(setting.role, [change])
+        try:
+            self._hands.keep(setting.role, [change])
+        except NotKeptError as error:
+            self._answers[key] = refusal(setting, change.target, change.new, error)
+            return
         try:
             self._hands.write(setting.role, change)
         except QuietcoreError as error:
@@ -72,7 +77,8 @@ class Attempts:
             return change.new
 
     def _other_value(self, setting: Setting, change: Change, found: Any) -> Answer:
-        if same(change.target, found, change.previous):
+        original = self._journal.open_targets()[change.target].previous
+        if same(change.target, found, original):
             said = f"{place(change.target)}: the kernel took {change.new} and still shows {found}"
             return Answer(setting.role, setting.id, change.target, change.new, said, "")
         said = f"{place(change.target)}: the kernel made {found} of {change.new}, it rounds or bounds it"
@@ -93,7 +99,7 @@ def bring_about(
     context: Context, run: Sequence[Setting], hands: Dry, outcome: Outcome, aftermath: Aftermath
 ) -> Attempts:
     """Bring settings about. Raises QuietcoreError where the journal or a file cannot be written."""
-    attempts = Attempts(context.machine, hands, outcome, aftermath)
+    attempts = Attempts(context, hands, outcome, aftermath)
     for setting in run:
         if kind_of(setting).settles:
             _keep(context, setting, hands)
@@ -134,7 +140,8 @@ def _keep(context: Context, setting: Setting, hands: Dry, attempts: Attempts | N
         return []
     changing = {change.target for change in changes}
     hands.remember(setting.role, [target for target in kind.baseline(setting) if target not in changing])
-    hands.keep(setting.role, changes)
+    with contextlib.suppress(NotKeptError):  # told when that one is to be written
+        hands.keep(setting.role, changes)
     return changes
 
 

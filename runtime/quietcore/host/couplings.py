@@ -47,7 +47,7 @@ _DISTURBS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def disturbed(machine: Machine, target: str) -> list[str]:
-    """Return the other targets that a write to this one may change, threads aside."""
+    """Return the other targets that a write to this one may change, threads aside. Raises UnreadableError."""
     kind, _, address = target.partition(":")
     if kind == "network":
         interface, _, part = address.partition(":")
@@ -63,12 +63,12 @@ def disturbed(machine: Machine, target: str) -> list[str]:
 
 
 def originals(machine: Machine, target: str) -> Iterator[tuple[str, Any]]:
-    """Yield (target, what it holds) of everything that a write to this target may change."""
+    """Yield (target, what it holds) of everything that a write to this target may change.
+
+    Raises UnreadableError where one of them cannot be read: nobody could put it back.
+    """
     for other in disturbed(machine, target):
-        try:
-            value = read_target(machine, other)
-        except UnreadableError:
-            continue  # what cannot be read was never a promise of ours
+        value = read_target(machine, other)
         if value is not None:
             yield other, value
     yield from _threads_of_a_cpu(machine, target)
@@ -117,7 +117,7 @@ def _interrupts_of_a_cpu(machine: Machine, path: str) -> list[str]:
     cpu = _cpu_of_switch(f"value:{path}")
     try:
         interrupts = read_interrupts(machine) if cpu.isdecimal() else []
-    except (AbsentError, UnreadableError):
+    except AbsentError:
         return []
     return [f"irq:{item.number}:{item.name}" for item in interrupts if item.allowed == {int(cpu)}]
 
@@ -129,7 +129,9 @@ def _threads_of_a_cpu(machine: Machine, target: str) -> Iterator[tuple[str, Any]
         return
     try:
         alone = [item for item in read_threads(machine) if item.allowed == {int(cpu)} and not item.bound]
-    except (AbsentError, UnreadableError, OSError):
+    except AbsentError:
         return
+    except OSError as error:
+        raise UnreadableError(f"/proc: {error.strerror}") from error
     if alone:
         yield f"threads:cpu{cpu}:{machine.boot_id[:8]}:{alone[0].key}", {item.key: cpu for item in alone}

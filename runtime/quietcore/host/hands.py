@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
-from ..errors import QuietcoreError
+from ..errors import ExitCode, QuietcoreError
 from . import boot_loader
 from .composed import SHARED
 from .couplings import disturbed, originals
 from .journal import Entry, Row, kept_beside
+from .kernel_answers import place
 from .kinds import Change, Context
 from .kinds.huge_pages import compact
 from .machine import UnreadableError
@@ -17,6 +18,10 @@ from .settings import desired_path
 from .targets import read_target, write_target
 from .units import reader_of, systemctl
 from .way_back import guard
+
+
+class NotKeptError(QuietcoreError):
+    """The original of something that a write may change is not known."""
 
 
 class Dry:
@@ -87,22 +92,28 @@ class Real(Dry):
     def keep(self, role: str, changes: Sequence[Change]) -> None:
         """Have on disk what these targets hold, and what everything holds that writing them may change.
 
-        Raises QuietcoreError where the journal cannot be written: then nothing may be changed.
+        Raises QuietcoreError where the journal cannot be written: then nothing may be changed. Raises NotKeptError,
+        after the others were kept, where what writing a target may change cannot be read: that one may not be written.
         """
         opened = set(self._journal.open_targets())
         own = {change.target for change in changes}
         beside: list[Row] = []
         rows: list[Row] = []
+        unknown: list[str] = []
         for change in changes:
             target = change.target
             is_file = target.startswith("file:")
             is_first = target not in opened or self._journal.merely_kept(target)
             if is_first and change.previous != change.new:
-                beside += [
-                    (kept_beside(target), role, other, found, found)
-                    for other, found in originals(self._machine, target)
-                    if other not in own
-                ]
+                try:
+                    beside += [
+                        (kept_beside(target), role, other, found, found)
+                        for other, found in originals(self._machine, target)
+                        if other not in own
+                    ]
+                except (UnreadableError, QuietcoreError) as error:
+                    unknown.append(f"{place(target)}: {error}")
+                    continue
             # Folders are made by roles only: those of composed files are the distribution's.
             for path in [] if role == SHARED or not is_first else self._machine.missing_folders(target):
                 if f"folder:{path}" not in opened:
@@ -114,13 +125,20 @@ class Real(Dry):
         # Undone from the last to the first: what is only disturbed comes after what disturbs it.
         if beside or rows:
             self._journal.append([*beside, *rows])
+        if unknown:
+            raise NotKeptError(
+                "what this may change beside cannot be read, so it is not changed",
+                found="; ".join(unknown),
+                remedy="run as root on the host itself",
+                code=ExitCode.UNKNOWN,
+            )
 
     def write(self, role: str, change: Change) -> None:
         """Write a target that was kept. Raises QuietcoreError where it is refused."""
         target = change.target
         if target.startswith("network:"):
             guard(self._machine, target.split(":")[1], role)
-        self.stirred.update(disturbed(self._machine, target))
+        self._stir(target)
         write_target(self._machine, target, change.new)
         if "/hugepages-" in target and read_target(self._machine, target) != change.new:
             with contextlib.suppress(OSError):  # it only helps: what is missing after it is told
@@ -145,8 +163,12 @@ class Real(Dry):
 
     def put_back(self, change: Change) -> None:
         """Write a target's original value; its journal entry stays open until `close`."""
-        self.stirred.update(disturbed(self._machine, change.target))
+        self._stir(change.target)
         write_target(self._machine, change.target, change.new)
+
+    def _stir(self, target: str) -> None:
+        with contextlib.suppress(UnreadableError, QuietcoreError):  # it only says what to look at again
+            self.stirred.update(disturbed(self._machine, target))
 
     def close(self, entry: Entry) -> None:
         """Note in the journal that a target holds its original value again."""

@@ -271,6 +271,17 @@ def make_folders(folder: Path) -> None:
         sync_folder(path.parent)
 
 
+# Read by services that are not root, whose own files lie below them.
+OPEN_FOLDERS = ("/etc/quietcore", DESIRED_FOLDER, "/var/lib/quietcore")
+
+
+def _open_to_all(machine: Machine) -> None:
+    """Give our folders their mode where an earlier run under another umask took it away. Raises OSError."""
+    for folder in map(machine.path, OPEN_FOLDERS):
+        if folder.is_dir() and folder.stat().st_mode & 0o7777 != 0o755:
+            folder.chmod(0o755)
+
+
 def sync_folder(folder: Path) -> None:
     """Force a folder's entries to disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -290,6 +301,7 @@ def exclusive(machine: Machine) -> Iterator[None]:
     path = machine.path("/var/lib/quietcore/lock")
     try:
         make_folders(path.parent)
+        _open_to_all(machine)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise QuietcoreError(
