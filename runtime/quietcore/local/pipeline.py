@@ -143,10 +143,11 @@ class LocalPipeline:
                 *(self._handler, "run", "--feed", self.feed, "--venue", announced["venue"]),
                 *("--websocket", announced["websocket"], "--rest", announced["rest"]),
                 *("--depth", str(self.wishes.depth), "--cpu", "-1", "--wait", self.wishes.wait),
+                "--retired-depths",  # the recording may be older than what the venue offers now
                 *(("--control", self.control_path) if self._can_be_controlled else ()),
             ],
         )
-        feed.wait_ready(START_SECONDS)
+        feed.wait_subscribed(START_SECONDS)
 
     def start_runtime(self) -> None:
         """Start the runtime and wait until it has compiled everything and reached the venue."""
