@@ -14,9 +14,10 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
+from quietcore.execution.client_ids import is_ours
 from quietcore.execution.orders import Order, OrderLedger
 from quietcore.execution.process import Warn
-from quietcore.execution.reconciliation import Reconciler, is_ours
+from quietcore.execution.reconciliation import Reconciler
 from quietcore.execution.standing import NO_CANCEL, NO_CANCEL_ALL, Standing
 from quietcore.histogram import Histogram
 from quietcore.strategy.account import Account

@@ -1,10 +1,9 @@
-"""The status file: one JSON object, rewritten beside itself and renamed, so nobody reads half of it."""
+"""The runtime's status: what stands in it, and how it is read."""
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -101,29 +100,6 @@ def compose(
         "hops": hops,
         **rest,
     }
-
-
-def write(path: Path, status: dict[str, Any]) -> None:
-    """Replace the file at ``path``; raise QuietcoreError where that is not possible."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(status, file)
-                file.write("\n")
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise QuietcoreError(
-            "status cannot be written",
-            where=str(path),
-            found=error.strerror,
-            remedy="name a writable place with --status, or start as a unit with RuntimeDirectory=quietcore",
-        ) from error
 
 
 def read(path: Path) -> dict[str, Any]:
