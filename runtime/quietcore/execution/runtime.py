@@ -32,7 +32,7 @@ from quietcore.execution.kill_switch import KillSwitch
 from quietcore.execution.orders import OrderLedger
 from quietcore.execution.paper import PaperVenue
 from quietcore.execution.venue_loop import LoopSettings
-from quietcore.execution.venue_rules import check_rules
+from quietcore.execution.venue_rules import check_orders, check_rules, feed_price
 from quietcore.histogram import Histogram
 from quietcore.observe import status as status_file
 from quietcore.strategy import choice
@@ -202,6 +202,9 @@ class Runtime:
         check_rules(
             rules, self.tick, self.lot, self.config.risk.order_size, f"{self._where}: risk.order_size"
         )
+        price = feed_price(self.thread.segment, self.symbol)
+        for line in check_orders(rules, self.config, price, str(self._where)):
+            self.warn(line)
         await self._let_the_dead_rest()
         await self.desk.open(STREAM_TIMEOUT_SECONDS)
 
@@ -457,6 +460,7 @@ class Runtime:
             degraded=self.degrader.reason,
             stream_losses=gateway.stream_losses,
             order_entry=figures.ways._asdict(),
+            venue=figures.venue,
             endpoints={} if self.follower is None else self.follower.figures(),
             wait=self.config.wait,
             pid=os.getpid(),
