@@ -18,6 +18,7 @@ from tests.chaos.private_machine import Disk, SharedMemoryDisk
 from tests.chaos.proxy import Line, Proxy
 from tests.chaos.wire_watch import Sending
 
+from quietcore.errors import ExitCode
 from quietcore.local.children import Child
 from quietcore.local.pipeline import KEY, SECRET, SHARED_MEMORY, feed_handler
 
@@ -183,7 +184,7 @@ timeout = {GUARD_TIMEOUT}
 
     def command(self, *words: str | Path, seconds: float = 30.0) -> subprocess.CompletedProcess[str]:
         """Run a `quietcore` command to its end."""
-        environment = {**os.environ, **self._keys()}
+        environment = {**os.environ, **self._keys(), "RUNTIME_DIRECTORY": str(self.status_path.parent)}
         environment["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY / "runtime"), str(REPOSITORY)])
         return subprocess.run(
             [*program(str(words[0])), *map(str, words[1:])],
@@ -198,13 +199,17 @@ timeout = {GUARD_TIMEOUT}
         """`quietcore kill`."""
         return self.command("kill", "--file", self.kill_file, "--status", self.status_path)
 
-    def switch_on(self) -> subprocess.CompletedProcess[str]:
-        """`quietcore clear`."""
-        return self.command("clear", "--file", self.kill_file)
+    def switch_on(self) -> None:
+        """`quietcore clear`, whether it was off or on; raise Broken where that does not work."""
+        done = self.command("clear", "--file", self.kill_file)
+        if done.returncode not in (ExitCode.OK, ExitCode.FOUND):
+            said = (done.stdout + done.stderr).strip()
+            raise Broken(f"quietcore clear: exit code {done.returncode}: {said}")
 
     def set_venue_clock(self, seconds: float) -> None:
         """Let the simulator's clock be ahead of everybody's by so much."""
-        self.clock.write_bytes(struct.pack("q", int(seconds * 1e9)))
+        with self.clock.open("r+b") as file:  # in place: the simulator has it mapped
+            file.write(struct.pack("q", int(seconds * 1e9)))
         self.books.clock_off_ms = int(seconds * 1000)
 
     # looking
@@ -233,12 +238,12 @@ timeout = {GUARD_TIMEOUT}
         """Return the order requests that left the runtime since then, CLOCK_MONOTONIC."""
         return [one for one in self.sent if one.at >= at]
 
-    def until(self, holds: Callable[[], bool], seconds: float, what: str) -> float:
+    def until(self, holds: Callable[[], bool], seconds: float, what: str | Callable[[], str]) -> float:
         """Poll until ``holds``; return after how long; raise Broken where it does not within ``seconds``."""
         began = time.monotonic()
         while not self._try(holds):
             if time.monotonic() - began > seconds:
-                raise Broken(f"not within {seconds:g} s: {what}")
+                raise Broken(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
             time.sleep(POLL_SECONDS)
         return time.monotonic() - began
 

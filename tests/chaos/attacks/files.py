@@ -164,6 +164,7 @@ def kill_folder(p: Pipeline, chance: random.Random) -> None:
         nothing_open(p, 6.0, "the kill file cannot be read")
     finally:
         p.kill_file.rmdir()
+    p.switch_on()
 
 
 @attack("kill file of strange bytes")
@@ -173,7 +174,7 @@ def kill_garbage(p: Pipeline, chance: random.Random) -> None:
     p.kill_file.write_bytes(chance.choice((b"", b"\0" * 100, b"\xff\xfe\x00", chance.randbytes(10_000))))
     time.sleep(1.0)
     silent(p, 1.0, "there is a kill file")
-    p.kill_file.unlink()
+    p.switch_on()
 
 
 @attack("kill file flickers")
@@ -189,7 +190,7 @@ def kill_flickers(p: Pipeline, chance: random.Random) -> None:
         p.kill_file.write_text("it stays\n")
         time.sleep(1.0)
         silent(p, 1.0, "the kill file stays")
-        p.kill_file.unlink()
+    p.switch_on()
 
 
 @attack("core plan and configuration deleted", may_end=())

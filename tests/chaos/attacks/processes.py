@@ -174,7 +174,7 @@ def simulator_empty_killed(p: Pipeline, chance: random.Random) -> None:
         14.0,
         "no order is open for ever that the venue does not know",
     )
-    p.kill_file.unlink()
+    p.switch_on()
 
 
 @attack("everything killed", recover=AFTER_DEATH)
