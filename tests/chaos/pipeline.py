@@ -30,6 +30,7 @@ MOST_BOOK_AGE = 1.5
 DISKS = ("status", "kill", "report", "control")
 LINES = ("feed websocket", "feed rest", "runtime rest", "private stream", "trade stream", "guard rest")
 POLL_SECONDS = 0.03
+COMMAND_SECONDS = 60.0
 
 
 class Pipeline:
@@ -182,18 +183,21 @@ timeout = {GUARD_TIMEOUT}
 
     # commands
 
-    def command(self, *words: str | Path, seconds: float = 30.0) -> subprocess.CompletedProcess[str]:
-        """Run a `quietcore` command to its end."""
+    def command(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a `quietcore` command to its end; raise Broken where it does not come to one."""
         environment = {**os.environ, **self._keys(), "RUNTIME_DIRECTORY": str(self.status_path.parent)}
         environment["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY / "runtime"), str(REPOSITORY)])
-        return subprocess.run(
-            [*program(str(words[0])), *map(str, words[1:])],
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            env=environment,
-            check=False,
-        )
+        try:
+            return subprocess.run(
+                [*program(str(words[0])), *map(str, words[1:])],
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_SECONDS,
+                env=environment,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Broken(f"quietcore {words[0]} does not end within {COMMAND_SECONDS:g} s") from error
 
     def switch_off(self) -> subprocess.CompletedProcess[str]:
         """`quietcore kill`."""
