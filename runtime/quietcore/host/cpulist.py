@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from ..errors import QuietcoreError
 
 _MAX_CPU = 1 << 16
+_MASK = re.compile(r"[0-9a-fA-F]{1,8}(?:,[0-9a-fA-F]{8})*")
 
 
 def parse_cpu_list(text: str) -> frozenset[int]:
@@ -46,14 +48,18 @@ def format_cpu_list(cpus: Iterable[int]) -> str:
 
 
 def parse_cpu_mask(text: str) -> frozenset[int]:
-    """Return the CPUs of a mask such as `3f` or `ffff,00000038` (32 bits between commas)."""
-    words = text.strip().split(",")
-    try:
-        value = 0
-        for word in words:
-            value = (value << 32) | int(word, 16)
-    except ValueError:
-        raise QuietcoreError("not a CPU mask", found=repr(text), expected="hexadecimal words") from None
+    """Return the CPUs of a mask such as `3f` or `ffff,00000038`.
+
+    Grammar: hexadecimal words between commas, of up to 8 digits the first and of 8 each further one, of which a word
+    is 32 CPUs and the last holds CPU 0. Raises QuietcoreError for anything else, an empty text among it.
+    """
+    if not _MASK.fullmatch(text.strip()):
+        raise QuietcoreError(
+            "not a CPU mask",
+            found=repr(text),
+            expected="hexadecimal words, the second and later ones of 8 digits",
+        )
+    value = int(text.strip().replace(",", ""), 16)
     return frozenset(bit for bit in range(value.bit_length()) if value >> bit & 1)
 
 
