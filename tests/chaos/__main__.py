@@ -36,7 +36,7 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, default=1, help="from which everything follows (1)")
-    parser.add_argument("--attacks", type=int, default=30, metavar="N", help="(30)")
+    parser.add_argument("--attacks", type=int, metavar="N", help="(30; with --only 1)")
     parser.add_argument("--jobs", type=int, default=2, metavar="J", help="pipelines at a time (2)")
     parser.add_argument("--only", default="", metavar="NAME", help="this attack, --attacks times (1)")
     parser.add_argument("--chance", default="", metavar="KEY", help="with --only: its random choices")
@@ -84,10 +84,9 @@ def main() -> int:
 
 def campaign(wish: argparse.Namespace, *, quiet: bool) -> int:
     """Play attacks, say the table, and return the exit code."""
-    seed, count = parted(wish.seed, wish.attacks)
+    seed, count = parted(wish.seed, wish.attacks or (1 if wish.only else 30))
     if wish.only:
-        times = 1 if wish.attacks == 30 else wish.attacks
-        lives = [[Turn(wish.only, wish.chance or f"{seed}.{number}") for number in range(times)]]
+        lives = [[Turn(wish.only, wish.chance or f"{seed}.{number}") for number in range(count)]]
     else:
         lives = schedule(ATTACKS, seed, count)
     chosen = range(len(lives)) if wish.life is None else [wish.life]

@@ -18,7 +18,7 @@ from tests.chaos.private_machine import Disk, SharedMemoryDisk
 from tests.chaos.proxy import Line, Proxy
 from tests.chaos.wire_watch import Sending
 
-from quietcore.errors import ExitCode
+from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.local.children import Child
 from quietcore.local.pipeline import KEY, SECRET, SHARED_MEMORY, feed_handler
 
@@ -54,8 +54,10 @@ class Pipeline:
         logs.mkdir(parents=True)
         self.settings = self.folder / "settings"
         self.settings.mkdir()
-        self.clock = self.settings / "clock"
-        self.clock.write_bytes(struct.pack("q", 0))
+        self.venue_clock, self.host_clock = self.settings / "venue-clock", self.settings / "host-clock"
+        for clock in (self.venue_clock, self.host_clock):
+            clock.write_bytes(struct.pack("q", 0))
+        self._shim = clock_shim(self.settings)
         self.disks = {name: Disk(self.folder / name) for name in DISKS}
         self.disks["shared memory"] = SharedMemoryDisk()
         self.status_path = self.disks["status"].path / "runtime.json"
@@ -106,7 +108,7 @@ class Pipeline:
     def _simulator(self, name: str) -> Child:
         listen = f"127.0.0.1:{self._venue_port}"
         options = ["--generate", "--seed", str(self._seed), "--symbols", "1", "--json"]
-        environment = {"QUIETCORE_CHAOS_CLOCK": str(self.clock)}
+        environment = {"QUIETCORE_CHAOS_CLOCK": str(self.venue_clock)}
         return self._child(name, [*program("sim"), "--listen", listen, *options], environment)
 
     def _feed(self, name: str) -> Child:
@@ -134,11 +136,16 @@ class Pipeline:
     def runtime_with(self, name: str, config: Path, status: Path) -> Child:
         """Start a runtime; the pipeline's own, or another one beside it."""
         command: list[str | Path] = [*program("run"), "--config", config, "--status", status, "--json"]
-        return self._child(name, command, self._keys())
+        return self._child(name, command, {**self._keys(), **self._stepped})
 
     def _guard(self, name: str) -> Child:
         command = [*program("guard"), "--config", self.guard_config, "--heartbeat", self.heartbeat_path]
-        return self._child(name, [*command, "--report", self.report_path], self._keys())
+        environment = {**self._keys(), **self._stepped}
+        return self._child(name, [*command, "--report", self.report_path], environment)
+
+    @property
+    def _stepped(self) -> dict[str, str]:
+        return {"LD_PRELOAD": str(self._shim), "CLOCK_STEP_FILE": str(self.host_clock)}
 
     def _write_config(self) -> None:
         self.config, self.guard_config = self.settings / "runtime.toml", self.settings / "guard.toml"
@@ -212,9 +219,12 @@ timeout = {GUARD_TIMEOUT}
 
     def set_venue_clock(self, seconds: float) -> None:
         """Let the simulator's clock be ahead of everybody's by so much."""
-        with self.clock.open("r+b") as file:  # in place: the simulator has it mapped
-            file.write(struct.pack("q", int(seconds * 1e9)))
+        set_clock(self.venue_clock, seconds)
         self.books.clock_off_ms = int(seconds * 1000)
+
+    def set_host_clock(self, seconds: float) -> None:
+        """Let the time of day of runtime and guard be ahead of everybody's by so much."""
+        set_clock(self.host_clock, seconds)
 
     # looking
 
@@ -272,6 +282,24 @@ timeout = {GUARD_TIMEOUT}
             lambda: bool(part.says(pattern, since)), seconds, f"a line of the {part.name} with /{pattern}/"
         )
         return part.says(pattern, since)
+
+
+def clock_shim(folder: Path) -> Path:
+    """Compile what sets one process's clock off, when it is preloaded; raise QuietcoreError."""
+    shim = folder / "clock_step.so"
+    source = REPOSITORY / "tests" / "native" / "clock_step.c"
+    try:
+        command = ["cc", "-shared", "-fPIC", "-O1", "-o", str(shim), str(source), "-ldl"]
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise QuietcoreError("no clock that steps", found=error, remedy="install a C compiler") from error
+    return shim
+
+
+def set_clock(file: Path, seconds: float) -> None:
+    """Write how far a clock is off; in place, for it is mapped."""
+    with file.open("r+b") as found:
+        found.write(struct.pack("q", int(seconds * 1e9)))
 
 
 def program(command: str) -> list[str | Path]:

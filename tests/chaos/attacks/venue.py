@@ -5,7 +5,16 @@ from __future__ import annotations
 import random
 import time
 
-from tests.chaos.attack import CATALOGUE, LINE_SECONDS, Attack, Calm, attack, nothing_open, resting
+from tests.chaos.attack import (
+    CATALOGUE,
+    GUARD_SECONDS,
+    LINE_SECONDS,
+    Attack,
+    Calm,
+    attack,
+    nothing_open,
+    resting,
+)
 from tests.chaos.part import Broken
 from tests.chaos.pipeline import GUARD_TIMEOUT, Pipeline
 from tests.chaos.proxy import Cut
@@ -125,6 +134,29 @@ def clock_jumps(p: Pipeline, chance: random.Random) -> None:
         time.sleep(chance.uniform(1.0, 4.0))
     finally:
         p.set_venue_clock(0.0)
+
+
+@attack("host's clock steps", recover=25.0)
+def host_clock_steps(p: Pipeline, chance: random.Random) -> None:
+    """The time of day of runtime and guard jumps, forwards and back; what they measure by it must not wait for it."""
+    for _ in range(chance.randint(1, 3)):
+        p.set_host_clock(chance.choice((-1, 1)) * chance.choice((0.2, 2.0, 60.0, 3600.0)))
+        time.sleep(chance.uniform(0.3, 1.5))
+    p.set_host_clock(0.0)
+
+
+@attack("host's clock steps with the venue's, and the runtime dies", recover=40.0)
+def clocks_step_together(p: Pipeline, chance: random.Random) -> None:
+    """Nobody disagrees, but times noted before lie far off: the guard and the next runtime do not wait for them."""
+    resting(p)
+    off = chance.choice((-1, 1)) * chance.choice((5.0, 600.0))
+    p.set_venue_clock(off)
+    p.set_host_clock(off)
+    time.sleep(chance.uniform(0.0, 1.5))
+    p.runtime.kill()
+    nothing_open(p, GUARD_SECONDS, "the runtime was killed after the clocks had stepped")
+    p.set_venue_clock(0.0)
+    p.set_host_clock(0.0)
 
 
 @attack("venue's clock creeps", recover=25.0)
