@@ -1,7 +1,7 @@
 """Attack the local pipeline and see what holds.
 
     python -m tests.chaos [--seed N] [--attacks 30] [--jobs J] [--life N] [--json]
-    python -m tests.chaos --only NAME [--chance KEY] | --planted | --list
+    python -m tests.chaos --only NAME [--only NAME …] [--chance KEY] | --planted | --list
 
 Exit code 0 where everything held (with --planted: where every planted bug was caught), 1 where something did not, 3
 where the kernel gives no mounts of their own (root, or unprivileged user namespaces). A failure says what plays it
@@ -38,7 +38,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="from which everything follows (1)")
     parser.add_argument("--attacks", type=int, metavar="N", help="(30; with --only 1)")
     parser.add_argument("--jobs", type=int, default=2, metavar="J", help="pipelines at a time (2)")
-    parser.add_argument("--only", default="", metavar="NAME", help="this attack, --attacks times (1)")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="these attacks, --attacks times (1)"
+    )
     parser.add_argument("--chance", default="", metavar="KEY", help="with --only: its random choices")
     parser.add_argument("--life", type=int, metavar="N", help="only this pipeline of the campaign")
     parser.add_argument("--bug", default="", choices=["", *PLANTED], metavar="NAME", help="plant this bug")
@@ -66,8 +68,9 @@ def main() -> int:
         for attack in ATTACKS.values():
             print(f"{attack.case:<3} {attack.name}")
         return 0
-    if wish.only and wish.only not in ATTACKS:
-        print(f"no attack {wish.only!r}: see --list", file=sys.stderr)
+    unknown = [name for name in wish.only if name not in ATTACKS]
+    if unknown:
+        print(f"no attack {unknown[0]!r}: see --list", file=sys.stderr)
         return 2
     quiet = bool(wish.json)
     try:
@@ -86,7 +89,8 @@ def campaign(wish: argparse.Namespace, *, quiet: bool) -> int:
     """Play attacks, say the table, and return the exit code."""
     seed, count = parted(wish.seed, wish.attacks or (1 if wish.only else 30))
     if wish.only:
-        lives = [[Turn(wish.only, wish.chance or f"{seed}.{number}") for number in range(count)]]
+        names = wish.only * count
+        lives = [[Turn(name, wish.chance or f"{seed}.{number}") for number, name in enumerate(names)]]
     else:
         lives = schedule(ATTACKS, seed, count)
     chosen = range(len(lives)) if wish.life is None else [wish.life]
