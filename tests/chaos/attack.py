@@ -73,7 +73,7 @@ def resting(p: Pipeline, seconds: float = 6.0) -> None:
 def nothing_open(p: Pipeline, seconds: float, why: str) -> None:
     """Wait until nothing is open at the venue, and see that it stays so for a moment."""
     p.until(lambda: p.moment().open == 0, seconds, f"nothing open at the venue, {why}")
-    time.sleep(0.3)
+    p.let_pass(0.3)
     if p.moment().open:
         raise Broken(f"open again at the venue, {why}")
 

@@ -14,7 +14,7 @@ from quietcore.local.pipeline import KEY, SECRET
 from quietcore.venues.bybit import signing
 from quietcore.venues.interface import Credentials
 
-SECONDS = 5.0
+SECONDS = 30.0  # of a simulator that may be starved of CPU
 PAGE = 100
 
 

@@ -120,7 +120,7 @@ def thrown(p: Pipeline, how: str, by: str) -> None:
                 raise Broken(f"quietcore kill on a {how} disk: {done.stderr.strip()[-300:]}")
             if done.returncode and not done.stderr.strip():
                 raise Broken(f"quietcore kill on a {how} disk: exit code {done.returncode} without a word")
-        time.sleep(KILL_GRACE)
+        p.let_pass(KILL_GRACE)
         silent(p, 3.0, f"the kill switch was thrown by {by} on a {how} disk")
         nothing_open(p, 5.0, f"the kill switch was thrown by {by} on a {how} disk")
         p.said(p.runtime, r"(?i)kill switch", mark, 1.0)

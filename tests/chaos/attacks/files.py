@@ -124,7 +124,7 @@ def ring_replaced(p: Pipeline, chance: random.Random) -> None:
     shutil.copy(p.segment, copy)
     p.feed.kill()
     copy.replace(p.segment)
-    time.sleep(STALE_GRACE)
+    p.let_pass(STALE_GRACE)
     silent(p, 1.0, "the ring is a copy that nobody writes")
     p.feed.start()
 
@@ -158,7 +158,7 @@ def kill_folder(p: Pipeline, chance: random.Random) -> None:
     """A switch that cannot be read is on."""
     resting(p)
     p.kill_file.mkdir()
-    time.sleep(1.0)
+    p.let_pass(1.0)
     try:
         silent(p, 1.5, "the kill file cannot be read")
         nothing_open(p, 6.0, "the kill file cannot be read")
@@ -172,7 +172,7 @@ def kill_garbage(p: Pipeline, chance: random.Random) -> None:
     """Whatever is in it, it is on."""
     resting(p)
     p.kill_file.write_bytes(chance.choice((b"", b"\0" * 100, b"\xff\xfe\x00", chance.randbytes(10_000))))
-    time.sleep(1.0)
+    p.let_pass(1.0)
     silent(p, 1.0, "there is a kill file")
     p.switch_on()
 
@@ -188,7 +188,7 @@ def kill_flickers(p: Pipeline, chance: random.Random) -> None:
         time.sleep(chance.uniform(0.0, 0.15))
     if chance.random() < 0.5:
         p.kill_file.write_text("it stays\n")
-        time.sleep(1.0)
+        p.let_pass(1.0)
         silent(p, 1.0, "the kill file stays")
     p.switch_on()
 

@@ -124,7 +124,7 @@ def market_stalled(p: Pipeline, chance: random.Random) -> None:
     """The feed handler lives and nothing comes: no order on a book older than the limit."""
     line = p.proxy.lines["feed websocket"]
     line.stalled = {Way.DOWN}
-    time.sleep(MOST_BOOK_AGE + 0.7)
+    p.let_pass(MOST_BOOK_AGE + 0.7)
     silent(p, chance.uniform(0.5, 2.0), f"the book is older than {MOST_BOOK_AGE} s")
     line.heal()
 
@@ -137,7 +137,7 @@ def private_mute(p: Pipeline, chance: random.Random) -> None:
     line.lost = {Way.DOWN}
     try:
         p.said(p.runtime, r"(?i)private stream", mark, MUTE_SECONDS)
-        time.sleep(0.5)
+        p.let_pass(0.5)
         silent(p, 2.0, "the private stream is mute")
     finally:
         line.heal()
@@ -182,7 +182,7 @@ def switch_while_stalled(p: Pipeline, chance: random.Random) -> None:
     for line in lines:
         line.stalled = {Way.UP, Way.DOWN}
     p.runtime.signal(signal.SIGUSR1)
-    time.sleep(1.0)
+    p.let_pass(1.0)
     silent(p, chance.uniform(0.5, 3.0), "the kill switch is on")
     for line in lines:
         line.heal()

@@ -115,7 +115,7 @@ def both_killed(p: Pipeline, chance: random.Random) -> None:
 def feed_killed(p: Pipeline, chance: random.Random) -> None:
     """No order on a book that nobody keeps; the runtime goes over to the next one."""
     p.feed.kill()
-    time.sleep(STALE_GRACE)
+    p.let_pass(STALE_GRACE)
     silent(p, 0.7, "the feed handler is dead")
 
 
@@ -123,7 +123,7 @@ def feed_killed(p: Pipeline, chance: random.Random) -> None:
 def feed_frozen(p: Pipeline, chance: random.Random) -> None:
     """No order on a book that stands still."""
     p.feed.signal(signal.SIGSTOP)
-    time.sleep(STALE_GRACE)
+    p.let_pass(STALE_GRACE)
     silent(p, chance.uniform(0.5, 2.0), "the feed handler is frozen")
     p.feed.signal(signal.SIGCONT)
 
@@ -132,7 +132,7 @@ def feed_frozen(p: Pipeline, chance: random.Random) -> None:
 def feed_terminated(p: Pipeline, chance: random.Random) -> None:
     """It ends, and the runtime waits for the next one."""
     p.feed.terminate(TERM_SECONDS)
-    time.sleep(STALE_GRACE)
+    p.let_pass(STALE_GRACE)
     silent(p, 0.5, "there is no feed handler")
 
 
