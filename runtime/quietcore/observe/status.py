@@ -45,7 +45,8 @@ def default_path(environment: os._Environ[str] | dict[str, str] = os.environ) ->
 
 
 def hop_part(buckets: Any, marks: Any) -> dict[str, Any]:
-    """Return one hop's figures, in ns, and its histogram as it leaves the process."""
+    """Return one hop's figures, in ns, and its histogram as it leaves the process; a thread may go on recording."""
+    buckets, marks = buckets.copy(), marks.copy()
     return {**summary(buckets, marks), "cumulative": cumulative(buckets)}
 
 
