@@ -15,6 +15,18 @@ TIME = 1_700_000_000_000
 NAME = "币安人生USDT"
 
 
+class Levels:
+    """Levels that come and go, so that the best price moves."""
+
+    def __init__(self) -> None:
+        self._there: set[str] = set()
+
+    def toggled(self, price: str) -> list[list[str]]:
+        """Return the change that puts a level there or takes it away."""
+        self._there ^= {price}
+        return [[price, "2" if price in self._there else "0"]]
+
+
 def save(path: Path, messages: list[Any]) -> Path:
     """Write them 10 ms apart, every second one with its names escaped."""
     with path.open("w", encoding="utf-8") as file:
@@ -64,7 +76,7 @@ def binance(bare: bool) -> list[Any]:
             "E": TIME,
             "T": TIME,
             "bids": [["99.5", "1"]],
-            "asks": [["101.0", "2"], ["102", "7"]],
+            "asks": [["101.9", "2"], ["102", "7"]],
         },
         stream("depth", depth(12, 9, [["99.6", "1"]], [])),
         stream("trade", trade(1, "100", "1", X="MARKET")),
@@ -77,9 +89,10 @@ def binance(bare: bool) -> list[Any]:
             stream("depth20@100ms", depth(500, 400, [["1", "1"]], [])),
             stream("rpiDepth@500ms", depth(600, 500, [], [])),
         ]
+    levels = Levels()
     for last in range(13, 400):
-        bids, asks = [[f"99.{last % 9}", str(last % 5 + 1)]], [[f"101.{last % 7}", str(last % 4 + 1)]]
-        rows.append(stream("depth@100ms", depth(last, last - 1, bids, asks if last % 2 else [])))
+        bids, asks = levels.toggled(f"99.{last % 90 // 10}8"), levels.toggled(f"101.{last % 70 // 10}")
+        rows.append(stream("depth@100ms", depth(last, last - 1, bids, asks)))
         if last % 50 == 0:
             rows.append(stream("trade", trade(last, "100", "2")))
     return rows
@@ -100,12 +113,13 @@ def bybit() -> list[Any]:
             "ts": TIME,
             "data": {"s": "XRPUSDT", "b": [["1", "1", "2"]]},
         },
-        book(100, "snapshot", [["99.5", "1"]], [["101.0", "2"], ["102", "7"]]),
+        book(100, "snapshot", [["99.5", "1"]], [["101.9", "2"], ["102", "7"]]),
         {"topic": "priceLimit.XRPUSDT", "ts": TIME, "data": {"symbol": "XRPUSDT", "buyLmt": "1"}},
     ]
+    levels = Levels()
     for last in range(101, 400):
-        bids, asks = [[f"99.{last % 9}", str(last % 5 + 1)]], [[f"101.{last % 7}", str(last % 4 + 1)]]
-        rows.append(book(last, "delta", bids, asks if last % 2 else []))
+        bids, asks = levels.toggled(f"99.{last % 90 // 10}8"), levels.toggled(f"101.{last % 70 // 10}")
+        rows.append(book(last, "delta", bids, asks))
         if last % 100 == 0:
             one = {
                 "T": TIME,
