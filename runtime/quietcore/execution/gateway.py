@@ -205,7 +205,6 @@ class Gateway:
             written_ns = sent.written_ns
             self.ledger.acknowledged(order, sent.order_id)
             self.standing.order_taken()
-            self._expect_word(order, number)
         except RefusedError as error:
             written_ns = error.written_ns
             if order.acknowledged:
@@ -220,6 +219,7 @@ class Gateway:
         if written_ns:
             self.signal_sent.record(written_ns - order.intent.signal_ns)
         await self._settle(order)
+        self._expect_word(order, number)
 
     async def _cancel(self, order: Order) -> None:
         self.ledger.cancelling(order)
