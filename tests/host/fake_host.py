@@ -26,6 +26,27 @@ SYSCTL = {
 }
 KERNEL, BOUND = 0x00200000, 0x04000000  # flags of a thread in /proc/PID/stat
 
+HEADER = """\
+if [ -s $prefix/grubenv ]; then
+  set have_grubenv=true
+  load_env
+fi
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+   set next_entry=
+   save_env next_entry
+   set boot_once=true
+else
+"""
+OPTION = """\
+if [ x"${feature_menuentry_id}" = xy ]; then
+  menuentry_id_option="--id"
+else
+  menuentry_id_option=""
+fi
+export menuentry_id_option
+"""
+
 Program = Callable[[tuple[str, ...]], "subprocess.CompletedProcess[str]"]
 
 OURS = ("var/lib/quietcore", "etc/quietcore")
@@ -47,6 +68,7 @@ class FakeHost:
         self.sshd_says: str | None = None  # why sshd does not answer
         self.boot_lies_on = {"fs": "ext2", "abstraction": ""}
         self.kernel = "6.1.0-28-amd64"
+        self.image = "/boot/vmlinuz"  # what grub-mkconfig puts into the menu
         self.programs: dict[str, Program] = {}  # further ones, by name
         self.unknown_parameters: set[str] = set()
         self.boots = 0
@@ -86,8 +108,8 @@ class FakeHost:
         self.put("/usr/sbin/grub-mkconfig", "")
         self.put("/usr/sbin/grub-probe", "")
         self.put("/usr/bin/grub-editenv", "")
-        self.put("/boot/vmlinuz", "")
-        self.put("/boot/initrd.img", "")
+        self.put("/boot/vmlinuz", "kernel\n")
+        self.put("/boot/initrd.img", "initial RAM disk\n")
         self._put_environment({})
         self.put("/etc/systemd/system/.keep", "")
         self.put("/usr/lib/systemd/system/irqbalance.service", "")
@@ -101,12 +123,13 @@ class FakeHost:
         )
         line = self._sh(script)
         always, normal, default = line.strip().split("|")
-        image = "/boot/vmlinuz root=UUID=1 ro"
+        image = f"{self.image} root=UUID=1 ro"
         self.put(
             path,
-            'if [ "${next_entry}" ] ; then\n   set default="${next_entry}"\nelse\n'
-            f'   set default="{"${saved_entry}" if default == "saved" else default}"\nfi\n'
-            f"menuentry 'Debian' --class debian $menuentry_id_option 'simple' {{\n"
+            HEADER
+            + f'   set default="{"${saved_entry}" if default == "saved" else default}"\nfi\n'
+            + OPTION
+            + f"menuentry 'Debian' --class debian $menuentry_id_option 'simple' {{\n"
             f"\tlinux\t{image} {always} {normal}\n\tinitrd\t/boot/initrd.img\n}}\n"
             f"menuentry 'recovery' {{\n\tlinux\t{image} single {always}\n}}\n" + self._own_entries(),
         )
@@ -116,7 +139,7 @@ class FakeHost:
         if not path.is_file():
             return ""
         assert path.stat().st_mode & 0o111, "grub-mkconfig runs only what is executable"
-        return self._sh(path.read_text().replace('-e "/boot', '-e "./boot'))
+        return self._sh(path.read_text().replace("-e /boot", "-e ./boot"))
 
     def _sh(self, script: str) -> str:
         return subprocess.run(
@@ -133,7 +156,8 @@ class FakeHost:
 
     def _put_environment(self, values: dict[str, str]) -> None:
         text = "".join(f"{name}={value}\n" for name, value in values.items())
-        self.put("/boot/grub/grubenv", "# GRUB Environment Block\n" + text)
+        block = "# GRUB Environment Block\n" + text
+        self.put("/boot/grub/grubenv", block + "#" * (1024 - len(block)))
 
     def choose(self) -> str:
         """Return the command line that GRUB boots: the one-shot, which it forgets, else the default."""

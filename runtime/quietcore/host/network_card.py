@@ -51,6 +51,8 @@ _VIRTUAL = {
     "xen_netfront": "Xen",
     "vmxnet3": "VMware",
 }
+# Parts whose words do not depend on each other.
+_EACH_ALONE = ("ring", "coalesce", "offload")
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
 
 
@@ -129,10 +131,20 @@ def write_part(machine: Machine, interface: str, part: str, values: Mapping[str,
     if part == "rss":  # 0: a table of the driver's own
         words = ["default"] if differing["equal"] == "0" else words
     result = machine.run("ethtool", _SET[part], interface, *words)
-    if result.returncode != 0:
+    failed = [(words, result)] if result.returncode != 0 else []
+    if failed and len(words) > 2 and part in _EACH_ALONE:
+        # One word that the driver refuses takes the others with it: each for itself, and the refused ones named.
+        alone = [[word, value] for word, value in sorted(differing.items())]
+        results = [(pair, machine.run("ethtool", _SET[part], interface, *pair)) for pair in alone]
+        failed = [(pair, result) for pair, result in results if result.returncode != 0]
+    if failed:
+        said = [
+            f"{' '.join(pair)}: {' '.join(result.stderr.split()) or f'exit status {result.returncode}'}"
+            for pair, result in failed
+        ]
         raise QuietcoreError(
-            f"ethtool {_SET[part]} {interface} {' '.join(words)} failed",
-            found=" ".join(result.stderr.split()) or f"exit status {result.returncode}",
+            f"ethtool {_SET[part]} {interface} failed",
+            found="; ".join(said),
             remedy="choose values that this card takes",
             code=ExitCode.FOUND,
         )

@@ -203,15 +203,17 @@ def masks(machine: Machine, keys: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def move(machine: Machine, wanted: Mapping[str, str]) -> None:
-    """Let threads (by key) run on these CPUs only; one that has ended needs nothing. Raises OSError."""
+def move(machine: Machine, wanted: Mapping[str, str]) -> dict[str, OSError]:
+    """Let threads (by key) run on these CPUs only; one that has ended needs nothing. Return those that refuse."""
     present = masks(machine, wanted)
+    refusing: dict[str, OSError] = {}
     for key in present:
         try:
             machine.set_affinity(int(key.split(":")[1]), parse_cpu_list(wanted[key]))
         except OSError as error:
             if error.errno != errno.ESRCH:
-                raise
+                refusing[key] = error
+    return refusing
 
 
 def refuses(machine: Machine, thread: Thread) -> str | None:

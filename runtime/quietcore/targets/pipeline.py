@@ -30,6 +30,11 @@ def fresh_status(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def enough(hops: Mapping[str, Any]) -> bool:
+    """Tell whether every hop has enough latencies to be judged, or has those of clocks that cannot be compared."""
+    return all(found["count"] >= LEAST or found["not_comparable"] for found in hops.values())
+
+
 def hop(hops: Mapping[str, Any], name: str, figure: str, least: int = LEAST) -> Measured | Absent:
     """Return one figure of a hop, or why there is none."""
     found = hops[name]
@@ -38,7 +43,7 @@ def hop(hops: Mapping[str, Any], name: str, figure: str, least: int = LEAST) -> 
     why = f"{name}: {found['count']} latencies"
     if found["not_comparable"]:
         why += f", {found['not_comparable']:,} not comparable (replayed, or clocks that disagree)"
-    return Absent(f"{why}; expected {least} or more: let it run longer")
+    return Absent(f"{why}; expected {least} or more: a longer --seconds gives more")
 
 
 def total(parts: Mapping[str, Measured | Absent]) -> Measured | Absent:

@@ -39,6 +39,7 @@ class NetworkCardKind(Kind):
 
     name = "network_card"
     applied = "ethtool, under a connection with a timed way back"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
