@@ -364,3 +364,28 @@ def test_a_cpu_that_is_gone_since_stops_nothing_else(host: FakeHost) -> None:
     assert host.get("/proc/sys/vm/swappiness") == "0"
     assert any("unknown CPUs" in failure for failure in outcome.failures)
     assert outcome_code(outcome) is ExitCode.FOUND
+
+
+def test_a_unit_that_does_not_start_or_restart_stops_nothing_else(host: FakeHost) -> None:
+    real = host.run
+
+    def failing(words: tuple[str, ...]) -> Any:
+        if words[:2] in (("systemctl", "try-restart"), ("systemctl", "stop")):
+            return answer(1, err="Job for irqbalance.service failed.\n")
+        host.programs.pop("systemctl")
+        try:
+            return real(words)
+        finally:
+            host.programs["systemctl"] = failing
+
+    host.programs["systemctl"] = failing
+    wanted = [
+        setting("u", "unit", "irqbalance.service", "off"),
+        setting("n", "unit", "not-there.service", "on"),
+        setting("f", "file", "/etc/quietcore/irqbalance.env", "A=1\n"),
+        setting("s", "sysctl", "vm.swappiness", "0"),
+    ]
+    outcome = promise(host.machine(), "role", wanted)
+    assert host.get("/proc/sys/vm/swappiness") == "0"
+    assert [failure.split()[0] for failure in outcome.failures] == ["systemctl", "u:", "n:"]
+    assert "Job for irqbalance.service failed" in outcome.failures[1]
