@@ -15,6 +15,9 @@ from pathlib import Path
 
 from ..errors import ExitCode, QuietcoreError
 from .topology import Topology, read_topology, with_siblings_off
+from .unreadable import AbsentError as AbsentError
+from .unreadable import EndedError
+from .unreadable import UnreadableError as UnreadableError
 
 DESIRED_FOLDER = "/etc/quietcore/host.d"
 JOURNAL = "/var/lib/quietcore/journal.jsonl"
@@ -23,14 +26,6 @@ PLAN = "/etc/quietcore/plan.json"
 LOCK_WAIT = 120.0
 
 Runner = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
-
-
-class AbsentError(Exception):
-    """The file is not there although the tree around it is: the kernel or the system does not offer it."""
-
-
-class UnreadableError(Exception):
-    """Nobody can tell: not permitted, an input/output error, or a tree that was never copied."""
 
 
 def run_program(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -96,8 +91,17 @@ class Machine:
             if top is not None and not self.exists(top):
                 raise UnreadableError(f"{path}: there is no /{top.split('/')[1]} to read here") from None
             raise AbsentError(f"{path} does not exist") from None
+        except ProcessLookupError:
+            raise EndedError(f"{path}: the process has ended") from None
         except OSError as error:
             raise UnreadableError(f"{path}: {error.strerror}") from error
+
+    def processes(self) -> list[int]:
+        """Return the numbers of the processes that /proc shows, ascending. Raises UnreadableError."""
+        try:
+            return sorted(int(path.name) for path in self.path("/proc").iterdir() if path.name.isdecimal())
+        except OSError as error:
+            raise UnreadableError(f"/proc: {error.strerror}") from error
 
     def write_value(self, path: str, value: str) -> None:
         """Write a value to a file of the kernel. Raises OSError with the kernel's own reason."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ...errors import QuietcoreError
-from ..cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list, parse_cpu_mask
+from ..cpulist import format_cpu_list, format_cpu_mask, kernel_cpu_list, kernel_cpu_mask, parse_cpu_list
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..settings import Setting
@@ -108,6 +108,7 @@ def _read(setting: Setting, machine: Machine) -> str:
     text = machine.read(setting.name)
     if _format(setting) == "text":
         return chosen(text)
-    cpus = parse_cpu_list(text) if _format(setting) == "cpu_list" else parse_cpu_mask(text)
+    read = kernel_cpu_list if _format(setting) == "cpu_list" else kernel_cpu_mask
+    cpus = read(text, setting.name)
     # A mask may name CPUs that could be plugged in: only those that are there count.
     return format_cpu_list(cpus & {cpu.number for cpu in machine.topology.cpus})
