@@ -106,7 +106,8 @@ TEST(ReaderCampaign, RecordingLines) {
         },
         cut_off}},
   };
-  model.planted = {{"receive times are lost", [read_as](const std::string &input) { return read_as(input, true); }}};
+  model.planted = {
+      {"receive times are lost", [read_as](const std::string &input) { return read_as(input, true); }}};
   run_campaign(model);
 }
 
