@@ -106,8 +106,10 @@ struct OddDecimal {
 inline OddDecimal odd_decimal(Random &random, bool zero_allowed) {
   std::uint64_t digits = random() >> (10 + below(random, 50));
   digits %= 1'000'000'000'000'000ULL;
-  if (!zero_allowed && digits == 0)
+  if (digits == 0)
     digits = 1;
+  if (zero_allowed && once_in(random, 4))
+    digits = 0;
   auto places = static_cast<std::uint8_t>(below(random, 9));
   OddDecimal out;
   std::string text = std::to_string(digits);

@@ -40,7 +40,7 @@ def test_no_descriptor_left_for_a_client(
     server = make_server()
     path = tmp_path / "control"
     process, ring = live(start, feed, server, "--control", path)
-    used = len(os.listdir(f"/proc/{process.pid}/fd"))
+    used = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
     hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[1]
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (used, hard))
     waiting = [connect(path) for _ in range(4)]

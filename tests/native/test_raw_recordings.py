@@ -16,7 +16,10 @@ from quietcore.bridge import layout
 
 def write(path: Path, *messages: object) -> Path:
     """One message a line, the first with a receive time."""
-    lines = [message if isinstance(message, str) else json.dumps(message, ensure_ascii=False) for message in messages]
+    lines = [
+        message if isinstance(message, str) else json.dumps(message, ensure_ascii=False)
+        for message in messages
+    ]
     path.write_text("1723161255319702566 " + "\n".join(lines) + "\n")
     return path
 
