@@ -110,7 +110,10 @@ def gather(arguments: argparse.Namespace) -> dict[str, Any]:
         except QuietcoreError as error:
             feeds[name] = {"error": error.message()}
             continue
-        feeds[name] = feed_state(segment)
+        try:
+            feeds[name] = feed_state(segment)
+        except QuietcoreError as error:
+            feeds[name] = {"error": error.message()}
         segment.close()
     path = arguments.status or status.default_path()
     runtime: dict[str, Any] | None = None
