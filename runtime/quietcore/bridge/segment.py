@@ -97,7 +97,7 @@ class Segment:
         self.symbols = tuple(
             Symbol(
                 number,
-                bytes(entry["name"]).decode("ascii", "replace"),
+                bytes(entry["name"]).decode("utf-8", "replace"),
                 int(entry["tick_mantissa"]),
                 int(entry["tick_exponent"]),
                 int(entry["lot_mantissa"]),

@@ -32,6 +32,7 @@ class Figures(NamedTuple):
     orders: dict[str, int]  # counts by name, and ``open``
     open: list[str]  # client ids
     ways: OrderWays
+    venue: dict[str, Any]  # what it refused, and what of it was out of the ordinary
 
 
 class GatewayThread:
@@ -152,4 +153,4 @@ def figures(gateway: Gateway) -> Figures:
     ledger = gateway.ledger
     standing = [order.client_id for order in ledger.open()]
     counts: dict[str, Any] = {**asdict(ledger.counts), "open": len(standing)}
-    return Figures(counts, standing, gateway.venue.order_ways())
+    return Figures(counts, standing, gateway.venue.order_ways(), gateway.standing.figures())

@@ -7,18 +7,21 @@ import signal
 import time
 from pathlib import Path
 
+from quietcore.host.texts.tasks import read_task_stat
+from quietcore.host.unreadable import NotUnderstoodError
+
 PROC = Path("/proc")
 ENDED = ("Z", "X", "x")
 
 
 def process_start(pid: int) -> int:
     """Return when a process began, in clock ticks since boot; 0 where there is none, or it only waits to be reaped."""
+    where = PROC / str(pid) / "stat"
     try:
-        text = (PROC / str(pid) / "stat").read_text()
-        fields = text[text.rindex(")") + 2 :].split()  # proc(5): from the third, the state
-        return 0 if fields[0] in ENDED else int(fields[19])
-    except (OSError, ValueError, IndexError):
+        found = read_task_stat(where.read_text(errors="replace"), str(where))
+    except (OSError, NotUnderstoodError):
         return 0
+    return 0 if found.state in ENDED else found.start
 
 
 def started_at(pid: int) -> float:

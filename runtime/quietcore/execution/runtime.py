@@ -36,7 +36,7 @@ from quietcore.execution.protections import Protections
 from quietcore.execution.risk_limits import risk_limits, whole_lots
 from quietcore.execution.silence import Silence
 from quietcore.execution.venue_loop import LoopSettings
-from quietcore.execution.venue_rules import check_rules
+from quietcore.execution.venue_rules import check_orders, check_rules, feed_price
 from quietcore.histogram import Histogram
 from quietcore.observe import status as status_file
 from quietcore.strategy import choice
@@ -217,6 +217,9 @@ class Runtime:
         check_rules(
             rules, self.tick, self.lot, self.config.risk.order_size, f"{self._where}: risk.order_size"
         )
+        price = feed_price(self.thread.segment, self.symbol)
+        for line in check_orders(rules, self.config, price, str(self._where)):
+            self.warn(line)
         await self.protections.let_the_dead_rest(self.desk.gateway.venue.request_lifetime)
         await self.desk.open(STREAM_TIMEOUT_SECONDS)
         self._at_venue = True
@@ -444,6 +447,7 @@ class Runtime:
             degraded=self.degrader.reason,
             stream_losses=gateway.stream_losses,
             order_entry=figures.ways._asdict(),
+            venue=figures.venue,
             endpoints={} if self.follower is None else self.follower.figures(),
             wait=self.config.wait,
             pid=os.getpid(),

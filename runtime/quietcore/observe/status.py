@@ -46,7 +46,8 @@ def default_path(environment: os._Environ[str] | dict[str, str] = os.environ) ->
 
 
 def hop_part(buckets: Any, marks: Any) -> dict[str, Any]:
-    """Return one hop's figures, in ns, and its histogram as it leaves the process."""
+    """Return one hop's figures, in ns, and its histogram as it leaves the process; a thread may go on recording."""
+    buckets, marks = buckets.copy(), marks.copy()
     return {**summary(buckets, marks), "cumulative": cumulative(buckets)}
 
 
@@ -109,7 +110,11 @@ def read(path: Path) -> dict[str, Any]:
         status = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise QuietcoreError(
-            "no status of a runtime", where=str(path), remedy="start the runtime", code=ExitCode.UNKNOWN
+            "no status of a runtime",
+            where=str(path),
+            remedy="start the runtime (quietcore-runtime.service, or `quietcore local` to try it), or name its status "
+            "file with --status",
+            code=ExitCode.UNKNOWN,
         ) from None
     except (OSError, ValueError) as error:
         raise QuietcoreError(
