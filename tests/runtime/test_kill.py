@@ -26,6 +26,7 @@ from quietcore.execution.identity import process_start
 from quietcore.execution.kill_keeper import KillKeeper, address_of
 from quietcore.execution.kill_switch import KillSwitch
 from quietcore.execution.reserve import Reserve
+from quietcore.shortage import LEAST_FILES
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 
@@ -146,8 +147,12 @@ def test_kill_on_a_full_a_read_only_and_a_lost_disk(
 def test_kill_without_a_descriptor_and_of_a_stopped_process(
     make_writer: MakeWriter, feed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def least() -> None:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (LEAST_FILES["run"], hard))
+
     with FakeVenue(default="rest") as venue, Market(make_writer(capacity=65536)):
-        run = Run(tmp_path, feed, venue)
+        run = Run(tmp_path, feed, venue, process={"preexec_fn": least})
         words = ["--file", str(tmp_path / "kill"), "--status", str(run.status_path)]
         try:
             run.ready()

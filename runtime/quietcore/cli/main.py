@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 expected=" or ".join(command.systems),
                 remedy="run it on a Linux machine; `quietcore plan --help` says what a saved description is good for",
             )
-        shortage.check_address_space(words[0])
+        shortage.check_limits(words[0])
         module = importlib.import_module(command.module)
         parser = argparse.ArgumentParser(
             prog=f"quietcore {words[0]}",
