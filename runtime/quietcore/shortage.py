@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import sys
 
-from quietcore.errors import REMEDIES, ExitCode, QuietcoreError, named, remedy_of
+from .errors import REMEDIES, ExitCode, QuietcoreError, named, remedy_of
 
 MEMORY = REMEDIES[errno.ENOMEM]
 FILES = REMEDIES[errno.EMFILE]
