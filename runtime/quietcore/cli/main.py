@@ -174,9 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = shortage.explain(error)
         if what is None:
             raise  # a fault of ours: where it is says most
-        say(words[0], what)
+        code = failed(words[0], QuietcoreError(what, code=ExitCode.UNKNOWN), as_json)
         forget_output()
-        return ExitCode.UNKNOWN
+        return code
 
 
 def failed(command: str, error: QuietcoreError, as_json: bool) -> int:
