@@ -8,7 +8,7 @@ import pytest
 from tests.scenarios import virtual_time
 from tests.scenarios.campaign import caught, summary
 from tests.scenarios.planted import PLANTED
-from tests.scenarios.story import play
+from tests.scenarios.story import FAULTS, play
 
 COUNT = 250
 
@@ -24,13 +24,16 @@ def test_every_invariant_holds_under_every_fault(found: dict[str, object]) -> No
     assert found["broken"] == []
     faults = found["faults"]
     assert isinstance(faults, dict)
-    assert len(faults) == 11
+    assert len(faults) == len(FAULTS) == 17
     assert min(faults.values()) >= 200 * COUNT // 10_000, faults
     assert found["guard_fired"]
     assert found["kill_switch"]
     assert found["by_socket"]
     assert found["fell_back"]
     assert found["switches"]
+    for name in ("refused_starts", "hedge_starts", "forgotten", "moved"):
+        assert found[name], name
+    assert found["pages"] > COUNT  # lists that are longer than a page, their cursors signed as they were sent
 
 
 def test_every_limit_is_met(found: dict[str, object]) -> None:
