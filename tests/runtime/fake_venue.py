@@ -20,7 +20,7 @@ from aiohttp import WSMsgType, web
 
 KEY, SECRET = "sim-key", "sim-secret"
 
-INSTRUMENT = {
+INSTRUMENT: dict[str, Any] = {
     "symbol": "BTCUSDT",
     "priceFilter": {"tickSize": "0.1", "minPrice": "0.1", "maxPrice": "1999999.8"},
     "lotSizeFilter": {

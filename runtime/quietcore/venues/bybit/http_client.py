@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from quietcore.venues import wire
-from quietcore.venues.bybit import pages, rows
+from quietcore.venues.bybit import codes, pages, rows
 from quietcore.venues.bybit.account import EXECUTIONS, HISTORY, INSTRUMENTS, POSITIONS, REALTIME, understood
 from quietcore.venues.bybit.hosts import TIME_PATH
 from quietcore.venues.bybit.rest import NOT_SENT, BybitRest
@@ -128,7 +128,7 @@ class BybitHTTPClient(BybitRest):
         """Send up to 20 orders (10 on spot) as one request, once.
 
         Each row of the answer's ``list`` has the ``code`` and ``msg`` of its order beside its ids: 0 for one that was
-        accepted.
+        accepted; and ``refused``, both as one text, where it was refused for certain.
         """
         most = 10 if self.category == "spot" else 20
         if not 1 <= len(orders) <= most:
@@ -142,10 +142,7 @@ class BybitHTTPClient(BybitRest):
         if isinstance(made, list) and isinstance(verdicts, list) and len(made) == len(verdicts):
             # Both lists are in the order of the request.
             pairs = zip(made, verdicts, strict=True)
-            result["list"] = [
-                {**row, **word} if isinstance(row, dict) and isinstance(word, dict) else row
-                for row, word in pairs
-            ]
+            result["list"] = [_with_verdict(row, word) for row, word in pairs]
         return result
 
     async def open_orders(self, **scope: str) -> list[dict[str, Any]]:
@@ -198,3 +195,13 @@ def _time_ns(result: object) -> int:
     if not isinstance(value, str) or not value.isdigit() or len(value) > 20:
         raise UncertainError(f"{TIME_PATH} answers without a time: {value!r}")
     return int(value)
+
+
+def _with_verdict(row: Any, word: Any) -> Any:
+    """Return a row of a batch's answer with what is said of its order."""
+    if not isinstance(row, dict) or not isinstance(word, dict):
+        return row
+    code, found = word.get("code"), {**row, **word}
+    if isinstance(code, int) and code and not codes.meaning_of(code).uncertain:
+        found["refused"] = f"{code} {codes.plain_text(str(word.get('msg') or ''))}"
+    return found

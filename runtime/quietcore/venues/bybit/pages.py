@@ -1,8 +1,8 @@
 """Lists that come in pages: read to their end, or not at all.
 
-A cursor is sent back until the venue gives none, or a page brings nothing new; so lists end whatever stands in the last
-cursor. A page that repeats an earlier cursor with rows that are new would go on for ever, and is refused, as are more
-than `MOST_PAGES`. A row that stands on two pages, because the list moved meanwhile, counts once, as it was read last.
+A cursor is sent back until the venue gives none, or repeats one with nothing new; so lists end whatever stands in the
+last cursor. A page that repeats an earlier cursor with rows that are new would go on for ever, and is refused, as are
+more than `MOST_PAGES`. A row that stands on two pages, because the list moved meanwhile, counts once, as read last.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ async def all_rows(fetch: Fetch, path: str, query: Mapping[str, str], key: Key) 
         before = len(found)
         for row in rows:
             found[key(row)] = row
-        if not following or len(found) == before:
+        if not following or (following in seen and len(found) == before):
             return list(found.values())
         if following in seen:
             raise UncertainError(f"{path} repeats a page: cursor {following!r}")
