@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from tests.scenarios import virtual_time
-from tests.scenarios.campaign import caught, summary
+from tests.scenarios.campaign import caught, share, summary
 from tests.scenarios.planted import PLANTED
 from tests.scenarios.story import FAULTS, play
 
@@ -65,6 +65,13 @@ def test_planted_bug_is_caught(name: str) -> None:
 def test_a_scenario_follows_from_its_seed() -> None:
     assert play(11) == play(11)
     assert play(11) != play(12)
+
+
+def test_the_parts_of_a_campaign_are_the_whole() -> None:
+    assert share(5, 10, {}) == (0, range(5, 15))
+    parts = [share(5, 10, {"QUIETCORE_PART": str(part), "QUIETCORE_PARTS": "3"}) for part in range(3)]
+    assert [number for number, _ in parts] == [0, 1, 2]
+    assert [seed for _, seeds in parts for seed in seeds] == list(range(5, 15))
 
 
 def test_virtual_time_jumps_and_ends() -> None:
