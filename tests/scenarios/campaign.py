@@ -3,8 +3,8 @@
     python -m tests.scenarios.campaign [--count 10000] [--first 0] [--jobs N] [--json]
 
 With QUIETCORE_PARTS in the environment it plays part QUIETCORE_PART (from 0) of so many; planted bugs are the first
-part's. Exit code 0 where every invariant held in every scenario, each fault happened at least 200 times for each 10,000, and
-every planted bug was caught; else 1. A failure names its seed: `--first SEED --count 1` plays it again.
+part's. Exit code 0 where every invariant held in every scenario, each fault happened at least 200 times for each
+10,000, and every planted bug was caught; else 1. A failure names its seed: `--first SEED --count 1` plays it again.
 """
 
 from __future__ import annotations
