@@ -25,7 +25,7 @@ CONFIG = """
 mode = "sim"
 feed = "{feed}"
 wait = "{wait}"
-kill_file = "{folder}/kill"
+kill_file = "{kill_file}"
 strategy_cpu = {cpu}
 gateway_cpu = {cpu}
 [venue]
@@ -77,12 +77,12 @@ class Run:
     """`quietcore run` under a service manager of the tests' own."""
 
     def __init__(self, folder: Path, feed: str, venue: FakeVenue, **options: Any) -> None:
-        self.status_path = folder / "runtime.json"
+        self.status_path: Path = options.get("status", folder / "runtime.json")
         config = folder / "runtime.toml"
         config.write_text(
             CONFIG.format(
                 feed=feed,
-                folder=folder,
+                kill_file=options.get("kill_file", folder / "kill"),
                 wait=options.get("wait", "nap"),
                 cpu=options.get("cpu", -1),
                 strategy=options.get("strategy", "parameters = {fast = 2, slow = 5}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -83,7 +84,7 @@ class SendsAgainByRest(BybitOrderEntry):
 class SweepsOnce(Guard):
     """Cancels what it sees, and thinks not of what is still on its way."""
 
-    async def fire(self) -> None:
+    async def fire(self, stop: asyncio.Event | None = None) -> None:
         self.counts.fired += 1
         try:
             await self._venue.cancel_all(EVERY_SYMBOL)

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from quietcore.execution.client_ids import is_ours
 from quietcore.execution.orders import OrderLedger
 from quietcore.execution.process import Warn
-from quietcore.execution.reconciliation import is_ours
 from quietcore.execution.standing import NO_CANCEL, Standing
 from quietcore.venues.interface import OrderUpdate, OrderVenue, RefusedError, UncertainError
 

@@ -8,7 +8,6 @@ that are not this run's move the position too: the limits are about what the acc
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
@@ -24,7 +23,6 @@ from quietcore.venues.interface import Fate, Fill, OrderRequest, OrderUpdate, Po
 KEPT_ORPHANS = 1024
 KEPT_ORDERS = 16384  # an event of an older one counts as foreign
 KEPT_FOREIGN = 65536  # executions
-CLIENT_ID = re.compile(r"q[0-9a-f]{16}-[0-9]+")  # of any run of this runtime
 
 
 FINAL_STATES = {Fate.FILLED: State.FILLED, Fate.CANCELLED: State.CANCELLED, Fate.REJECTED: State.REJECTED}

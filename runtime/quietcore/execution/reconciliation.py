@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from quietcore.execution.orders import CLIENT_ID, OrderLedger
+from quietcore.execution.orders import OrderLedger
 from quietcore.execution.process import Warn
 from quietcore.venues.interface import (
     Fill,
@@ -107,8 +107,3 @@ class Reconciler:
         for update in moment.open_orders:
             if update.client_id in ledger.orders:
                 ledger.apply(update)
-
-
-def is_ours(client_id: str) -> bool:
-    """Return whether an order was sent by a run of this runtime, this one or an earlier one."""
-    return CLIENT_ID.fullmatch(client_id) is not None
