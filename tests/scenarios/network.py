@@ -131,7 +131,8 @@ class LinkedRest(BybitRest):
 
     def __init__(self, server: SimulatedVenue, credentials: Credentials) -> None:
         self._server = server
-        pauses = Pauses(server.loop.time, lambda: server.now_ms() / 1000)
+        # The client's clock is this machine's, and as far from the venue's as `clock_offset_ms` says.
+        pauses = Pauses(server.loop.time)
         super().__init__(Endpoints("http://venue", "ws://venue"), credentials, pauses=pauses)
         self.link: Any = LinkedSession(server)
 
