@@ -7,13 +7,14 @@ is asked for, so that `quietcore audit` needs nothing but the standard library a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from quietcore import __version__
+from quietcore import __version__, shortage
 from quietcore.errors import ExitCode, QuietcoreError
 
 
@@ -120,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 expected=" or ".join(command.systems),
                 remedy="run it on a Linux machine; `quietcore plan --help` says what a saved description is good for",
             )
+        shortage.check_address_space(words[0])
         module = importlib.import_module(command.module)
         parser = argparse.ArgumentParser(
             prog=f"quietcore {words[0]}",
@@ -127,17 +129,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(parser)
-        return int(module.run(parser.parse_args(words[1:])))
+        code = int(module.run(parser.parse_args(words[1:])))
+        sys.stdout.flush()  # what cannot be written is found here, and not when nobody can say so any more
+        return code
     except QuietcoreError as error:
-        print(f"quietcore {words[0]}: {error}", file=sys.stderr)
+        say(words[0], str(error))
         return error.code
     except KeyboardInterrupt:
         print(f"\nquietcore {words[0]}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output went away (`| head`): not our failure, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output()
         return ExitCode.OK
+    except Exception as error:
+        what = shortage.explain(error)
+        if what is None:
+            raise  # a fault of ours: where it is says most
+        say(words[0], what)
+        forget_output()
+        return ExitCode.UNKNOWN
+
+
+def say(command: str, line: str) -> None:
+    """Print one line to standard error, where that takes it."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"quietcore {command}: {line}", file=sys.stderr, flush=True)
+
+
+def forget_output() -> None:
+    """Let what standard output still holds go nowhere: Python would fail on it once more at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 if __name__ == "__main__":
