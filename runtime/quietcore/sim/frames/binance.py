@@ -175,7 +175,8 @@ class BinanceFrames:
             raise Refused(f"stream {stream} carries the event {data.event!r}, expected {expected}")
         if not data.symbol:
             raise Refused(f"stream {stream}: `s` is missing")
-        kind, body = KINDS[expected], None  # type: tuple[Kind, Any]
+        kind = KINDS[expected]
+        body: Any = None
         if kind is Kind.BOOK:
             body = self._delta.decode(inner)
             if body.previous is None:
