@@ -25,6 +25,20 @@ RECORDINGS = {
     "fuzz_binance": "binance-usdm-btcusdt-20240808.gz",
     "fuzz_multicast": None,
     "fuzz_attach": None,
+    "fuzz_instruments": None,
+    "fuzz_control": None,
+    "fuzz_recording": None,
+}
+MADE = {
+    "fuzz_instruments": [
+        b'{"retCode":0,"result":{"list":[{"symbol":"X","status":"Trading","priceFilter":{"tickSize":"0.1"},'
+        b'"lotSizeFilter":{"qtyStep":"1"}}],"nextPageCursor":"a%3A2"}}',
+        b'{"symbols":[{"symbol":"X","status":"TRADING","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.1"},'
+        b'{"filterType":"LOT_SIZE","stepSize":"1"}]}]}',
+        b'{"retCode":10006,"retMsg":"Too many visits!"}',
+    ],
+    "fuzz_control": [b"status", b"switch a wss://host:1/x https://host", b"switch b ws://[::1]:9\r"],
+    "fuzz_recording": [b'1723161255319702566 {"a":1}\n# 5 messages are missing here: x\n\n{"b":2}\r\n{'],
 }
 
 
@@ -66,6 +80,8 @@ def seed(corpus: Path, recording: str | None) -> None:
     if corpus.name == "fuzz_multicast":
         for number, content in enumerate(packets()):
             (corpus / f"made-{number}").write_bytes(content)
+    for number, content in enumerate(MADE.get(corpus.name, [])):
+        (corpus / f"made-{number}").write_bytes(content)
     if recording is None or not (folder / recording).exists():
         return
     path = folder / recording

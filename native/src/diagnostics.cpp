@@ -145,7 +145,10 @@ void Diagnostics::tell_dropped() {
 }
 
 void Diagnostics::write_line(std::string_view text) {
-  text_.append("quietcore-feed: ").append(text).append("\n");
+  text_ += "quietcore-feed: ";
+  for (const char c : text) // one line, whatever a venue's words hold
+    text_ += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? ' ' : c;
+  text_ += '\n';
   if (text_.size() >= kLargestText)
     write_text();
 }

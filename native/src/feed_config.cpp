@@ -2,6 +2,7 @@
 
 #include "quietcore/command_line.hpp"
 #include "quietcore/error.hpp"
+#include "quietcore/printable_text.hpp"
 #include "quietcore/segment.hpp"
 #include "quietcore/url.hpp"
 
@@ -31,6 +32,11 @@ public:
   void text(std::string_view key, std::string &out) {
     if (const toml::node *node = take(key))
       out = typed<std::string>(*node, key, "a string");
+  }
+
+  void truth(std::string_view key, bool &out) {
+    if (const toml::node *node = take(key))
+      out = typed<bool>(*node, key, "true or false");
   }
 
   template <typename Number>
@@ -255,6 +261,7 @@ void FeedConfig::read_file(const std::string &path) {
   top.text("control", control);
   top.texts("symbols", subscription.symbols);
   top.number("depth", subscription.depth, 1, 100'000);
+  top.truth("retired_depths", retired_depths);
   std::vector<std::string> streams{"book", "trade", "ticker"};
   top.texts("streams", streams);
   set_streams(subscription, streams, top.where("streams"));
@@ -335,6 +342,29 @@ void FeedConfig::read_file(const std::string &path) {
   feed = std::filesystem::path(path).stem().string();
 }
 
+void FeedConfig::check_depth(const Venue &venue_rules, const std::string &where) const {
+  const auto has = [&](std::span<const std::uint32_t> depths) {
+    return std::find(depths.begin(), depths.end(), subscription.depth) != depths.end();
+  };
+  const auto depths = venue_rules.depths();
+  const bool retired = has(venue_rules.retired_depths());
+  if (depths.empty() || has(depths) || (retired && retired_depths))
+    return;
+  std::string offered;
+  for (const std::uint32_t depth : depths) {
+    if (!offered.empty())
+      offered += ", ";
+    offered += std::to_string(depth);
+  }
+  throw Error({.what = "depth not offered by " + std::string(venue_rules.name()),
+               .where = where,
+               .found = std::to_string(subscription.depth) + (retired ? ", which it offered once" : ""),
+               .expected = offered,
+               .remedy = retired ? "choose one of these; for a simulator that plays an old recording, set "
+                                   "retired_depths (--retired-depths)"
+                                 : "choose one of these"});
+}
+
 void FeedConfig::check(const Venue &venue_rules, const std::string &where) const {
   check_feed_name(feed, where);
   if (venue_rules.transport() == Transport::Multicast) {
@@ -352,25 +382,15 @@ void FeedConfig::check(const Venue &venue_rules, const std::string &where) const
                  .where = where,
                  .found = std::to_string(capacity),
                  .expected = "a power of two from 1024"});
-  const auto depths = venue_rules.depths();
-  if (!depths.empty() && std::find(depths.begin(), depths.end(), subscription.depth) == depths.end()) {
-    std::string offered;
-    for (const std::uint32_t depth : depths) {
-      if (!offered.empty())
-        offered += ", ";
-      offered += std::to_string(depth);
-    }
-    throw Error({.what = "depth not offered by " + std::string(venue_rules.name()),
-                 .where = where,
-                 .found = std::to_string(subscription.depth),
-                 .expected = offered});
-  }
+  check_depth(venue_rules, where);
   for (const std::string &symbol : subscription.symbols) {
-    if (symbol.empty() || symbol.size() > 31)
+    if (symbol.empty() || symbol.size() > kMaxSymbolBytes ||
+        printable_text(symbol, kMaxSymbolBytes) != symbol)
       throw Error({.what = "symbol not usable",
                    .where = where,
-                   .found = "\"" + symbol + "\"",
-                   .expected = "1 to 31 characters, as the venue spells it"});
+                   .found = "\"" + printable_text(symbol) + "\"",
+                   .expected = "1 to " + std::to_string(kMaxSymbolBytes) +
+                               " bytes of UTF-8 without control characters, as the venue spells it"});
     if (std::count(subscription.symbols.begin(), subscription.symbols.end(), symbol) > 1)
       throw Error({.what = "symbol named twice", .where = where, .found = symbol});
   }

@@ -145,6 +145,7 @@ void FeedCore::on_trades(const TradesMessage &message) {
   const std::uint32_t symbol = find(message.symbol, receipt_);
   if (symbol == SymbolIndex::kNone)
     return;
+  counts_.left_out += message.left_out;
   SymbolBook &book = books_[symbol];
   stamp_publish(receipt_.receive_ns);
   const Tick like = tick_like(symbol, receipt_, message.venue_ns);

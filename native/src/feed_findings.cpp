@@ -1,8 +1,21 @@
 #include "quietcore/feed_findings.hpp"
 
+#include "quietcore/printable_text.hpp"
+
 #include <string>
 
 namespace quietcore {
+namespace {
+
+/// Without the part of a character that a cut has left at the end.
+std::string_view whole_characters(std::string_view text) {
+  std::size_t end = text.size();
+  while (end > 0 && text.size() - end < 3 && (static_cast<unsigned char>(text[end - 1]) & 0xc0U) == 0x80U)
+    --end;
+  return end > 0 && utf8_length(text.substr(end - 1)) == 0 ? text.substr(0, end - 1) : text;
+}
+
+} // namespace
 
 Finding MessageRefused::finding(const Origin &origin) const {
   return {.what = "message refused",
@@ -30,7 +43,7 @@ Finding BookCrossed::finding(const Origin &origin) const {
 Finding SymbolUnknown::finding(const Origin &origin) const {
   return {.what = "unknown symbol",
           .where = origin.text(),
-          .found = std::string(name_.data(), size_) + (cut_ ? "…" : ""),
+          .found = printable_text(whole_characters({name_.data(), size_})) + (cut_ ? "…" : ""),
           .expected = "one of the feed's " + std::to_string(symbols_) + " symbols",
           .remedy = "add it to the feed's symbols, or ignore this"};
 }

@@ -1,5 +1,6 @@
 #include "commands/commands.hpp"
 
+#include "quietcore/segment_fault.hpp"
 #include "quietcore/shared_memory.hpp"
 
 #include <array>
@@ -76,6 +77,7 @@ ExitCode dispatch(Arguments arguments) {
 
 int main(int argc, char **argv) {
   const std::vector<std::string_view> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
+  SegmentFault::install();
   try {
     return static_cast<int>(dispatch(arguments));
   } catch (const Error &error) {

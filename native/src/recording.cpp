@@ -15,6 +15,8 @@
 namespace quietcore {
 namespace {
 constexpr std::size_t kChunk = std::size_t{1} << 18U;
+/// Four times the longest message that the feed handler takes from a connection.
+constexpr std::size_t kLongestLine = std::size_t{64} << 20U;
 } // namespace
 
 /// A plain or packed file as bytes.
@@ -154,6 +156,11 @@ bool RecordingReader::refill() {
     filled_ -= begin_;
     begin_ = 0;
   }
+  if (filled_ > kLongestLine)
+    throw Error({.what = "the recording cannot be read",
+                 .where = path_ + ":" + std::to_string(line_ + 1),
+                 .found = "a line of more than " + std::to_string(kLongestLine >> 20U) + " MiB",
+                 .expected = "one message a line"});
   if (buffer_.size() - kMessagePadding - filled_ < kChunk)
     buffer_.resize(buffer_.size() * 2);
   std::size_t got = 0;

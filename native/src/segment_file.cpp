@@ -2,6 +2,7 @@
 
 #include "quietcore/clock.hpp"
 #include "quietcore/error.hpp"
+#include "quietcore/segment_fault.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -114,6 +115,8 @@ Mapping create(const SegmentSpec &spec, const SegmentPlace &place) {
   if (rename(temporary.c_str(), path.c_str()) != 0)
     throw Error({.what = "the ring cannot be put in place", .where = path, .found = reason(errno)});
   guard.keep();
+  SegmentFault::forget(mapping.data());
+  SegmentFault::watch(mapping.data(), size, path);
   return mapping;
 }
 
@@ -150,6 +153,7 @@ Mapping::Mapping(int fd, std::uint64_t size, bool writable, const std::string &p
   if (at == MAP_FAILED)
     throw Error({.what = "the ring cannot be mapped", .where = path, .found = reason(errno)});
   data_ = static_cast<std::byte *>(at);
+  SegmentFault::watch(data_, size_, path);
 }
 
 void Mapping::use_huge_pages(int fd) {
@@ -181,8 +185,7 @@ Mapping::Mapping(Mapping &&other) noexcept
 
 Mapping &Mapping::operator=(Mapping &&other) noexcept {
   if (this != &other) {
-    if (data_ != nullptr)
-      munmap(data_, size_);
+    unmap();
     data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
     pages_ = std::move(other.pages_);
@@ -190,9 +193,13 @@ Mapping &Mapping::operator=(Mapping &&other) noexcept {
   return *this;
 }
 
-Mapping::~Mapping() {
-  if (data_ != nullptr)
-    munmap(data_, size_);
+Mapping::~Mapping() { unmap(); }
+
+void Mapping::unmap() noexcept {
+  if (data_ == nullptr)
+    return;
+  SegmentFault::forget(data_);
+  munmap(data_, size_);
 }
 
 ProducerSegment ProducerSegment::open(const SegmentSpec &spec, const SegmentPlace &place) {
@@ -237,6 +244,12 @@ ProducerSegment ProducerSegment::open(const SegmentSpec &spec, const SegmentPlac
   }
   out.mapping_ = create(spec, place);
   return out;
+}
+
+std::string ring_stays(const std::string &feed, const SegmentPlace &place) {
+  return "the ring " + place.segment(feed) +
+         " stays, for its readers and for the next feed of this name; to be rid of it: rm " +
+         place.segment(feed);
 }
 
 Mapping map_segment_for_reading(const std::string &feed, const SegmentPlace &place) {

@@ -1,7 +1,9 @@
 #include "quietcore/url.hpp"
 
 #include "quietcore/error.hpp"
+#include "quietcore/printable_text.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace quietcore {
@@ -19,9 +21,12 @@ Url Url::parse(std::string_view text, std::string_view plain, const std::string 
     return Error(
         {.what = "address not usable",
          .where = where,
-         .found = std::string("\"").append(text).append("\""),
+         .found = "\"" + printable_text(text) + "\"",
          .expected = std::string(plain) + "://HOST[:PORT] or " + std::string(plain) + "s://HOST[:PORT]"});
   };
+  // A line feed would end the request line that it becomes part of.
+  if (std::any_of(text.begin(), text.end(), [](char c) { return c <= ' ' || c > '~'; }))
+    throw refuse();
   Url url;
   const std::size_t colon = text.find("://");
   if (colon == std::string_view::npos)
@@ -55,10 +60,28 @@ Url Url::parse(std::string_view text, std::string_view plain, const std::string 
     if (port.front() != ':' || error != std::errc() || stop != end || number == 0 || number > 65535)
       throw refuse();
   }
-  if (url.host.empty() || url.host.find_first_of(" @?#") != std::string::npos)
+  if (url.host.empty() || url.host.find_first_of("@?#") != std::string::npos ||
+      url.path.find_first_of("?#") != std::string::npos)
     throw refuse();
   url.port = std::to_string(number);
   return url;
+}
+
+std::string percent_encode(std::string_view text) {
+  constexpr std::string_view kHex = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+        c == '.' || c == '~') {
+      out += c;
+    } else {
+      out += '%';
+      out += kHex[byte >> 4U];
+      out += kHex[byte & 15U];
+    }
+  }
+  return out;
 }
 
 } // namespace quietcore

@@ -224,6 +224,7 @@ Verification verify_recording(const Venue &venue, const std::string &path, const
   json.member("malformed", statistics.malformed).member("truncated", truncated);
   json.member("not_recorded", reader.missing());
   json.member("out_of_range", statistics.out_of_range).member("ignored", counts.ignored);
+  json.member("trades_left_out", counts.left_out);
   json.member("absent_deletes", counts.absent_deletes).member("window_overflow", counts.overflow);
   json.key("ticks").open();
   json.member("bbo", core.ticks().bbo).member("trade", core.ticks().trade);

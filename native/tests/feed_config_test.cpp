@@ -95,7 +95,8 @@ TEST_F(Config, NamesFileKeyAndExpectation) {
                  {"symbols", "a list of strings"});
   expect_refused(R"("ETHUSDT"])", "7]", {"symbols", "a list of strings"});
   expect_refused("[ring]", "ring = 5\n[rung]", {"ring", "a table"});
-  expect_refused("depth = 200", "depth = 25", {"depth not offered", "25", "1, 50, 200, 500, 1000"});
+  expect_refused("depth = 200", "depth = 25", {"depth not offered", "25", "1, 50, 200, 1000"});
+  expect_refused("depth = 200", "depth = 500", {"depth not offered", "offered once", "1, 50, 200, 1000"});
   expect_refused("capacity = 131072", "capacity = 100000", {"ring capacity", "100000", "power of two"});
   expect_refused("capacity = 131072", "capacity = 512", {"ring.capacity", "512", "1024"});
   expect_refused("cpu = 3", "cpu = \"fast\"", {"demo.toml:8: cpu", "fast", "plan"});

@@ -16,7 +16,10 @@ extern "C" {
 int fuzz_attach(const std::uint8_t *data, std::size_t size);
 int fuzz_binance(const std::uint8_t *data, std::size_t size);
 int fuzz_bybit(const std::uint8_t *data, std::size_t size);
+int fuzz_control(const std::uint8_t *data, std::size_t size);
+int fuzz_instruments(const std::uint8_t *data, std::size_t size);
 int fuzz_multicast(const std::uint8_t *data, std::size_t size);
+int fuzz_recording(const std::uint8_t *data, std::size_t size);
 }
 
 namespace quietcore {
@@ -65,6 +68,25 @@ void run(Harness harness, const std::vector<std::string> &seeds, std::size_t inp
     if (pool.size() < 1000 && input.size() < 4000)
       pool.push_back(input); // changes of changes
   }
+}
+
+TEST(FuzzShort, Instruments) {
+  run(fuzz_instruments,
+      {R"({"retCode":0,"result":{"list":[{"symbol":"X","status":"Trading","priceFilter":{"tickSize":"0.1"},)"
+       R"("lotSizeFilter":{"qtyStep":"1","basePrecision":"1"}}],"nextPageCursor":"a%3A2"}})",
+       R"({"symbols":[{"symbol":"X","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.1"},)"
+       R"({"filterType":"LOT_SIZE","stepSize":"1"}]}]})",
+       R"({"retCode":10006,"retMsg":"Too many visits!"})"},
+      10'000);
+}
+
+TEST(FuzzShort, ControlRequests) {
+  run(fuzz_control, {"status", "switch a wss://host:1/x https://host", "switch b ws://[::1]:9\r"}, 20'000);
+}
+
+TEST(FuzzShort, Recordings) {
+  run(fuzz_recording,
+      {"1723161255319702566 {\"a\":1}\n# 5 messages are missing here: x\n\n{\"b\":2}\r\n{"}, 3'000);
 }
 
 TEST(FuzzShort, BybitMessages) {

@@ -99,6 +99,72 @@ TEST_F(BinanceParser, ReadsAnswersAndIgnoresTheRest) {
   EXPECT_EQ(seen_.total(), 2U);
 }
 
+TEST_F(BinanceParser, OnlyMarketTradesAreTrades) {
+  const auto trade = [](const std::string &price, const std::string &size, const std::string &kind) {
+    return R"({"stream":"btcusdt@trade","data":{"e":"trade","E":9,"T":8,"s":"BTCUSDT","t":5,"p":")" + price +
+           R"(","q":")" + size + R"(","X":")" + kind + R"(","m":true}})";
+  };
+  for (const char *kind : {"NA", "INSURANCE_FUND", "ADL", "SOMETHING_NEW"}) {
+    ASSERT_TRUE(parse(trade(kind == std::string("NA") ? "0" : "61800.30", "0.006", kind)).ok()) << kind;
+    EXPECT_TRUE(seen_.trades.back().trades.empty()) << kind;
+  }
+  ASSERT_TRUE(parse(trade("0", "0", "MARKET")).ok());
+  EXPECT_TRUE(seen_.trades.back().trades.empty()) << "a trade at 0 of nothing";
+  ASSERT_TRUE(parse(trade("61800.30", "0.006", "MARKET")).ok());
+  EXPECT_EQ(seen_.trades.back().trades.size(), 1U);
+  EXPECT_FALSE(parse(trade("", "0.006", "NA")).ok()) << "damaged all the same";
+}
+
+TEST_F(BinanceParser, StreamsThatNobodyAskedForAreIgnoredWhateverTheyHold) {
+  for (const char *text :
+       {R"({"stream":"!markPrice@arr@1s","data":[{"e":"markPriceUpdate","s":"BTCUSDT"}]})",
+        R"([{"e":"24hrMiniTicker","s":"BTCUSDT"},{"e":"24hrMiniTicker","s":"ETHUSDT"}])",
+        R"({"stream":"btcusdt@depth20@100ms","data":{"e":"depthUpdate","s":"BTCUSDT","U":1,"u":2,"pu":0,"b":[],"a":[]}})",
+        R"({"stream":"btcusdt@depth5","data":{"lastUpdateId":9,"bids":[["1","2"]],"asks":[]}})",
+        R"({"stream":"btcusdt@rpiDepth@500ms","data":{"e":"depthUpdate","s":"BTCUSDT","U":1,"u":2,"pu":0,"b":[],"a":[]}})",
+        R"({"stream":"!bookTicker","data":{"e":"bookTicker","s":"X","u":1,"b":"1","B":"1","a":"1","A":"1"}})",
+        R"({"stream":"btcusdt@compositeIndex","data":null})",
+        R"({"stream":"btcusdt@kline_1m","data":{"b":5,"a":{"x":[1]},"k":[[]]}})",
+        R"({"e":"forceOrder","b":[1,{"x":2}],"o":{"p":"1"}})"})
+    EXPECT_EQ(parse(text).status, ParseStatus::Ignored) << text;
+  for (const char *text :
+       {R"({"stream":"btcusdt@depth@0ms","data":[{"e":"depthUpdate"}]})",
+        R"({"stream":"btcusdt@depth@0ms","data":{}})", R"({"stream":"btcusdt@trade","data":"x"})",
+        R"({"stream":"btcusdt@bookTicker","data":{"e":"trade","s":"BTCUSDT","p":"1","q":"1","m":true}})",
+        R"([{"e":"depthUpdate","s":"BTCUSDT"}])", R"([{"x":1}])", "[]", "[1]", R"([{"e":"a"})"})
+    EXPECT_FALSE(parse(text).ok()) << text;
+  EXPECT_EQ(seen_.total(), 0U);
+}
+
+TEST_F(BinanceParser, EscapesAreReadAsTheyAreMeant) {
+  ASSERT_TRUE(parse(R"({"\u0073tream":"btcusdt\u0040trade","data":{"\u0065":"tr\u0061de","E":9,"s":"\u5e01\u5b89USDT",)"
+                    R"("t":5,"p":"6\u0031.3","q":"1","m":true}})")
+                  .ok());
+  EXPECT_EQ(seen_.trades.at(0).symbol, "币安USDT");
+  EXPECT_EQ(seen_.trades.at(0).trades.at(0).price.digits, 613);
+}
+
+TEST_F(BinanceParser, TheWordsOfAnErrorAreHandedOn) {
+  ASSERT_TRUE(parse(R"({"error":{"code":2,"msg":"Invalid request: \"x\""},"id":7})").ok());
+  EXPECT_EQ(seen_.controls.at(0).kind, ControlMessage::Kind::Refused);
+  EXPECT_EQ(seen_.controls.at(0).text, "Invalid request: \"x\"");
+  ASSERT_TRUE(parse(R"({"id":"a","status":400,"error":{"msg":"no","code":-1000}})").ok());
+  EXPECT_EQ(seen_.controls.at(1).text, "no");
+  ASSERT_TRUE(parse(R"({"error":"closing","id":null})").ok());
+  EXPECT_EQ(seen_.controls.at(2).text, "closing");
+}
+
+TEST_F(BinanceParser, SpotDataSayThatTheyAreSpot) {
+  const ParseResult result =
+      parse(R"({"e":"depthUpdate","E":1,"s":"BTCUSDT","U":157,"u":160,"b":[["0.0024","10"]],"a":[]})");
+  EXPECT_EQ(result.status, ParseStatus::Incomplete);
+  EXPECT_NE(std::string(result.detail).find("binance-spot"), std::string::npos);
+  const auto spot = make_venue("binance-spot")->make_parser();
+  EXPECT_TRUE(
+      test::parse(*spot, R"({"e":"depthUpdate","E":1,"s":"BTCUSDT","U":157,"u":160,"b":[],"a":[]})", seen_)
+          .ok());
+}
+
 TEST_F(BinanceParser, ACutMessageIsNeverTaken) {
   for (std::size_t length = 0; length < kDepth.size(); ++length)
     EXPECT_FALSE(parse(kDepth.substr(0, length)).ok()) << length;

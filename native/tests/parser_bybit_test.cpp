@@ -125,6 +125,38 @@ TEST_F(BybitParser, OtherTopicsAreIgnored) {
             ParseStatus::Ignored);
 }
 
+TEST_F(BybitParser, AnotherBookIsNotTheBook) {
+  EXPECT_EQ(parse(R"({"topic":"orderbook.rpi.XRPUSDT","ts":1,"type":"delta","data":{"s":"XRPUSDT",)"
+                  R"("b":[["0.5","1","2"]],"a":[],"u":7,"seq":8},"cts":1})")
+                .status,
+            ParseStatus::Ignored);
+  EXPECT_EQ(parse(R"({"topic":"kline.1.X","data":{"b":5,"a":[[1]],"u":"x"},"ts":"y"})").status,
+            ParseStatus::Ignored);
+  for (const char *text :
+       {R"({"topic":"orderbook.50.XRPUSDT","type":"delta","data":[]})",
+        R"({"topic":"orderbook.50.","type":"delta","data":{"b":[],"a":[],"u":7}})",
+        R"({"topic":"orderbook.50.XRPUSDT","type":"delta","data":{"s":"BTCUSDT","b":[],"a":[],"u":7}})",
+        R"({"topic":"publicTrade.XRPUSDT","data":[{"s":"BTCUSDT","p":"1","v":"1","S":"Buy"}]})"})
+    EXPECT_EQ(parse(text).status, ParseStatus::Incomplete) << text;
+  EXPECT_EQ(seen_.total(), 0U);
+}
+
+TEST_F(BybitParser, TradesOfTheMessageBeforeAreNotSentAgain) {
+  ASSERT_TRUE(parse(R"({"topic":"publicTrade.X","ts":7,"data":[{"p":"1","v":"1","S":"Buy"}]})").ok());
+  for (const char *data : {"{}", "\"x\"", "null", "5"})
+    EXPECT_EQ(parse(std::string(R"({"topic":"publicTrade.X","ts":8,"data":)") + data + "}").status,
+              ParseStatus::Incomplete);
+  EXPECT_EQ(seen_.trades.size(), 1U);
+}
+
+TEST_F(BybitParser, BlockTradesAreNotOnTheBook) {
+  ASSERT_TRUE(parse(R"({"topic":"publicTrade.X","ts":7,"data":[{"p":"1","v":"1","S":"Buy","BT":true},)"
+                    R"({"p":"2","v":"1","S":"Buy","BT":false},{"p":"0","v":"1","S":"Buy"}]})")
+                  .ok());
+  ASSERT_EQ(seen_.trades.at(0).trades.size(), 1U);
+  EXPECT_EQ(seen_.trades.at(0).trades.at(0).price.digits, 2);
+}
+
 TEST_F(BybitParser, ACutMessageIsNeverTaken) {
   for (std::size_t length = 0; length < kDelta.size(); ++length)
     EXPECT_FALSE(parse(kDelta.substr(0, length)).ok()) << length;

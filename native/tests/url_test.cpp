@@ -25,9 +25,17 @@ TEST(Url, TakesWhatUsersWrite) {
   EXPECT_EQ(prefixed.text(), "https://[::1]:8443/proxy");
 }
 
+TEST(Url, EncodesEveryByteThatIsReserved) {
+  EXPECT_EQ(percent_encode("BTC-26DEC25_x.~"), "BTC-26DEC25_x.~");
+  EXPECT_EQ(percent_encode("币安人生USDT"), "%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT");
+  EXPECT_EQ(percent_encode("132766%3A2,x=1&y /?#@+"), "132766%253A2%2Cx%3D1%26y%20%2F%3F%23%40%2B");
+  EXPECT_EQ(percent_encode(std::string_view("\0\n\x7f\xff", 4)), "%00%0A%7F%FF");
+}
+
 TEST(Url, RefusesTheRest) {
   for (const char *text : {"", "127.0.0.1", "ws://", "ws://:80", "ws://h:0", "ws://h:65536", "ws://h:x",
-                           "ws://[::1", "http://h", "ws://a b", "wss//h", "ws://user@h"})
+                           "ws://[::1", "http://h", "ws://a b", "wss//h", "ws://user@h",
+                           "ws://h/a\r\nHost: x", "ws://h/a?b=c", "ws://h/a#b", "ws://h\x7f", "ws://höst", "ws://h/ä"})
     EXPECT_THROW((void)Url::parse(text, "ws", "here"), Error) << text;
 }
 

@@ -90,6 +90,20 @@ TEST(VenuePlan, BinanceSpotHasOnePathAndSlowerDepth) {
   EXPECT_EQ(venue->limits().lifetime, std::chrono::hours(23));
 }
 
+TEST(VenuePlan, NamesAreEncodedWhereTheyStandInARequestLine) {
+  const std::string name = "币安/人&生%USDT";
+  Subscription subscription = many(0);
+  subscription.symbols = {name};
+  const auto binance = make_venue("binance-usdm");
+  EXPECT_EQ(binance->snapshot_target(name),
+            "/fapi/v1/depth?symbol=%E5%B8%81%E5%AE%89%2F%E4%BA%BA%26%E7%94%9F%25USDT&limit=1000");
+  const std::string target = binance->plan(subscription, "127.0.0.1")[0].target;
+  EXPECT_NE(target.find("=%E5%B8%81%E5%AE%89%2F%E4%BA%BA%26%E7%94%9F%25usdt@depth@0ms/"), std::string::npos);
+  EXPECT_EQ(occurrences(target, "/"), 3U) << "the path's and those between the streams";
+  EXPECT_EQ(make_venue("bybit-linear")->subscribe({"a\"b\\c币"}, 7),
+            R"({"req_id":"7","op":"subscribe","args":["a\"b\\c币"]})");
+}
+
 TEST(VenuePlan, BinanceKeepsToStreamsPerConnection) {
   const auto venue = make_venue("binance-usdm");
   std::size_t streams = 0;
@@ -105,7 +119,7 @@ TEST(VenuePlan, BinanceKeepsToStreamsPerConnection) {
 TEST(VenueInstruments, BybitReadsAllPages) {
   const auto venue = make_venue("bybit-linear");
   std::vector<std::string> targets;
-  const auto instruments = venue->instruments([&](const std::string &target) -> std::string {
+  const InstrumentList list = venue->instruments([&](const std::string &target) -> std::string {
     targets.push_back(target);
     const auto page = [](const std::string &symbol, const std::string &status, const std::string &next) {
       return R"({"retCode":0,"result":{"category":"linear","list":[{"symbol":")" + symbol +
@@ -118,7 +132,10 @@ TEST(VenueInstruments, BybitReadsAllPages) {
   ASSERT_EQ(targets.size(), 2U);
   EXPECT_EQ(targets[0], "/v5/market/instruments-info?category=linear&limit=1000");
   EXPECT_EQ(targets[1], targets[0] + "&cursor=a%253D%3Db");
+  const std::vector<Instrument> &instruments = list.trading;
   ASSERT_EQ(instruments.size(), 1U);
+  EXPECT_EQ(list.other("OLDUSDT")->why, "its status is Closed");
+  EXPECT_FALSE(list.other("OLDUSDT")->trades);
   EXPECT_EQ(instruments[0].name, "BTCUSDT");
   EXPECT_EQ(instruments[0].tick, (Scale{1, 1}));
   EXPECT_EQ(instruments[0].lot, (Scale{1, 3}));
@@ -126,25 +143,41 @@ TEST(VenueInstruments, BybitReadsAllPages) {
 
 TEST(VenueInstruments, BinanceReadsFilters) {
   const auto venue = make_venue("binance-usdm");
-  const auto instruments = venue->instruments([](const std::string &target) -> std::string {
+  const InstrumentList list = venue->instruments([](const std::string &target) -> std::string {
     EXPECT_EQ(target, "/fapi/v1/exchangeInfo");
     return R"({"symbols":[
       {"symbol":"BTCUSDT","status":"TRADING","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.10"},
         {"filterType":"LOT_SIZE","stepSize":"0.001"},{"filterType":"MAX_NUM_ORDERS","limit":200}]},
       {"symbol":"GONE","status":"SETTLING","filters":[]}]})";
   });
-  ASSERT_EQ(instruments.size(), 1U);
-  EXPECT_EQ(instruments[0].tick, (Scale{1, 1}));
+  ASSERT_EQ(list.trading.size(), 1U);
+  EXPECT_EQ(list.trading[0].tick, (Scale{1, 1}));
+}
+
+TEST(VenueInstruments, OneThatIsOddSpoilsNoOther) {
+  const auto bybit = make_venue("bybit-linear")->instruments([](const std::string &) -> std::string {
+    const auto row = [](const std::string &name, const std::string &step) {
+      return R"({"symbol":")" + name + R"(","status":"Trading","priceFilter":{"tickSize":)" + step +
+             R"(},"lotSizeFilter":{"qtyStep":"1"}})";
+    };
+    return R"({"retCode":0,"result":{"list":[)" + row("A", R"("")") + "," + row("B", R"("1e-7")") + "," +
+           row("C", R"("0.00000000")") + "," + row("D", "0.1") + R"(,7,{"symbol":"E"},)" +
+           row("BTCUSDT", R"("0.10")") + "," + row("BTCUSDT", R"("0.10")") + "]}}";
+  });
+  ASSERT_EQ(bybit.trading.size(), 1U) << "and each once";
+  EXPECT_EQ(bybit.others.size(), 6U);
+  EXPECT_EQ(bybit.other("B")->why, "tickSize is \"1e-7\", no plain decimal above 0");
+  EXPECT_EQ(bybit.other("D")->why, "tickSize is 0.1, no text");
+  EXPECT_EQ(bybit.other("E")->why, "it has no priceFilter");
+  EXPECT_TRUE(bybit.other("E")->trades);
 }
 
 TEST(VenueInstruments, WhatIsNotUnderstoodIsRefused) {
   for (const char *name : {"bybit-linear", "bybit-spot", "binance-usdm", "binance-spot"}) {
     const auto venue = make_venue(name);
     for (const char *body :
-         {"", "x", "{}", R"({"retCode":10001,"result":{"list":[]}})", R"({"symbols":[{}]})",
-          R"({"retCode":0,"result":{"list":[{"symbol":"A"}]}})",
-          R"({"symbols":[{"symbol":"A","filters":[]}]})",
-          R"({"symbols":[{"symbol":"A","filters":[{"filterType":"PRICE_FILTER","tickSize":"0"}]}]})"})
+         {"", "x", "{}", "[]", R"({"retCode":10001,"result":{"list":[]}})", R"({"retCode":0,"result":{}})",
+          R"({"code":-1003,"msg":"x"})", "<html>"})
       EXPECT_THROW((void)venue->instruments([&](const std::string &) { return body; }), Error)
           << name << " " << body;
   }

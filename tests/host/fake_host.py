@@ -257,14 +257,14 @@ class FakeHost:
         self.put(f"{folder}/stat", stat)
         self.put(f"{folder}/status", status)
         self.put(f"/proc/{pid}/cgroup", f"0::{group}\n")
-        rows = (
-            "Max locked memory     8388608   8388608   bytes",
-            "Max open files        1024      524288    files",
+        rows = (  # fs/proc/base.c: proc_pid_limits
+            ("Limit", "Soft Limit", "Hard Limit", "Units"),
+            ("Max locked memory", "8388608", "8388608", "bytes"),
+            ("Max open files", "1024", "524288", "files"),
+            ("Max realtime priority", "0", "0", ""),
         )
-        last = "Max realtime priority 0         0"
-        self.put(
-            f"/proc/{pid}/limits", "\n".join(["Limit  Soft Limit  Hard Limit  Units", *rows, last]) + "\n"
-        )
+        text = "".join(f"{name:25} {soft:20} {hard:20} {unit:10}\n" for name, soft, hard, unit in rows)
+        self.put(f"/proc/{pid}/limits", text)
 
     def allowed(self, tid: int) -> str:
         """Return where a thread may run."""
@@ -349,7 +349,7 @@ class FakeHost:
         rows = ["".join(f"       CPU{cpu}" for cpu in range(self.cpus))]
         counts = "          0" * self.cpus
         for number, name in ((8, "rtc0"), (24, "virtio0-req.0"), (25, "virtio1-input.0")):
-            chip = "IO-APIC   8-edge" if number == 8 else "PCI-MSI 512  1-edge"
+            chip = "IO-APIC   8-edge" if number == 8 else "PCI-MSI 512001-edge"
             rows.append(f"{number:4}:{counts}   {chip}      {name}")
             self.put(f"/proc/irq/{number}/smp_affinity_list", default + "\n")
             self.put(f"/proc/irq/{number}/smp_affinity", format_cpu_mask(parse_cpu_list(default)) + "\n")

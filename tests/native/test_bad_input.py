@@ -62,7 +62,10 @@ def test_wrong_usage(run: Run, arguments: list[str], parts: list[str]) -> None:
     [
         ("dept = 50", ["unknown key", "demo.toml:5: dept", "depth"]),
         ("depth = true", ["wrong type", "demo.toml:5: depth", "truth value", "whole number"]),
-        ("depth = 25", ["depth not offered", "25", "1, 50, 200, 500, 1000"]),
+        ("depth = 25", ["depth not offered", "25", "1, 50, 200, 1000"]),
+        ("depth = 500", ["depth not offered", "found 500, which it offered once", "1, 50, 200, 1000"]),
+        ("depth = 500\nretired_depths = 1", ["wrong type", "retired_depths", "true or false"]),
+        ('websocket_b = "ws://x/a\\r\\nHost: y"', ["websocket_b", "address not usable"]),
         ("[ring]\ncapacity = 1000", ["ring.capacity", "1000"]),
         ("[ring]\ncapacity = 3000", ["ring capacity", "3000", "power of two"]),
         ("symbols = ", ["demo.toml:5"]),

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 # Bybit ------------------------------------------------------------------------------------------------------
 def test_subscribes_and_publishes(start: Start, feed: str, make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server("BTCUSDT", "ETHUSDT")
+    server.on_subscribe = lambda topics: [bybit_snapshot(5, "ETHUSDT")]
     process, ring = live(start, feed, server)
     assert json.loads(server.received[0]) == {
         "req_id": "1",
@@ -289,7 +290,7 @@ def test_an_unusable_authority_file_is_said(
 
 
 # the host ---------------------------------------------------------------------------------------------------
-def test_ready_is_told_when_subscriptions_are_confirmed(
+def test_ready_is_told_when_subscriptions_are_confirmed_and_the_books_are_there(
     start: Start, feed: str, make_server: MakeServer, tmp_path: Path
 ) -> None:
     server = make_server()
@@ -308,7 +309,9 @@ def test_ready_is_told_when_subscriptions_are_confirmed(
             notify.recv(4096)
         notify.settimeout(20)
         server.send({"success": True, "ret_msg": "", "op": "subscribe", "req_id": "1"})
-        assert notify.recv(4096).startswith(b"READY=1\n")
+        assert notify.recv(4096) == b"STATUS=subscribed; waiting for the books of 1 symbols"
+        server.send(bybit_snapshot(10))
+        assert notify.recv(4096) == b"READY=1\nSTATUS=following 1 symbols of bybit-linear"
         process.send_signal(signal.SIGTERM)
         assert notify.recv(4096) == b"STOPPING=1"
     assert process.wait(timeout=10) == 0
@@ -324,7 +327,7 @@ def test_the_watchdog_is_fed(start: Start, feed: str, make_server: MakeServer, t
             *("run", "--feed", feed, "--venue", "bybit-linear", *server.addresses()),
             environment={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"},
         )
-        heard = [notify.recv(4096) for _ in range(4)]
+        heard = [notify.recv(4096) for _ in range(5)]
     assert heard.count(b"WATCHDOG=1") >= 3
 
 
@@ -366,6 +369,7 @@ def test_memory_that_may_not_be_locked_is_a_warning(
     if os.geteuid() != 0:
         pytest.skip("needs root to become an ordinary user")
     server = make_server()
+    server.on_subscribe = lambda topics: [bybit_snapshot(10)]
     place = Path(f"/dev/shm/quietcore.{feed}.lock")
     for limit, expected in ((65_536, "raise LimitMEMLOCK="), (0, "CAP_IPC_LOCK")):
 

@@ -9,7 +9,8 @@ import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +47,11 @@ class VenueServer:
         self.refused_topics: set[str] = set()
         self.ticks: dict[str, str] = {}  # tick sizes other than 0.10
         self.mute = False  # neither pongs nor answers
+        self.steps: dict[str, Any] = {}  # changes of an instrument's row, by symbol
+        self.intercept: Callable[[str], web.Response | None] | None = (
+            None  # by path and query, as it was sent
+        )
+        self.asked: list[tuple[float, str]] = []  # when, and what, streams too
         self.on_subscribe: Callable[[list[str]], list[dict[str, Any]]] | None = None
         self.refusal = ""
         self.received: list[str] = []
@@ -105,7 +111,7 @@ class VenueServer:
         return future.result(timeout=20)
 
     async def _listen(self) -> None:
-        application = web.Application()
+        application = web.Application(middlewares=[self._first_look])
         application.router.add_get("/v5/market/instruments-info", self._bybit_instruments)
         for api in ("/fapi/v1", "/api/v3"):
             application.router.add_get(f"{api}/exchangeInfo", self._binance_instruments)
@@ -143,6 +149,14 @@ class VenueServer:
         for socket in list(self._sockets):
             await socket.ping(payload)
 
+    @web.middleware
+    async def _first_look(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        self.asked.append((time.monotonic(), request.raw_path))
+        answer = self.intercept(request.raw_path) if self.intercept else None
+        return answer if answer is not None else await handler(request)
+
     async def _bybit_instruments(self, request: web.Request) -> web.Response:
         """Half of them a page, so that the cursor is needed."""
         self.requests.append(request.path_qs)
@@ -155,6 +169,7 @@ class VenueServer:
                 "status": "Trading",
                 "priceFilter": {"tickSize": self.ticks.get(symbol, "0.10")},
                 "lotSizeFilter": {step: "0.001"},
+                **self.steps.get(symbol, {}),
             }
             for symbol in self.symbols[at : at + page]
         ]
@@ -167,7 +182,10 @@ class VenueServer:
             {"filterType": "PRICE_FILTER", "tickSize": "0.10"},
             {"filterType": "LOT_SIZE", "stepSize": "0.001"},
         ]
-        rows = [{"symbol": symbol, "status": "TRADING", "filters": filters} for symbol in self.symbols]
+        rows = [
+            {"symbol": symbol, "status": "TRADING", "filters": filters, **self.steps.get(symbol, {})}
+            for symbol in self.symbols
+        ]
         return web.json_response({"symbols": rows})
 
     async def _binance_depth(self, request: web.Request) -> web.Response:

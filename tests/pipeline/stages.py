@@ -89,7 +89,7 @@ class Stages:
         command = [str(self.handler), "run", "--feed", self.feed, "--venue", venue]
         command += ["--websocket", websocket, "--rest", rest, *map(str, options)]
         feed = self.start("feed handler", command)
-        feed.wait_ready(30)
+        feed.wait_subscribed(30)
         return feed
 
     def ask(self, path: str, method: str = "GET") -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_published_bybit_recording(feed_handler: Path, bybit_recording: Path, tm
         feed_handler,
         tmp_path,
         expected,
-        lambda running: through_tally(running, "bybit-linear", path, "--depth", 500),
+        lambda running: through_tally(running, "bybit-linear", path, "--depth", 500, "--retired-depths"),
     )
     assert state["frames"] == 5_000
 
@@ -231,7 +231,9 @@ def test_runtime_on_the_published_bybit_recording(
         feed_handler,
         tmp_path,
         expected,
-        lambda running: through_runtime(running, "bybit-linear", path, "10", "--depth", 500),
+        lambda running: through_runtime(
+            running, "bybit-linear", path, "10", "--depth", 500, "--retired-depths"
+        ),
     )
 
 

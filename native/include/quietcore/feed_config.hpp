@@ -76,6 +76,8 @@ struct FeedConfig {
   MulticastConfig multicast{};
   std::string tls_ca{};
   Subscription subscription{}; ///< symbols empty: all that the venue lists
+  /// Depths that the venue offered once are taken too: for a simulator that plays an old recording.
+  bool retired_depths = false;
   std::size_t max_symbols = 0; ///< 0: no limit
   CpuWish cpu{};
   std::string plan = "/etc/quietcore/plan.json";
@@ -90,6 +92,9 @@ struct FeedConfig {
 
   /// What can be checked without the venue's data. `where`: the file or "command line". Throws Error.
   void check(const Venue &venue_rules, const std::string &where) const;
+
+private:
+  void check_depth(const Venue &venue_rules, const std::string &where) const;
 };
 
 /// Sets streams from names (book, trade, ticker). Throws Error.

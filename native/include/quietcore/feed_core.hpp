@@ -46,6 +46,7 @@ struct TickCounts {
 struct CoreCounts {
   Count held{};           ///< deltas that waited for a snapshot
   Count ignored{};        ///< valid messages of no use here
+  Count left_out{};       ///< entries of trade messages that are no trades on the book
   Count absent_deletes{}; ///< deletes of levels that were not in the book
   Count overflow{};       ///< levels beyond the venue's window
   Count doubts{};         ///< LIVE books doubted because messages are missing

@@ -3,6 +3,7 @@
 #include "quietcore/diagnostics.hpp"
 #include "quietcore/feed_config.hpp"
 #include "quietcore/feed_core.hpp"
+#include "quietcore/host_pauses.hpp"
 #include "quietcore/service_notify.hpp"
 #include "quietcore/venue.hpp"
 
@@ -17,9 +18,10 @@ namespace quietcore {
 /// Answers requests on the control socket: `status`, and `switch a|b WEBSOCKET [REST]`.
 class LiveFeed {
 public:
-  /// `subscription` with the symbols that `core` was made for, in the same order.
+  /// `subscription` with the symbols that `core` was made for, in the same order. `pauses` outlives it: a
+  /// server that wants to be left alone does not know that a feed begins again.
   LiveFeed(const FeedConfig &config, const Venue &venue, const Subscription &subscription, FeedCore &core,
-           Diagnostics &diagnostics, const ServiceNotify &notify);
+           Diagnostics &diagnostics, const ServiceNotify &notify, HostPauses &pauses);
   LiveFeed(const LiveFeed &) = delete;
   LiveFeed &operator=(const LiveFeed &) = delete;
   ~LiveFeed();

@@ -50,6 +50,7 @@ struct TradesMessage {
   std::string_view symbol{};
   std::int64_t venue_ns = 0;
   std::span<const RawTrade> trades{};
+  std::uint32_t left_out = 0; ///< entries that are no trades on the book, as the venue says
 };
 
 /// The venue's own best bid and offer, or any other ticker (then without a quote).
@@ -70,6 +71,7 @@ struct ControlMessage {
   Kind kind = Kind::Other;
   std::string_view id{};   ///< the request it answers
   std::string_view text{}; ///< the venue's words
+  std::int64_t code = 0;   ///< the venue's number for them, 0: none
 };
 
 /// Receives what a parser found.

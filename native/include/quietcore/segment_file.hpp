@@ -65,6 +65,8 @@ public:
   [[nodiscard]] const Pages &pages() const noexcept { return pages_; }
 
 private:
+  void unmap() noexcept;
+
   std::byte *data_ = nullptr;
   std::uint64_t size_ = 0;
   Pages pages_{};
@@ -103,6 +105,9 @@ private:
   std::string replaced_;
   bool continued_ = false;
 };
+
+/// What a user may want to know at a producer's end: the ring is meant to stay.
+[[nodiscard]] std::string ring_stays(const std::string &feed, const SegmentPlace &place = {});
 
 /// A reader's read-only mapping of a feed's segment. Throws Error where there is none or it cannot be read.
 [[nodiscard]] Mapping map_segment_for_reading(const std::string &feed, const SegmentPlace &place);

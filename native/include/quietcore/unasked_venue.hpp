@@ -8,7 +8,7 @@ namespace quietcore {
 class UnaskedVenue : public Venue {
 public:
   [[nodiscard]] std::span<const std::uint32_t> depths() const noexcept final { return {}; }
-  [[nodiscard]] std::vector<Instrument> instruments(const Fetch &) const final { return {}; }
+  [[nodiscard]] InstrumentList instruments(const Fetch &) const final { return {}; }
   [[nodiscard]] std::vector<ConnectionPlan> plan(const Subscription &, std::string_view) const final {
     return {};
   }

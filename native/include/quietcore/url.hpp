@@ -23,4 +23,7 @@ struct Url {
   [[nodiscard]] static Url parse(std::string_view text, std::string_view plain, const std::string &where);
 };
 
+/// A text as one part of a path or of a query (RFC 3986): every byte but letters, digits and -._~ as %XX.
+[[nodiscard]] std::string percent_encode(std::string_view text);
+
 } // namespace quietcore

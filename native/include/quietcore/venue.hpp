@@ -23,6 +23,30 @@ struct Instrument {
   Scale lot{};
 };
 
+/// What a venue lists. One entry that is not as documented spoils none of the others.
+struct InstrumentList {
+  /// An entry that cannot be followed, and why.
+  struct Other {
+    std::string name; ///< empty where it has none
+    std::string why;
+    bool trades = false; ///< or it may: nobody can tell. Else it is only not open for trading
+  };
+  std::vector<Instrument> trading{};
+  std::vector<Other> others{};
+
+  /// The entry of that name that cannot be followed; nullptr: none.
+  [[nodiscard]] const Other *other(std::string_view name) const noexcept {
+    for (const Other &entry : others) {
+      if (entry.name == name)
+        return &entry;
+    }
+    return nullptr;
+  }
+};
+
+/// Longest name of a symbol that fits the shared memory, in bytes of UTF-8.
+inline constexpr std::size_t kMaxSymbolBytes = sizeof(shm::SymbolEntry::name) - 1;
+
 /// Where a symbol's book stands in the venue's numbering.
 struct BookSync {
   shm::State state = shm::State::EMPTY;
@@ -107,11 +131,14 @@ public:
   [[nodiscard]] virtual const SyncRule &rule() const noexcept = 0;
   /// Depths the venue offers for its book stream; empty: no choice.
   [[nodiscard]] virtual std::span<const std::uint32_t> depths() const noexcept = 0;
+  /// Depths it offered once: recordings have them, and a simulator that plays such a recording.
+  [[nodiscard]] virtual std::span<const std::uint32_t> retired_depths() const noexcept { return {}; }
   /// A delete of a level that is not in the book proves the book wrong.
   [[nodiscard]] virtual bool absent_delete_is_wrong() const noexcept = 0;
 
-  /// All instruments that trade, from the venue's REST interface. Throws Error.
-  [[nodiscard]] virtual std::vector<Instrument> instruments(const Fetch &fetch) const = 0;
+  /// All that the venue lists, from its REST interface. Throws Refused where the venue itself declines, Error
+  /// where the answer as a whole is not as documented.
+  [[nodiscard]] virtual InstrumentList instruments(const Fetch &fetch) const = 0;
   /// Splits a subscription over connections by the venue's limits. `host` without port.
   [[nodiscard]] virtual std::vector<ConnectionPlan> plan(const Subscription &subscription,
                                                          std::string_view host) const = 0;

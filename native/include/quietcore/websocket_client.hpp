@@ -1,6 +1,7 @@
 #pragma once
 
 #include "quietcore/http_client.hpp"
+#include "quietcore/refusal.hpp"
 #include "quietcore/socket_settings.hpp"
 #include "quietcore/url.hpp"
 
@@ -27,8 +28,9 @@ struct WebSocketEvents {
   /// A complete text or binary message, followed by kMessagePadding readable bytes, and the time of the read
   /// that completed it.
   std::function<void(std::string_view bytes, const ReceiveTime &time)> message;
-  /// The connection is over, or never came to be. Called once; not after close().
-  std::function<void(const std::string &why)> closed;
+  /// The connection is over, or never came to be. Called once; not after close(). `refusal`: what the server
+  /// answered instead of shaking hands; nullptr where it did not answer.
+  std::function<void(const std::string &why, const Refusal *refusal)> closed;
 };
 
 /// How a connection is watched.

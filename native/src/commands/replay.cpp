@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <thread>
+#include <unistd.h>
 
 namespace quietcore {
 namespace {
@@ -131,6 +132,8 @@ constexpr CommandSpec kReplayCommand{
     "plain, gzip or zstd",
     kOptions,
     "Receive times are the recorded ones and marked so; venue times are marked as not comparable.\n"
+    "The ring stays in /dev/shm at the end, as a live feed's does: readers keep it, and the next producer of\n"
+    "this name goes on in it. rm /dev/shm/quietcore.NAME removes it.\n"
     "exit status: 0 played to its end or stopped; 1 the recording is cut off; 2 wrong usage, or no room for "
     "the ring"};
 
@@ -197,6 +200,8 @@ ExitCode replay_command(Arguments arguments) {
   }
   core.all_connections_lost();
   core.pause();
+  if (isatty(STDERR_FILENO) == 1) // for people; a program that replays knows
+    diagnostics.say(ring_stays(feed, place));
   if (facts.cut_line != 0 || facts.cut_gzip) {
     diagnostics.say(
         Finding{.what = "the recording is cut off",

@@ -3,11 +3,13 @@
 #include "quietcore/diagnostics.hpp"
 #include "quietcore/feed_config.hpp"
 #include "quietcore/feed_core.hpp"
+#include "quietcore/host_pauses.hpp"
 #include "quietcore/http_client.hpp"
 #include "quietcore/live_feed.hpp"
 #include "quietcore/memory_lock.hpp"
 #include "quietcore/multicast_feed.hpp"
 #include "quietcore/multicast_packet.hpp"
+#include "quietcore/readiness.hpp"
 #include "quietcore/ring_writer.hpp"
 #include "quietcore/segment_file.hpp"
 #include "quietcore/service_notify.hpp"
@@ -26,7 +28,7 @@
 namespace quietcore {
 namespace {
 
-constexpr std::array<OptionSpec, 24> kOptions{{
+constexpr std::array<OptionSpec, 25> kOptions{{
     {"--config", "FILE", "TOML file; the feed is named after it, and options override it"},
     {"--feed", "NAME", "publish to /dev/shm/quietcore.NAME"},
     {"--venue", "NAME", "bybit-linear, bybit-inverse, bybit-spot, binance-usdm, binance-spot or multicast"},
@@ -43,7 +45,9 @@ constexpr std::array<OptionSpec, 24> kOptions{{
      "socket for quietcore-feed control (default $RUNTIME_DIRECTORY/control, where that is set)"},
     {"--symbols-list", "A,B", "symbols as the venue spells them (default: all it lists)"},
     {"--symbols", "N", "only the first N of them"},
-    {"--depth", "D", "of the book stream: Bybit 1, 50, 200, 500 or 1000 (default 50)"},
+    {"--depth", "D", "of the book stream: Bybit 1, 50, 200 or 1000 (default 50)"},
+    {"--retired-depths", "",
+     "take 500 too, which Bybit offered until 2025: for a simulator that plays such a recording"},
     {"--streams", "A,B", "of book, trade, ticker (default: all three)"},
     {"--tls-ca", "FILE", "PEM file with a certificate authority to trust beside the system's"},
     {"--cpu", "plan|N|-1", "CPU of the receiving thread: from the core plan, a number, or none (default -1)"},
@@ -103,6 +107,7 @@ FeedConfig read_config(const CommandLine &line) {
     config.cpu = CpuWish::parse(*cpu, "--cpu");
   if (const auto wait = line.text("--wait"))
     config.wait = parse_wait(*wait, "--wait");
+  config.retired_depths = config.retired_depths || line.has("--retired-depths");
   config.max_symbols = static_cast<std::size_t>(line.number("--symbols", 1, 65535).value_or(0));
   config.subscription.depth =
       static_cast<std::uint32_t>(line.number("--depth", 1, 100'000).value_or(config.subscription.depth));
@@ -138,44 +143,97 @@ void write_log_elsewhere(Diagnostics &diagnostics, const FeedConfig &config) {
     diagnostics.say("warning: the log is written on the feed's own CPUs: " + problem);
 }
 
-/// Asks the venue for its instruments; a service that is just starting gets a second and third chance.
-std::vector<Instrument> fetch_instruments(const FeedConfig &config, const Venue &venue) {
+/// Sleeps until it is over or a stop is asked for, and tells the service manager that it must go on waiting.
+void wait_out(HostPauses::Clock::duration pause, const ServiceNotify &notify) {
+  constexpr std::chrono::seconds kTellEvery{10};
+  const auto until = HostPauses::Clock::now() + pause;
+  auto tell = HostPauses::Clock::now();
+  while (!StopSignal::requested()) {
+    const auto now = HostPauses::Clock::now();
+    if (now >= until)
+      return;
+    if (now >= tell) {
+      notify.send("EXTEND_TIMEOUT_USEC=60000000");
+      tell = now + kTellEvery;
+    }
+    std::this_thread::sleep_for(
+        std::min<HostPauses::Clock::duration>(until - now, std::chrono::milliseconds(100)));
+  }
+}
+
+/// Asks the venue for its instruments. A service that is just starting gets a second and third chance; a
+/// venue that is there and declines for now is left alone as long as it wants, and asked again until it
+/// answers.
+InstrumentList fetch_instruments(const FeedConfig &config, const Venue &venue, Diagnostics &diagnostics,
+                                 const ServiceNotify &notify, HostPauses &pauses) {
   if (venue.transport() == Transport::Multicast)
-    return await_multicast_instruments(config);
+    return {await_multicast_instruments(config), {}};
   const Url rest = Url::parse(config.rest, "http", "rest");
   const TlsTrust trust{config.tls_ca};
+  const HttpPatience patience{std::chrono::seconds(10), [] { return StopSignal::requested(); }};
   constexpr int kTries = 3;
-  for (int left = kTries; !StopSignal::requested(); --left) {
+  int left = kTries;
+  while (!StopSignal::requested()) {
+    HostPauses::Clock::duration pause = std::chrono::milliseconds(500);
     try {
-      return venue.instruments(
-          [&](const std::string &target) { return http_get(rest, target, trust, std::chrono::seconds(10)); });
+      wait_out(pauses.left(rest), notify);
+      if (StopSignal::requested())
+        break;
+      InstrumentList list = venue.instruments(
+          [&](const std::string &target) { return http_get(rest, target, trust, patience); });
+      pauses.answered(rest);
+      return list;
+    } catch (const Refused &refused) {
+      if (!refused.refusal().passing)
+        throw;
+      pause = pauses.refused(rest, refused.refusal());
+      diagnostics.say(refused.what() + pause_in_words(rest, pause));
+      notify.send("STATUS=waiting: " + refused.refusal().text + pause_in_words(rest, pause));
     } catch (const Error &error) {
-      if (left == 1 || error.code() != ExitCode::Unknown)
+      if (!StopSignal::requested() && (--left == 0 || error.code() != ExitCode::Unknown))
         throw;
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    wait_out(pause, notify);
   }
   throw Error({.what = "stopped before it began"}, ExitCode::Ok);
 }
 
 /// The configured symbols with the venue's scales, in the configured order, or all of the venue's.
-std::vector<Instrument> choose(const FeedConfig &config, std::vector<Instrument> all) {
+std::vector<Instrument> choose(const FeedConfig &config, InstrumentList all, Diagnostics &diagnostics) {
   std::vector<Instrument> chosen;
   if (config.subscription.symbols.empty()) {
-    chosen = std::move(all);
+    std::vector<std::string> left_out;
+    for (const InstrumentList::Other &other : all.others) {
+      if (other.trades)
+        left_out.push_back((other.name.empty() ? "one without a name" : other.name) + " (" + other.why + ")");
+    }
+    if (!left_out.empty())
+      diagnostics.say("warning: " + std::to_string(left_out.size()) +
+                      " instruments are listed that cannot be followed, and left out: " + some_of(left_out));
+    chosen = std::move(all.trading);
   } else {
     std::unordered_map<std::string, const Instrument *> by_name;
-    for (const Instrument &instrument : all)
+    for (const Instrument &instrument : all.trading)
       by_name[instrument.name] = &instrument;
     for (const std::string &symbol : config.subscription.symbols) {
       const auto at = by_name.find(symbol);
-      if (at == by_name.end())
-        throw Error({.what = "unknown symbol",
-                     .where = config.feed,
-                     .found = symbol,
-                     .expected = "one of the " + std::to_string(all.size()) + " that trade at " + config.rest,
-                     .remedy = "correct symbols (--symbols-list)"});
-      chosen.push_back(*at->second);
+      if (at != by_name.end()) {
+        chosen.push_back(*at->second);
+        continue;
+      }
+      if (const InstrumentList::Other *other = all.other(symbol))
+        throw Error({.what = other->trades ? "instrument not understood" : "symbol does not trade",
+                     .where = config.rest,
+                     .found = symbol + ": " + other->why,
+                     .expected = other->trades ? "tick and lot as the venue documents them"
+                                               : "a symbol that is open for trading",
+                     .remedy = "take it out of symbols (--symbols-list) until the venue has mended it"});
+      throw Error({.what = "unknown symbol",
+                   .where = config.feed,
+                   .found = symbol,
+                   .expected =
+                       "one of the " + std::to_string(all.trading.size()) + " that trade at " + config.rest,
+                   .remedy = "correct symbols (--symbols-list)"});
     }
   }
   if (config.max_symbols != 0 && chosen.size() > config.max_symbols)
@@ -192,9 +250,10 @@ std::vector<Instrument> choose(const FeedConfig &config, std::vector<Instrument>
 
 /// Follows the venue with the instruments it has now, to the end or until they change.
 LiveFeed::End follow(const FeedConfig &config, const Venue &venue, std::optional<int> cpu,
-                     Diagnostics &diagnostics, const ServiceNotify &notify) {
+                     Diagnostics &diagnostics, const ServiceNotify &notify, HostPauses &pauses) {
   const AffinityRestored affinity;
-  const std::vector<Instrument> instruments = choose(config, fetch_instruments(config, venue));
+  const std::vector<Instrument> instruments =
+      choose(config, fetch_instruments(config, venue, diagnostics, notify, pauses), diagnostics);
   Subscription subscription = config.subscription;
   subscription.symbols.clear();
   for (const Instrument &instrument : instruments)
@@ -235,7 +294,7 @@ LiveFeed::End follow(const FeedConfig &config, const Venue &venue, std::optional
     feed.before_loop(settle);
     return feed.run();
   }
-  LiveFeed feed(config, venue, subscription, core, diagnostics, notify);
+  LiveFeed feed(config, venue, subscription, core, diagnostics, notify, pauses);
   feed.before_loop(settle);
   return feed.run();
 }
@@ -251,9 +310,13 @@ constexpr CommandSpec kRunCommand{
     "Without --config the options --feed, --venue, --websocket and --rest are needed; with venue multicast, "
     "--source\n"
     "in place of the last two.\n"
+    "The ring stays in /dev/shm at the end: readers keep it, and the next feed of this name goes on in it.\n"
+    "A venue that declines for now (HTTP 403, 418, 429, 5xx, or a code of its own) is left alone as long as\n"
+    "it wants, and asked again; a refusal that will not pass ends the start.\n"
     "exit status: 0 stopped by SIGTERM or SIGINT; 2 wrong usage or configuration, another producer, no room "
     "for the\n"
-    "ring; 3 the venue cannot be reached or understood at the start (later it is tried again and again)"};
+    "ring, or refused by the venue for good; 3 the venue cannot be reached at the start (later it is tried\n"
+    "again and again)"};
 
 ExitCode run_command(Arguments arguments) {
   const CommandLine line(kRunCommand, arguments);
@@ -277,10 +340,12 @@ ExitCode run_command(Arguments arguments) {
   if (config.cpu.kind == CpuWish::Kind::Plan)
     write_log_elsewhere(diagnostics, config);
   const ServiceNotify notify;
-  while (follow(config, *venue, cpu, diagnostics, notify) == LiveFeed::End::InstrumentsChanged) {
+  HostPauses pauses;
+  while (follow(config, *venue, cpu, diagnostics, notify, pauses) == LiveFeed::End::InstrumentsChanged) {
     // A scale is another: the ring's directory must say so, and readers attach anew.
   }
   notify.send("STOPPING=1");
+  diagnostics.say(ring_stays(config.feed));
   return ExitCode::Ok;
 }
 

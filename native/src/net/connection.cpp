@@ -1,14 +1,23 @@
 #include "connection.hpp"
 
 #include "quietcore/error.hpp"
+#include "quietcore/printable_text.hpp"
 
 #include <algorithm>
+#include <boost/system/system_error.hpp>
 
 namespace quietcore {
 namespace {
 
 using Milliseconds = std::chrono::milliseconds;
 constexpr std::chrono::seconds kConfirmWithin{10};
+
+/// The venue's code and its own words.
+std::string in_words(const ControlMessage &message) {
+  std::string words = message.code != 0 ? "code " + std::to_string(message.code) + " " : "";
+  words += printable_text(message.text);
+  return words.empty() ? "a refusal without a word" : words;
+}
 
 } // namespace
 
@@ -28,19 +37,29 @@ Connection::Connection(const ConnectionContext &context, Url server, ConnectionP
 Connection::~Connection() { close(); }
 
 void Connection::open() {
-  client_ = open_websocket(
-      context_.loop, server_, plan_.target, trust_,
-      {.idle_timeout = context_.config.idle_timeout, .socket = context_.socket},
-      {.opened = [this] { on_opened(); },
-       .not_granted =
-           [this](const std::string &what) {
-             context_.diagnostics.report(Trouble::Socket, {.what = "not granted by the kernel",
-                                                           .where = std::string(name_) + ": " + what});
-           },
-       .settled = [this](const std::string &what) { say_once(what); },
-       .message = [this](std::string_view bytes,
-                         const ReceiveTime &time) { owner_.connection_message(*this, bytes, time); },
-       .closed = [this](const std::string &why) { on_closed(why); }});
+  // Another connection, or a request for a snapshot, may have been told in the meantime to leave the server
+  // alone.
+  if (const auto pause = context_.pauses.left(server_); pause > HostPauses::Clock::duration::zero()) {
+    retry_after(std::chrono::ceil<Milliseconds>(pause) + backoff_.next());
+    return;
+  }
+  try {
+    client_ = open_websocket(
+        context_.loop, server_, plan_.target, trust_,
+        {.idle_timeout = context_.config.idle_timeout, .socket = context_.socket},
+        {.opened = [this] { on_opened(); },
+         .not_granted =
+             [this](const std::string &what) {
+               context_.diagnostics.report(Trouble::Socket, {.what = "not granted by the kernel",
+                                                             .where = std::string(name_) + ": " + what});
+             },
+         .settled = [this](const std::string &what) { say_once(what); },
+         .message = [this](std::string_view bytes,
+                           const ReceiveTime &time) { owner_.connection_message(*this, bytes, time); },
+         .closed = [this](const std::string &why, const Refusal *refusal) { on_closed(why, refusal); }});
+  } catch (const boost::system::system_error &error) { // no thread or descriptor for the look-up
+    on_closed(error.what(), nullptr);
+  }
 }
 
 void Connection::say_once(const std::string &what) {
@@ -67,7 +86,7 @@ void Connection::close() {
 void Connection::restart(const std::string &why) {
   if (client_)
     client_->close();
-  on_closed(why);
+  on_closed(why, nullptr);
 }
 
 void Connection::send(std::string text) {
@@ -119,6 +138,7 @@ void Connection::check_ready() {
   if (ready_ || !unconfirmed_.empty() || confirmed_ == 0)
     return;
   ready_ = true;
+  context_.pauses.answered(server_);
   backoff_.reset();
   deadline_timer_.cancel();
   owner_.connection_ready(*this);
@@ -149,7 +169,7 @@ void Connection::on_control(const ControlMessage &message) {
     context_.diagnostics.report(Trouble::Refused,
                                 {.what = "request refused by the venue",
                                  .where = std::string(name_) + (topics.empty() ? "" : " " + topics.front()),
-                                 .found = std::string(message.text),
+                                 .found = in_words(message),
                                  .expected = "confirmed subscriptions",
                                  .remedy = "check symbols, depth and streams against what the venue offers"});
     if (!topics.empty())
@@ -158,36 +178,44 @@ void Connection::on_control(const ControlMessage &message) {
   check_ready();
 }
 
-void Connection::on_closed(const std::string &why) {
+void Connection::on_closed(const std::string &why, const Refusal *refusal) {
   stop_timers();
   ready_ = false;
   last_trouble_ = why;
-  const auto wait =
-      std::max(backoff_.next(),
-               std::chrono::duration_cast<Milliseconds>(context_.tries.take(TryBudget::Clock::now())));
-  context_.diagnostics.report(Trouble::Connection,
-                              {.what = was_open_ ? "connection lost" : "no connection",
-                               .where = name_,
-                               .found = why,
-                               .remedy = "trying again in " + std::to_string(wait.count()) +
-                                         " ms; check that the address is right and the service runs"});
+  if (refusal != nullptr)
+    (void)context_.pauses.refused(server_, *refusal);
+  // After a pause that is shared not all at the same moment.
+  const auto pause = std::chrono::ceil<Milliseconds>(context_.pauses.left(server_));
+  const auto wait = pause + std::max(backoff_.next(), std::chrono::duration_cast<Milliseconds>(
+                                                          context_.tries.take(TryBudget::Clock::now())));
+  const bool final = refusal != nullptr && !refusal->passing;
+  context_.diagnostics.report(
+      Trouble::Connection,
+      {.what = was_open_ ? "connection lost" : "no connection",
+       .where = name_,
+       .found = why,
+       .remedy = "trying again in " + std::to_string(wait.count()) + " ms; " +
+                 (final ? "this answer is not one that passes: check the address, the symbols and streams in "
+                          "it, and that the venue serves this country"
+                        : "check that the address is right and the service runs")});
   if (was_open_) {
     was_open_ = false;
     owner_.connection_lost(*this);
   }
-  retry_timer_.expires_after(wait);
-  retry_timer_.async_wait([this](boost::system::error_code error) {
-    if (!error)
-      retry();
-  });
+  retry_after(wait);
 }
 
-void Connection::retry() {
-  try {
-    open();
-  } catch (const Error &error) {
-    on_closed(error.what());
-  }
+void Connection::retry_after(Milliseconds wait) {
+  retry_timer_.expires_after(wait);
+  retry_timer_.async_wait([this](boost::system::error_code error) {
+    if (error)
+      return;
+    try {
+      open();
+    } catch (const Error &problem) {
+      on_closed(problem.what(), nullptr);
+    }
+  });
 }
 
 void Connection::arm_keep_alive() {

@@ -3,6 +3,7 @@
 #include "quietcore/backoff.hpp"
 #include "quietcore/diagnostics.hpp"
 #include "quietcore/feed_config.hpp"
+#include "quietcore/host_pauses.hpp"
 #include "quietcore/try_budget.hpp"
 #include "quietcore/venue.hpp"
 #include "quietcore/websocket_client.hpp"
@@ -46,6 +47,7 @@ struct ConnectionContext {
   const SocketConfig &socket;
   Diagnostics &diagnostics;
   TryBudget &tries;
+  HostPauses &pauses; ///< shared with everything that is asked of the same servers
 };
 
 /// One WebSocket connection kept up: subscribes, counts the confirmations, pings, and comes back after a
@@ -58,7 +60,7 @@ public:
   Connection &operator=(const Connection &) = delete;
   ~Connection();
 
-  /// Throws Error where the trust cannot be set up.
+  /// Begins, as soon as the server may be asked. Throws Error where the trust cannot be set up.
   void open();
   void close();
   /// Ends what there is and begins again, by the rules of a loss.
@@ -78,8 +80,8 @@ private:
   void on_opened();
   /// What every new try would say again.
   void say_once(const std::string &what);
-  void on_closed(const std::string &why);
-  void retry();
+  void on_closed(const std::string &why, const Refusal *refusal);
+  void retry_after(std::chrono::milliseconds wait);
   void subscribe(std::vector<std::string> topics);
   void check_ready();
   void send_next();

@@ -1,10 +1,13 @@
 #include "control_server.hpp"
 
+#include "quietcore/control_request.hpp"
 #include "quietcore/error.hpp"
+#include "quietcore/json_writer.hpp"
 
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <grp.h>
 #include <sys/stat.h>
@@ -18,33 +21,61 @@ namespace asio = boost::asio;
 using asio::local::stream_protocol;
 using boost::system::error_code;
 
-constexpr std::size_t kLongestRequest = 4096;
+/// A client that is silent for longer holds a descriptor for nothing.
+constexpr std::chrono::seconds kRequestWithin{10};
+constexpr std::chrono::seconds kAcceptAgain{1};
+constexpr std::size_t kMostClients = 64;
 
 /// One client: a line in, a line out.
 class Session : public std::enable_shared_from_this<Session> {
 public:
-  explicit Session(stream_protocol::socket socket) : socket_(std::move(socket)) {}
+  Session(stream_protocol::socket socket, std::shared_ptr<std::size_t> clients)
+      : socket_(std::move(socket)), deadline_(socket_.get_executor()), clients_(std::move(clients)) {
+    ++*clients_;
+  }
+  Session(const Session &) = delete;
+  Session &operator=(const Session &) = delete;
+  ~Session() { --*clients_; }
 
   void start(const ControlServer::Handler &handler) {
-    asio::async_read_until(socket_, asio::dynamic_buffer(text_, kLongestRequest), '\n',
-                           [self = shared_from_this(), &handler](error_code error, std::size_t size) {
-                             if (error)
-                               return;
-                             handler(self->text_.substr(0, size - 1),
-                                     [self](const std::string &line) { self->answer(line); });
-                           });
+    deadline_.expires_after(kRequestWithin);
+    deadline_.async_wait([weak = weak_from_this()](error_code error) {
+      if (const auto self = weak.lock(); self && !error)
+        self->end();
+    });
+    asio::async_read_until(
+        socket_, asio::dynamic_buffer(text_, kLongestControlRequest), '\n',
+        [self = shared_from_this(), &handler](error_code error, std::size_t size) {
+          self->deadline_.cancel();
+          if (error == asio::error::not_found) // no line feed in as much as there may be
+            self->answer(JsonWriter()
+                             .open()
+                             .member("ok", false)
+                             .member("problem", "a request longer than " +
+                                                    std::to_string(kLongestControlRequest) + " bytes")
+                             .close()
+                             .text());
+          else if (!error)
+            handler(self->text_.substr(0, size - 1),
+                    [self](const std::string &line) { self->answer(line); });
+        });
   }
 
 private:
   void answer(const std::string &line) {
     text_ = line + "\n";
-    asio::async_write(socket_, asio::buffer(text_), [self = shared_from_this()](error_code, std::size_t) {
-      error_code ignored;
-      self->socket_.close(ignored);
-    });
+    asio::async_write(socket_, asio::buffer(text_),
+                      [self = shared_from_this()](error_code, std::size_t) { self->end(); });
+  }
+
+  void end() {
+    error_code ignored;
+    socket_.close(ignored);
   }
 
   stream_protocol::socket socket_;
+  asio::steady_timer deadline_;
+  std::shared_ptr<std::size_t> clients_;
   std::string text_;
 };
 
@@ -59,8 +90,9 @@ private:
 } // namespace
 
 ControlServer::ControlServer(asio::io_context &loop, std::string path, const std::string &group,
-                             Handler handler)
-    : path_(std::move(path)), handler_(std::move(handler)), acceptor_(loop) {
+                             Handler handler, Report report)
+    : path_(std::move(path)), handler_(std::move(handler)), report_(std::move(report)), acceptor_(loop),
+      pause_(loop) {
   if (path_.size() >= sizeof(sockaddr_un::sun_path))
     refuse(path_, "a path longer than a socket's may be");
   struct stat info{};
@@ -87,13 +119,34 @@ ControlServer::ControlServer(asio::io_context &loop, std::string path, const std
 
 ControlServer::~ControlServer() { (void)unlink(path_.c_str()); }
 
+void ControlServer::stop_accepting() {
+  pause_.cancel();
+  error_code ignored;
+  acceptor_.close(ignored);
+}
+
 void ControlServer::accept() {
   acceptor_.async_accept([this](error_code error, stream_protocol::socket socket) {
     if (error == asio::error::operation_aborted)
       return;
-    if (!error)
-      std::make_shared<Session>(std::move(socket))->start(handler_);
-    accept();
+    if (!error && *clients_ < kMostClients)
+      std::make_shared<Session>(std::move(socket), clients_)->start(handler_);
+    if (!error || error == asio::error::connection_aborted || error == asio::error::interrupted) {
+      accept();
+      return;
+    }
+    // No descriptor or no memory (EMFILE, ENFILE, ENOBUFS, ENOMEM): the client still waits, and at once it
+    // would be the same again, for ever.
+    report_({.what = "control socket takes no clients",
+             .where = path_,
+             .found = error.message(),
+             .remedy = "raise the limit of open files (LimitNOFILE=), or free some; it is tried again every "
+                       "second, and the feed goes on"});
+    pause_.expires_after(kAcceptAgain);
+    pause_.async_wait([this](error_code cancelled) {
+      if (!cancelled)
+        accept();
+    });
   });
 }
 

@@ -1,22 +1,44 @@
 #include "instrument_watch.hpp"
 
+#include "quietcore/stop_signal.hpp"
+
 #include <pthread.h>
 #include <signal.h>
 
 namespace quietcore {
 
 InstrumentWatch::InstrumentWatch(const Venue &venue, Url rest, TlsTrust trust, std::chrono::seconds every,
-                                 OnNews on_news)
-    : venue_(venue), rest_(std::move(rest)), trust_(std::move(trust)), every_(every),
+                                 HostPauses &pauses, OnNews on_news)
+    : venue_(venue), rest_(std::move(rest)), trust_(std::move(trust)), every_(every), pauses_(pauses),
       on_news_(std::move(on_news)), thread_([this] { work(); }) {}
 
 InstrumentWatch::~InstrumentWatch() {
   {
     const std::lock_guard lock(mutex_);
-    stop_ = true;
+    stop_.store(true, std::memory_order_relaxed);
   }
   changed_.notify_all();
   thread_.join();
+}
+
+InstrumentWatch::News InstrumentWatch::look() {
+  News news;
+  const HttpPatience patience{std::chrono::seconds(10), [this] {
+                                return stop_.load(std::memory_order_relaxed) || StopSignal::requested();
+                              }};
+  try {
+    news.instruments = venue_.instruments(
+        [&](const std::string &target) { return http_get(rest_, target, trust_, patience); });
+    pauses_.answered(rest_);
+  } catch (const Refused &refused) {
+    news.problem = refused.what();
+    const HostPauses::Clock::duration pause = pauses_.refused(rest_, refused.refusal());
+    if (pause > HostPauses::Clock::duration::zero())
+      news.problem += pause_in_words(rest_, pause);
+  } catch (const std::exception &error) {
+    news.problem = error.what();
+  }
+  return news;
 }
 
 void InstrumentWatch::work() {
@@ -25,18 +47,15 @@ void InstrumentWatch::work() {
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
   pthread_setname_np(pthread_self(), "qc-instruments");
+  const auto stopped = [this] { return stop_.load(std::memory_order_relaxed); };
   std::unique_lock lock(mutex_);
-  while (!changed_.wait_for(lock, every_, [this] { return stop_; })) {
-    lock.unlock();
-    News news;
-    try {
-      news.instruments = venue_.instruments([this](const std::string &target) {
-        return http_get(rest_, target, trust_, std::chrono::seconds(10));
-      });
-    } catch (const std::exception &error) {
-      news.problem = error.what();
+  while (!changed_.wait_for(lock, every_, stopped)) {
+    while (pauses_.left(rest_) > HostPauses::Clock::duration::zero()) {
+      if (changed_.wait_for(lock, pauses_.left(rest_), stopped))
+        return;
     }
-    on_news_(std::move(news));
+    lock.unlock();
+    on_news_(look());
     lock.lock();
   }
 }

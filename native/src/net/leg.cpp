@@ -1,6 +1,7 @@
 #include "leg.hpp"
 
 #include "quietcore/clock.hpp"
+#include "quietcore/printable_text.hpp"
 
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
@@ -44,6 +45,13 @@ void Leg::open() {
 void Leg::close() {
   for (const auto &connection : connections_)
     connection->close();
+  if (context_.fetcher != nullptr)
+    context_.fetcher->forget(index_);
+}
+
+bool Leg::has_book(std::uint32_t symbol) const noexcept {
+  const LegBook book = context_.core.leg_book(symbol, index_);
+  return book.state == shm::State::LIVE || (book.snapshot_id != 0 && book.state == shm::State::RESYNC);
 }
 
 bool Leg::ready() const noexcept {
@@ -76,7 +84,6 @@ void Leg::connection_ready(Connection &connection) {
     if (context_.fetcher != nullptr && !links_[index].asked)
       ask_snapshot(index, Milliseconds(0));
   }
-  context_.ready();
 }
 
 void Leg::connection_lost(Connection &connection) {
@@ -175,8 +182,16 @@ void Leg::take_snapshot(SnapshotFetcher::Answer &answer) {
   context_.core.publish_cursor();
   if (context_.recorder != nullptr)
     context_.recorder->take(index_, answer.receive_ns, std::string_view(answer.body).substr(0, size));
-  if (context_.core.statistics().snapshots == before && !link.asked)
-    ask_snapshot(symbol, link.backoff.next()); // it was no snapshot
+  if (context_.core.statistics().snapshots != before)
+    return;
+  context_.connections.diagnostics.report(
+      Trouble::Snapshot, {.what = "no snapshot of " + context_.core.instruments()[symbol].name,
+                          .where = endpoint_.rest,
+                          .found = printable_text(std::string_view(answer.body).substr(0, size)),
+                          .expected = "lastUpdateId, bids and asks",
+                          .remedy = "it is asked for again; check that rest is this venue's address"});
+  if (!link.asked)
+    ask_snapshot(symbol, link.backoff.next());
 }
 
 void Leg::set_listed(std::uint32_t symbol, bool listed) {

@@ -26,7 +26,6 @@ struct LegContext {
   Recorder *recorder;       ///< nullptr where nothing is recorded
   SnapshotFetcher *fetcher; ///< nullptr where the stream itself sends snapshots
   std::mt19937_64 &random;
-  std::function<void()> ready; ///< every connection of a leg is
 };
 
 /// How a leg does, for the control socket.
@@ -51,6 +50,8 @@ public:
   [[nodiscard]] const Endpoint &endpoint() const noexcept { return endpoint_; }
   [[nodiscard]] std::uint32_t index() const noexcept { return index_; }
   [[nodiscard]] bool ready() const noexcept;
+  /// Whether the book of a symbol has come: LIVE, or a snapshot that waits for the first delta.
+  [[nodiscard]] bool has_book(std::uint32_t symbol) const noexcept;
   [[nodiscard]] LegState state() const;
   /// Control messages belong to the connection whose message is being parsed.
   [[nodiscard]] bool speaking() const noexcept { return speaking_ != nullptr; }

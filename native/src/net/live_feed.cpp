@@ -6,8 +6,10 @@
 #include "leg.hpp"
 
 #include "quietcore/clock.hpp"
+#include "quietcore/control_request.hpp"
 #include "quietcore/json_writer.hpp"
 #include "quietcore/memory_lock.hpp"
+#include "quietcore/readiness.hpp"
 #include "quietcore/stop_signal.hpp"
 
 #include <algorithm>
@@ -17,7 +19,6 @@
 #include <chrono>
 #include <functional>
 #include <random>
-#include <sstream>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -36,6 +37,9 @@ constexpr std::uint64_t kSteadyAfterNs = 2'000'000'000;
 constexpr std::uint64_t kSweepEveryNs = 200'000'000;
 constexpr std::chrono::minutes kConnectionWindow{5};
 constexpr std::uint64_t kRenewAgainNs = 60'000'000'000;
+constexpr std::uint64_t kLastAnswersNs = 500'000'000;
+/// For books that had not come when the feed was ready.
+constexpr std::uint64_t kLookAgainNs = 1'000'000'000;
 
 std::uint64_t nanoseconds(std::chrono::seconds time) {
   return static_cast<std::uint64_t>(time.count()) * 1'000'000'000;
@@ -46,10 +50,10 @@ std::uint64_t nanoseconds(std::chrono::seconds time) {
 class LiveFeed::Implementation final {
 public:
   Implementation(const FeedConfig &config, const Venue &venue, const Subscription &subscription,
-                 FeedCore &core, Diagnostics &diagnostics, const ServiceNotify &notify)
+                 FeedCore &core, Diagnostics &diagnostics, const ServiceNotify &notify, HostPauses &pauses)
       : config_(config), venue_(venue), subscription_(subscription), core_(core), diagnostics_(diagnostics),
-        notify_(notify), parser_(venue.make_parser()), tries_(venue.limits().connections, kConnectionWindow),
-        tend_timer_(loop_),
+        notify_(notify), pauses_(pauses), parser_(venue.make_parser()),
+        tries_(venue.limits().connections, kConnectionWindow), tend_timer_(loop_),
         legs_(
             core, diagnostics, config.connection.switch_timeout,
             [this](std::uint32_t index, Endpoint endpoint) { return make_leg(index, std::move(endpoint)); },
@@ -75,7 +79,7 @@ public:
     const TlsTrust trust{config_.tls_ca};
     if (!venue_.snapshot_target("").empty() && subscription_.book)
       fetcher_ = std::make_unique<SnapshotFetcher>(
-          trust, SnapshotFetcher::Budget{}, [this](SnapshotFetcher::Answer answer) {
+          trust, SnapshotFetcher::Budget{}, pauses_, [this](SnapshotFetcher::Answer answer) {
             asio::post(loop_, [this, held = std::move(answer)]() mutable {
               if (Leg *leg = legs_.find(held.request.leg))
                 leg->take_snapshot(held);
@@ -86,7 +90,7 @@ public:
                                              [this](const std::string &line) { diagnostics_.say(line); });
     if (config_.connection.refresh.count() != 0)
       instrument_watch_ = std::make_unique<InstrumentWatch>(
-          venue_, Url::parse(config_.rest, "http", "rest"), trust, config_.connection.refresh,
+          venue_, Url::parse(config_.rest, "http", "rest"), trust, config_.connection.refresh, pauses_,
           [this](InstrumentWatch::News news) {
             asio::post(loop_, [this, held = std::move(news)] { take_instruments(held); });
           });
@@ -95,6 +99,9 @@ public:
           std::make_unique<ControlServer>(loop_, config_.control, config_.group,
                                           [this](const std::string &request, ControlServer::Reply reply) {
                                             answer(request, std::move(reply));
+                                          },
+                                          [this](const Finding &finding) {
+                                            diagnostics_.report(Trouble::Socket, finding);
                                           });
     before_loop();
     legs_.add({config_.websocket, config_.rest});
@@ -108,10 +115,15 @@ public:
       else
         loop_.run_one();
     }
+    if (control_)
+      control_->stop_accepting();
     legs_.close_all();
     fetcher_.reset();
     instrument_watch_.reset();
-    loop_.poll(); // last answers
+    // Last answers, as many as there are; whatever keeps the loop busy, the end comes.
+    const std::uint64_t until = monotonic_ns() + kLastAnswersNs;
+    while (loop_.poll_one() != 0 && monotonic_ns() < until) {
+    }
     control_.reset();
     core_.all_connections_lost();
     count_recorded();
@@ -122,29 +134,73 @@ public:
 private:
   std::shared_ptr<Leg> make_leg(std::uint32_t index, Endpoint endpoint) {
     return std::make_shared<Leg>(
-        LegContext{{loop_, venue_, config_.connection, config_.socket, diagnostics_, tries_},
+        LegContext{{loop_, venue_, config_.connection, config_.socket, diagnostics_, tries_, pauses_},
                    config_,
                    subscription_,
                    core_,
                    *parser_,
                    recorder_.get(),
                    fetcher_.get(),
-                   random_,
-                   [this] { leg_ready(); }},
+                   random_},
         index, std::move(endpoint));
   }
 
-  /// One ready leg has every book: the feed is ready.
-  void leg_ready() {
-    bool any = false;
-    legs_.each([&](Leg &leg) { any = any || leg.ready(); });
-    if (announced_ || !any)
+  /// Followed symbols that no leg has the book of.
+  [[nodiscard]] std::vector<std::string> missing_books() const {
+    std::vector<std::string> missing;
+    for (std::uint32_t symbol = 0; subscription_.book && symbol < core_.instruments().size(); ++symbol) {
+      bool any = false;
+      legs_.each([&](const Leg &leg) { any = any || leg.has_book(symbol); });
+      if (!any)
+        missing.push_back(core_.instruments()[symbol].name);
+    }
+    return missing;
+  }
+
+  void look_for_readiness(std::uint64_t now) {
+    if (readiness_.complete() || now - readiness_looked_ns_ < (readiness_.announced() ? kLookAgainNs : 0))
       return;
-    announced_ = true;
-    ready_ns_ = monotonic_ns();
+    readiness_looked_ns_ = now;
+    bool any = false;
+    legs_.each([&](const Leg &leg) { any = any || leg.ready(); });
+    if (!any)
+      return;
+    const std::vector<std::string> missing = missing_books();
+    if (!std::exchange(subscribed_told_, true) && !missing.empty())
+      notify_.send("STATUS=subscribed; waiting for the books of " + std::to_string(missing.size()) +
+                   " symbols");
+    switch (readiness_.look(now, core_.instruments().size(), missing.size())) {
+    case Readiness::Step::Nothing:
+      break;
+    case Readiness::Step::Ready:
+      announce("");
+      break;
+    case Readiness::Step::ReadyWithout:
+      announce(", without a book yet: " + some_of(missing));
+      break;
+    case Readiness::Step::Complete:
+      diagnostics_.say("every book has come");
+      break;
+    case Readiness::Step::NotYet:
+      diagnostics_.say(
+          Finding{.what = "not ready",
+                  .where = config_.websocket,
+                  .found = "no book of " + some_of(missing) + ", " +
+                           std::to_string(readiness_.waited_ns(now) / 1'000'000'000) +
+                           " s after the venue confirmed the subscriptions",
+                  .expected = "a snapshot of each",
+                  .remedy = "check that the venue has books of these symbols at this depth; they are asked "
+                            "for again and again"}
+              .message());
+      notify_.send("STATUS=no book yet of " + some_of(missing));
+      break;
+    }
+  }
+
+  void announce(const std::string &but) {
     core_.pause();
     const std::string symbols =
-        std::to_string(core_.instruments().size()) + " symbols of " + std::string(venue_.name());
+        std::to_string(core_.instruments().size()) + " symbols of " + std::string(venue_.name()) + but;
     notify_.send("READY=1\nSTATUS=following " + symbols);
     diagnostics_.say("ready: " + symbols);
   }
@@ -158,17 +214,27 @@ private:
       return;
     }
     std::unordered_map<std::string, const Instrument *> listed;
-    for (const Instrument &instrument : news.instruments)
+    for (const Instrument &instrument : news.instruments.trading)
       listed.emplace(instrument.name, &instrument);
     const std::vector<Instrument> &ours = core_.instruments();
     unlisted_.resize(ours.size(), false);
     for (std::uint32_t symbol = 0; symbol < ours.size(); ++symbol) {
       const auto at = listed.find(ours[symbol].name);
       const bool gone = at == listed.end();
+      const InstrumentList::Other *other = gone ? news.instruments.other(ours[symbol].name) : nullptr;
+      if (other != nullptr && other->trades) { // it has not gone, whatever else is the matter
+        diagnostics_.report(Trouble::Listing, {.what = "instrument not understood",
+                                               .where = config_.rest,
+                                               .found = ours[symbol].name + ": " + other->why,
+                                               .remedy = "its tick and lot of the last time stay"});
+        continue;
+      }
       if (gone != unlisted_[symbol]) {
         unlisted_[symbol] = gone;
-        diagnostics_.say(ours[symbol].name + (gone ? ": the venue lists it no more; its book is STALE"
-                                                   : ": the venue lists it again"));
+        const std::string why = other != nullptr ? " (" + other->why + ")" : "";
+        diagnostics_.say(ours[symbol].name +
+                         (gone ? ": the venue lists it no more" + why + "; its book is STALE"
+                               : ": the venue lists it again"));
         legs_.each([&](Leg &leg) { leg.set_listed(symbol, !gone); });
       }
       if (!gone && (at->second->tick != ours[symbol].tick || at->second->lot != ours[symbol].lot)) {
@@ -180,46 +246,29 @@ private:
     }
     // A segment has a fixed directory: new symbols wait for a restart.
     if (config_.subscription.symbols.empty() && config_.max_symbols == 0 &&
-        news.instruments.size() > ours.size())
+        news.instruments.trading.size() > ours.size())
       diagnostics_.report(Trouble::Listing, {.what = "new symbols",
                                              .where = config_.rest,
-                                             .found = std::to_string(news.instruments.size()) + " are listed",
+                                             .found = std::to_string(news.instruments.trading.size()) +
+                                                      " are listed",
                                              .expected = std::to_string(ours.size()) + ", as at the start",
                                              .remedy = "restart the feed when it suits to follow them too"});
   }
 
-  void answer(const std::string &request, const ControlServer::Reply &reply) {
-    std::istringstream words(request);
-    std::string word;
-    words >> word;
-    if (word == "status") {
+  void answer(const std::string &line, const ControlServer::Reply &reply) {
+    ControlRequest request;
+    try {
+      request = ControlRequest::parse(line);
+    } catch (const Error &error) {
+      reply(JsonWriter().open().member("ok", false).member("problem", error.what()).close().text());
+      return;
+    }
+    if (request.kind == ControlRequest::Kind::Status) {
       core_.pause(); // who asks reads the statistics page as of now too
       reply(status());
-      return;
+    } else {
+      begin_switch(request.leg, std::move(request.endpoint), reply);
     }
-    const auto refuse = [&](const std::string &problem) {
-      reply(JsonWriter().open().member("ok", false).member("problem", problem).close().text());
-    };
-    if (word != "switch") {
-      refuse("unknown request \"" + word.substr(0, 40) + "\"; expected status or switch");
-      return;
-    }
-    std::size_t which = 0;
-    std::string leg;
-    Endpoint endpoint;
-    words >> leg >> endpoint.websocket >> endpoint.rest;
-    which = leg == "b" ? 1 : 0;
-    try {
-      if (leg != "a" && leg != "b")
-        throw Error({.what = "leg not known", .found = leg.substr(0, 40), .expected = "a or b"});
-      (void)Url::parse(endpoint.websocket, "ws", "switch");
-      if (!endpoint.rest.empty())
-        (void)Url::parse(endpoint.rest, "http", "switch");
-    } catch (const Error &error) {
-      refuse(error.what());
-      return;
-    }
-    begin_switch(which, std::move(endpoint), reply);
   }
 
   void begin_switch(std::size_t which, Endpoint endpoint, const ControlServer::Reply &reply) {
@@ -245,7 +294,11 @@ private:
     std::size_t live = 0;
     for (std::uint32_t symbol = 0; symbol < core_.instruments().size(); ++symbol)
       live += core_.state(symbol) == shm::State::LIVE ? 1 : 0;
-    json.member("books_live", live).key("legs").open('[');
+    json.member("books_live", live).member("ready", readiness_.announced());
+    json.key("without_book").open('[');
+    for (const std::string &name : missing_books())
+      json.value(name);
+    json.close(']').key("legs").open('[');
     legs_.each([&](Leg &leg) {
       const LegState state = leg.state();
       json.open().member("websocket", state.websocket).member("rest", leg.endpoint().rest);
@@ -261,6 +314,9 @@ private:
         .member("reconnects", counts.reconnects);
     json.member("duplicates", counts.duplicates).member("silences", counts.silences);
     json.member("refused_topics", counts.refused_topics).member("switches", counts.switches);
+    json.member("malformed", counts.malformed).member("unknown_symbol", counts.unknown_symbol);
+    json.member("out_of_range", counts.out_of_range).member("ignored", core_.counts().ignored);
+    json.member("trades_left_out", core_.counts().left_out);
     json.member("recorded", counts.recorded).member("record_dropped", counts.record_dropped);
     json.member("log_dropped", diagnostics_.dropped());
     return json.close().close().text();
@@ -307,7 +363,7 @@ private:
       watchdog_ns_ = now;
       notify_.send("WATCHDOG=1");
     }
-    if (announced_ && now - ready_ns_ > kSteadyAfterNs) {
+    if (readiness_.announced() && now - readiness_.announced_ns() > kSteadyAfterNs) {
       const PageFaults faults = PageFaults::of_this_thread();
       if (!steady_) {
         steady_ = true;
@@ -318,6 +374,7 @@ private:
       steady_faults_ = faults;
     }
     legs_.tend(now);
+    look_for_readiness(now);
     if (now - swept_ns_ >= kSweepEveryNs) {
       swept_ns_ = now;
       legs_.each([&](Leg &leg) { leg.sweep(now); });
@@ -338,6 +395,7 @@ private:
   FeedCore &core_;
   Diagnostics &diagnostics_;
   const ServiceNotify &notify_;
+  HostPauses &pauses_;
   std::random_device random_device_;
   std::mt19937_64 random_{random_device_()};
   std::unique_ptr<Parser> parser_;
@@ -346,11 +404,12 @@ private:
   EndpointSwitch legs_;
   std::vector<bool> unlisted_; ///< by symbol
   LiveFeed::End end_ = LiveFeed::End::Stopped;
-  bool announced_ = false;
+  Readiness readiness_{};
+  bool subscribed_told_ = false;
+  std::uint64_t readiness_looked_ns_ = 0;
   bool steady_ = false;
   std::uint64_t began_ns_ = 0;
   std::size_t renewed_ = 0;
-  std::uint64_t ready_ns_ = 0;
   std::uint64_t watchdog_ns_ = 0;
   std::uint64_t swept_ns_ = 0;
   PageFaults steady_faults_{};
@@ -363,9 +422,9 @@ private:
 };
 
 LiveFeed::LiveFeed(const FeedConfig &config, const Venue &venue, const Subscription &subscription,
-                   FeedCore &core, Diagnostics &diagnostics, const ServiceNotify &notify)
+                   FeedCore &core, Diagnostics &diagnostics, const ServiceNotify &notify, HostPauses &pauses)
     : implementation_(
-          std::make_unique<Implementation>(config, venue, subscription, core, diagnostics, notify)) {}
+          std::make_unique<Implementation>(config, venue, subscription, core, diagnostics, notify, pauses)) {}
 
 LiveFeed::~LiveFeed() = default;
 

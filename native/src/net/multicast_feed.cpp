@@ -3,6 +3,7 @@
 #include "control_server.hpp"
 
 #include "quietcore/clock.hpp"
+#include "quietcore/control_request.hpp"
 #include "quietcore/json_writer.hpp"
 #include "quietcore/memory_lock.hpp"
 #include "quietcore/multicast_packet.hpp"
@@ -10,6 +11,7 @@
 #include "quietcore/packet_directory.hpp"
 #include "quietcore/packet_order.hpp"
 #include "quietcore/pcap.hpp"
+#include "quietcore/readiness.hpp"
 #include "quietcore/stop_signal.hpp"
 
 #include <algorithm>
@@ -26,6 +28,8 @@ namespace {
 using namespace multicast;
 
 constexpr std::uint64_t kTendEveryNs = 20'000'000;
+/// For books that had not come when the feed was ready.
+constexpr std::uint64_t kLookAgainNs = 1'000'000'000;
 constexpr std::int64_t kDirectoryWithinNs = 10'000'000'000;
 constexpr std::uint64_t kSteadyAfterNs = 2'000'000'000;
 /// Datagrams taken from a socket before the other has its turn.
@@ -68,7 +72,8 @@ public:
     if (!config_.control.empty())
       control_ = std::make_unique<ControlServer>(
           loop_, config_.control, config_.group,
-          [this](const std::string &request, const ControlServer::Reply &reply) { reply(answer(request)); });
+          [this](const std::string &request, const ControlServer::Reply &reply) { reply(answer(request)); },
+          [this](const Finding &finding) { diagnostics_.report(Trouble::Socket, finding); });
     for (const Receiver *receiver : {&stream_, &snapshots_}) {
       if (!receiver->not_granted().empty())
         diagnostics_.report(Trouble::Socket,
@@ -90,8 +95,10 @@ public:
       else if (!more && config_.wait == Wait::Nap)
         wait_for_any(both, wait_ns(now));
     }
-    control_.reset();
+    if (control_)
+      control_->stop_accepting();
     loop_.poll();
+    control_.reset();
     core_.all_connections_lost();
     count();
     core_.pause();
@@ -163,14 +170,42 @@ private:
     }
     if (std::exchange(silent_, false))
       diagnostics_.say("packets come again over " + stream_name_);
-    if (std::exchange(announced_, true))
-      return;
-    ready_ns_ = now;
-    core_.pause();
-    const std::string text = std::to_string(core_.instruments().size()) + " symbols of " +
-                             config_.multicast.feed + " over " + stream_name_;
-    notify_.send("READY=1\nSTATUS=following " + text);
-    diagnostics_.say("ready: " + text);
+    heard_any_ = true;
+  }
+
+  void look_for_readiness(std::uint64_t now) {
+    readiness_looked_ns_ = now;
+    std::vector<std::string> missing;
+    for (std::uint32_t symbol = 0; symbol < core_.instruments().size(); ++symbol) {
+      if (core_.state(symbol) != shm::State::LIVE && core_.leg_book(symbol, 0).snapshot_id == 0)
+        missing.push_back(core_.instruments()[symbol].name);
+    }
+    std::string text = std::to_string(core_.instruments().size()) + " symbols of " + config_.multicast.feed +
+                       " over " + stream_name_;
+    switch (readiness_.look(now, core_.instruments().size(), missing.size())) {
+    case Readiness::Step::Nothing:
+      break;
+    case Readiness::Step::ReadyWithout:
+      text += ", without a book yet: " + some_of(missing);
+      [[fallthrough]];
+    case Readiness::Step::Ready:
+      core_.pause();
+      notify_.send("READY=1\nSTATUS=following " + text);
+      diagnostics_.say("ready: " + text);
+      break;
+    case Readiness::Step::Complete:
+      diagnostics_.say("every book has come");
+      break;
+    case Readiness::Step::NotYet:
+      diagnostics_.say(Finding{.what = "not ready",
+                               .where = stream_name_,
+                               .found = "packets, and no book of " + some_of(missing),
+                               .expected = "a snapshot of each",
+                               .remedy = "check that the publisher's feed runs and has its books"}
+                           .message());
+      notify_.send("STATUS=no book yet of " + some_of(missing));
+      break;
+    }
   }
 
   void take_snapshots(const ReceivedPacket &packet) {
@@ -179,7 +214,7 @@ private:
       compare_instruments();
     // Nothing to mend: a round for thousands of symbols need not be read. Nor does a snapshot make a book
     // LIVE that no stream keeps so.
-    if (all_live_ || silent_ || !announced_)
+    if (all_live_ || silent_ || !heard_any_)
       return;
     hand_on(packet, snapshots_origin_);
   }
@@ -255,14 +290,15 @@ private:
   }
 
   std::string answer(const std::string &request) {
-    if (request != "status")
-      return JsonWriter()
-          .open()
-          .member("ok", false)
-          .member("problem", "unknown request \"" + request.substr(0, 40) +
-                                 "\"; a feed that comes over multicast knows status alone")
-          .close()
-          .text();
+    std::string problem;
+    try {
+      if (ControlRequest::parse(request).kind != ControlRequest::Kind::Status)
+        problem = "a feed that comes over multicast knows status alone";
+    } catch (const Error &error) {
+      problem = error.what();
+    }
+    if (!problem.empty())
+      return JsonWriter().open().member("ok", false).member("problem", problem).close().text();
     std::size_t live = 0;
     for (std::uint32_t symbol = 0; symbol < core_.instruments().size(); ++symbol)
       live += core_.state(symbol) == shm::State::LIVE ? 1U : 0U;
@@ -323,7 +359,10 @@ private:
     all_live_ = true;
     for (std::uint32_t symbol = 0; all_live_ && symbol < core_.instruments().size(); ++symbol)
       all_live_ = core_.state(symbol) == shm::State::LIVE;
-    if (!announced_ || now - ready_ns_ < kSteadyAfterNs)
+    if (heard_any_ && !readiness_.complete() &&
+        now - readiness_looked_ns_ >= (readiness_.announced() ? kLookAgainNs : 0))
+      look_for_readiness(now);
+    if (!readiness_.announced() || now - readiness_.announced_ns() < kSteadyAfterNs)
       return;
     const PageFaults faults = PageFaults::of_this_thread();
     if (std::exchange(steady_, true)) {
@@ -355,10 +394,11 @@ private:
   bool all_live_ = false; ///< as of the last look
   bool silent_ = false;
   bool down_ = false;
-  bool announced_ = false;
+  bool heard_any_ = false; ///< a packet of the stream has come
+  Readiness readiness_{};
+  std::uint64_t readiness_looked_ns_ = 0;
   bool steady_ = false;
   std::uint64_t heard_ns_ = 0;
-  std::uint64_t ready_ns_ = 0;
   std::uint64_t tended_ns_ = 0;
   std::uint64_t watchdog_ns_ = 0;
   PageFaults steady_faults_{};

@@ -3,6 +3,7 @@
 #include "quietcore/clock.hpp"
 #include "quietcore/error.hpp"
 #include "quietcore/market_message.hpp"
+#include "quietcore/stop_signal.hpp"
 
 #include <algorithm>
 #include <pthread.h>
@@ -11,17 +12,16 @@
 namespace quietcore {
 namespace {
 constexpr std::chrono::milliseconds kTimeout{5000};
-constexpr std::chrono::minutes kShut{10};
 } // namespace
 
-SnapshotFetcher::SnapshotFetcher(TlsTrust trust, Budget budget, OnAnswer on_answer)
-    : trust_(std::move(trust)), budget_(budget), on_answer_(std::move(on_answer)),
+SnapshotFetcher::SnapshotFetcher(TlsTrust trust, Budget budget, HostPauses &pauses, OnAnswer on_answer)
+    : trust_(std::move(trust)), budget_(budget), pauses_(pauses), on_answer_(std::move(on_answer)),
       thread_([this] { work(); }) {}
 
 SnapshotFetcher::~SnapshotFetcher() {
   {
     const std::lock_guard lock(mutex_);
-    stop_ = true;
+    stop_.store(true, std::memory_order_relaxed);
   }
   changed_.notify_all();
   thread_.join();
@@ -30,9 +30,62 @@ SnapshotFetcher::~SnapshotFetcher() {
 void SnapshotFetcher::ask(Request request) {
   {
     const std::lock_guard lock(mutex_);
+    std::erase_if(requests_, [&](const Request &waiting) {
+      return waiting.symbol == request.symbol && waiting.leg == request.leg;
+    });
     requests_.push_back(std::move(request));
   }
   changed_.notify_all();
+}
+
+void SnapshotFetcher::forget(std::uint32_t leg) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(requests_, [&](const Request &waiting) { return waiting.leg == leg; });
+}
+
+bool SnapshotFetcher::bring_due_forward(Clock::time_point &look_again) {
+  const Clock::time_point now = Clock::now();
+  look_again = now + std::chrono::hours(1);
+  for (auto at = requests_.begin(); at != requests_.end(); ++at) {
+    const auto [free_from, fresh] = free_from_.try_emplace(at->server.authority());
+    const Clock::time_point full = now - budget_.spacing * budget_.burst;
+    free_from->second = fresh ? full : std::max(free_from->second, full);
+    const Clock::duration pause = pauses_.left(at->server, now);
+    if (pause > Clock::duration::zero()) // whoever it is due to
+      free_from->second = std::max(free_from->second, now + pause - budget_.spacing);
+    const Clock::time_point due = free_from->second + budget_.spacing;
+    if (due <= now) {
+      free_from->second = due;
+      std::rotate(requests_.begin(), at, at + 1);
+      return true;
+    }
+    look_again = std::min(look_again, due);
+  }
+  return false;
+}
+
+SnapshotFetcher::Answer SnapshotFetcher::fetch(Request request) {
+  Answer answer;
+  answer.request = std::move(request);
+  const auto stopped = [this] {
+    return stop_.load(std::memory_order_relaxed) || StopSignal::requested();
+  };
+  try {
+    answer.body = http_get(answer.request.server, answer.request.target, trust_, {kTimeout, stopped});
+    answer.receive_ns = realtime_ns();
+    answer.body.reserve(answer.body.size() + kMessagePadding);
+    pauses_.answered(answer.request.server);
+  } catch (const Refused &refused) {
+    answer.problem = refused.what();
+    const HostPauses::Clock::duration pause = pauses_.refused(answer.request.server, refused.refusal());
+    if (pause > Clock::duration::zero())
+      answer.problem += pause_in_words(answer.request.server, pause);
+  } catch (const std::exception &error) {
+    answer.problem = error.what();
+  }
+  if (!answer.problem.empty())
+    answer.body.clear();
+  return answer;
 }
 
 void SnapshotFetcher::work() {
@@ -41,36 +94,21 @@ void SnapshotFetcher::work() {
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
   pthread_setname_np(pthread_self(), "qc-snapshots");
-  using Clock = std::chrono::steady_clock;
-  // The budget as a time: how far the next free place lies in the past is how many are free.
-  auto free_from = Clock::now() - budget_.spacing * budget_.burst;
   std::unique_lock lock(mutex_);
+  const auto stopped = [this] { return stop_.load(std::memory_order_relaxed); };
   for (;;) {
-    changed_.wait(lock, [this] { return stop_ || !requests_.empty(); });
-    if (stop_)
+    changed_.wait(lock, [&] { return stopped() || !requests_.empty(); });
+    if (stopped())
       return;
-    free_from = std::max(free_from, Clock::now() - budget_.spacing * budget_.burst);
-    if (changed_.wait_until(lock, free_from + budget_.spacing, [this] { return stop_; }))
-      return;
-    free_from += budget_.spacing;
-    Answer answer;
-    answer.request = std::move(requests_.front());
+    Clock::time_point look_again;
+    if (!bring_due_forward(look_again)) {
+      changed_.wait_until(lock, look_again);
+      continue;
+    }
+    Request request = std::move(requests_.front());
     requests_.pop_front();
     lock.unlock();
-    try {
-      answer.body = http_get(answer.request.server, answer.request.target, trust_, kTimeout);
-      answer.receive_ns = realtime_ns();
-      answer.body.reserve(answer.body.size() + kMessagePadding);
-    } catch (const std::exception &error) {
-      answer.body.clear();
-      answer.problem = error.what();
-      if (answer.problem.find("HTTP 403") != std::string::npos ||
-          answer.problem.find("HTTP 418") != std::string::npos) {
-        answer.problem += "; no snapshot is asked for in the next ten minutes";
-        free_from = Clock::now() + kShut;
-      }
-    }
-    on_answer_(std::move(answer));
+    on_answer_(fetch(std::move(request)));
     lock.lock();
   }
 }

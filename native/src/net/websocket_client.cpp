@@ -2,6 +2,8 @@
 
 #include "quietcore/clock.hpp"
 #include "quietcore/market_message.hpp"
+#include "quietcore/printable_text.hpp"
+#include "connect_error.hpp"
 #include "stamped_stream.hpp"
 #include "tls.hpp"
 
@@ -72,8 +74,28 @@ private:
     over_ = true;
     error_code ignored;
     beast::get_lowest_layer(stream_).socket().close(ignored);
-    events_.closed(std::string(step) + ": " + error.message());
+    std::string why = std::string(step) + ": " + error.message();
+    if (error != websocket::error::upgrade_declined) {
+      if (error == websocket::error::closed && open_)
+        why += said_at_the_end();
+      events_.closed(why, nullptr);
+      return true;
+    }
+    const auto retry_after = response_[beast::http::field::retry_after];
+    const Refusal refusal =
+        Refusal::of_http(response_.result_int(), {retry_after.data(), retry_after.size()}, response_.body(),
+                         std::chrono::system_clock::now());
+    events_.closed(std::string(step) + " refused: " + refusal.text, &refusal);
     return true;
+  }
+
+  /// The code and the words of the close frame, where there was one.
+  [[nodiscard]] std::string said_at_the_end() const {
+    const websocket::close_reason &reason = stream_.reason();
+    if (reason.code == websocket::close_code::none)
+      return {};
+    const std::string words = printable_text({reason.reason.data(), reason.reason.size()});
+    return " (code " + std::to_string(reason.code) + (words.empty() ? "" : " " + words) + ")";
   }
 
   void connect(const tcp::resolver::results_type &found) {
@@ -81,7 +103,7 @@ private:
     tcp_layer.expires_after(patience());
     tcp_layer.async_connect(
         found, [self = this->shared_from_this()](error_code error, const tcp::endpoint &) {
-          if (self->failed(error, "connect"))
+          if (self->over_ || self->failed(connect_error(self->stream_.get_executor(), error), "connect"))
             return;
           error_code ignored;
           beast::get_lowest_layer(self->stream_).socket().set_option(tcp::no_delay(true), ignored);
@@ -132,7 +154,7 @@ private:
       request.set(beast::http::field::user_agent, "quietcore-feed");
     }));
     stream_.read_message_max(kMaxMessage);
-    stream_.async_handshake(server_.authority(), server_.path + target_,
+    stream_.async_handshake(response_, server_.authority(), server_.path + target_,
                             [self = this->shared_from_this()](error_code error) {
                               if (self->failed(error, "WebSocket handshake"))
                                 return;
@@ -192,6 +214,7 @@ private:
   std::shared_ptr<asio::ssl::context> tls_; ///< outlives the stream
   tcp::resolver resolver_;
   websocket::stream<Stream, false> stream_; ///< false: compression is not even compiled in
+  websocket::response_type response_; ///< to the handshake
   Url server_;
   std::string target_;
   WebSocketOptions options_;

@@ -14,6 +14,7 @@ from .boot_menu import MENU, read_bytes
 from .boot_trial import ordinary_boot
 from .grub import text_of
 from .grub_defaults import DROP_IN, VARIABLE, in_force
+from .huge_page_words import refuse_same_size
 from .kernel_parameters import repeatable
 from .kinds.kernel_parameter import parameter_value, same_value
 from .machine import AbsentError, Machine, UnreadableError
@@ -28,6 +29,9 @@ def refuse_others(machine: Machine, parameters: Sequence[Setting], ours: Collect
     Raises QuietcoreError with the file and the line.
     """
     standing = _standing(machine)
+    sizes = [parameter_value(item) for item in parameters if item.name == "hugepagesz"]
+    if sizes:
+        refuse_same_size(machine, standing, sizes, ours)
     for setting in parameters:
         wanted = parameter_value(setting)
         if repeatable(setting.name):

@@ -96,16 +96,27 @@ class Child:
                 f"cannot start the {name}", where=str(command[0]), found=error.strerror, remedy="make build"
             ) from error
 
+    def wait_subscribed(self, seconds: float) -> None:
+        """Return when a feed handler's subscriptions are confirmed; its books may still be missing.
+
+        Ready it is only with its books, which do not come from a simulator that still holds its market. Raises as
+        `wait_ready` does.
+        """
+        self._wait_told((b"STATUS=subscribed", b"READY=1"), seconds, ())
+
     def wait_ready(self, seconds: float, others: Sequence[Child] = ()) -> None:
         """Return when the child has sent READY=1.
 
         Raises QuietcoreError where it, or one of the `others` that it may be waiting for, ends first, or it takes
         too long.
         """
+        self._wait_told((b"READY=1",), seconds, others)
+
+    def _wait_told(self, words: tuple[bytes, ...], seconds: float, others: Sequence[Child]) -> None:
         deadline = time.monotonic() + seconds
         while True:
             with contextlib.suppress(BlockingIOError):
-                if b"READY=1" in self._ready.recv(4096).split(b"\n"):
+                if any(line.startswith(words) for line in self._ready.recv(4096).split(b"\n")):
                     return
                 continue
             self._interruption.check()

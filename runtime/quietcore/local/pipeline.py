@@ -17,6 +17,7 @@ from typing import Any
 
 from quietcore.errors import QuietcoreError
 from quietcore.local.children import Child, Interruption
+from quietcore.observe.status_place import local_folder_prefix
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the ring of a feed lies
 FEED_NAME = "quietcore-feed"
@@ -95,7 +96,7 @@ class LocalPipeline:
     def __enter__(self) -> LocalPipeline:
         self._handler = feed_handler()
         remove_residue()
-        self.folder = Path(tempfile.mkdtemp(prefix="quietcore-local-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=local_folder_prefix(os.getpid())))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -142,10 +143,11 @@ class LocalPipeline:
                 *(self._handler, "run", "--feed", self.feed, "--venue", announced["venue"]),
                 *("--websocket", announced["websocket"], "--rest", announced["rest"]),
                 *("--depth", str(self.wishes.depth), "--cpu", "-1", "--wait", self.wishes.wait),
+                "--retired-depths",  # the recording may be older than what the venue offers now
                 *(("--control", self.control_path) if self._can_be_controlled else ()),
             ],
         )
-        feed.wait_ready(START_SECONDS)
+        feed.wait_subscribed(START_SECONDS)
 
     def start_runtime(self) -> None:
         """Start the runtime and wait until it has compiled everything and reached the venue."""

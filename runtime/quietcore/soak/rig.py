@@ -151,7 +151,7 @@ class LoadRig:
             ],
             folder,
         )
-        feed.wait_ready(START_SECONDS)
+        feed.wait_subscribed(START_SECONDS)
         self._segment: Segment = attach(self._feed)
 
     def _start_strategy(self) -> None:

@@ -1,8 +1,11 @@
 #include "binance_venue.hpp"
 
+#include "binance_instruments.hpp"
 #include "binance_parser.hpp"
 
-#include "../instrument_json.hpp"
+#include "../json_text.hpp"
+
+#include "quietcore/url.hpp"
 
 namespace quietcore::binance {
 namespace {
@@ -69,6 +72,7 @@ struct Market {
 constexpr Market kSpot{"binance-spot", "/api/v3", "@depth@100ms", false};
 constexpr Market kUsdm{"binance-usdm", "/fapi/v1", "@depth@0ms", true};
 
+/// Streams are named in lower case. Of letters beyond ASCII the venue says nothing: they stay as they are.
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char &c : out)
@@ -93,42 +97,8 @@ public:
   /// The venue documents that deletes of unknown levels are normal.
   bool absent_delete_is_wrong() const noexcept override { return false; }
 
-  std::vector<Instrument> instruments(const Fetch &fetch) const override {
-    const std::string target = std::string(market_.api) + "/exchangeInfo";
-    const std::string body = fetch(target);
-    simdjson::dom::parser parser;
-    simdjson::dom::element root;
-    if (const auto error = parser.parse(body).get(root))
-      bad_instruments(target, simdjson::error_message(error));
-    simdjson::dom::array symbols;
-    if (root["symbols"].get(symbols) != simdjson::SUCCESS)
-      bad_instruments(target, "no symbols");
-    std::vector<Instrument> out;
-    for (const simdjson::dom::element item : symbols) {
-      const std::string_view symbol = text_of(item, "symbol", target);
-      std::string_view status;
-      if (item["status"].get(status) == simdjson::SUCCESS && status != "TRADING")
-        continue;
-      simdjson::dom::array filters;
-      if (item["filters"].get(filters) != simdjson::SUCCESS)
-        bad_instruments(target, "no filters of " + std::string(symbol));
-      Instrument instrument{std::string(symbol)};
-      unsigned seen = 0;
-      for (const simdjson::dom::element filter : filters) {
-        const std::string_view type = text_of(filter, "filterType", target);
-        if (type == "PRICE_FILTER") {
-          instrument.tick = scale_of(text_of(filter, "tickSize", target), symbol, target);
-          seen |= 1U;
-        } else if (type == "LOT_SIZE") {
-          instrument.lot = scale_of(text_of(filter, "stepSize", target), symbol, target);
-          seen |= 2U;
-        }
-      }
-      if (seen != 3)
-        bad_instruments(target, "no PRICE_FILTER or LOT_SIZE of " + std::string(symbol));
-      out.push_back(std::move(instrument));
-    }
-    return out;
+  InstrumentList instruments(const Fetch &fetch) const override {
+    return fetch_instruments(fetch, std::string(market_.api) + "/exchangeInfo");
   }
 
   std::vector<ConnectionPlan> plan(const Subscription &subscription, std::string_view host) const override {
@@ -159,7 +129,7 @@ public:
   }
 
   std::string snapshot_target(std::string_view symbol) const override {
-    return std::string(market_.api) + "/depth?symbol=" + std::string(symbol) + "&limit=1000";
+    return std::string(market_.api) + "/depth?symbol=" + percent_encode(symbol) + "&limit=1000";
   }
   std::vector<std::string> resubscribe(std::string_view, const Subscription &) const override { return {}; }
   std::vector<std::string> revive(std::string_view symbol, const Subscription &) const override {
@@ -172,7 +142,7 @@ private:
                              std::uint64_t number) {
     std::string text = R"({"method":")" + std::string(method) + R"(","params":[)";
     for (std::size_t i = 0; i < topics.size(); ++i)
-      text += (i == 0 ? "\"" : ",\"") + topics[i] + "\"";
+      text += (i == 0 ? "" : ",") + json_text(topics[i]);
     return text + R"(],"id":)" + std::to_string(number) + "}";
   }
 
@@ -181,13 +151,14 @@ private:
     constexpr std::size_t kMaxStreams = 200; // on one connection
     std::size_t streams = kMaxStreams;
     for (const std::string &symbol : subscription.symbols) {
+      const std::string stream = percent_encode(lower(symbol)); // it stands in a query
       std::vector<std::string> names;
       if (quotes && subscription.book)
-        names.push_back(lower(symbol) + std::string(market_.depth_stream));
+        names.push_back(stream + std::string(market_.depth_stream));
       if (quotes && subscription.ticker)
-        names.push_back(lower(symbol) + "@bookTicker");
+        names.push_back(stream + "@bookTicker");
       if (trades && subscription.trade)
-        names.push_back(lower(symbol) + "@trade");
+        names.push_back(stream + "@trade");
       if (names.empty())
         continue;
       if (streams + names.size() > kMaxStreams) {

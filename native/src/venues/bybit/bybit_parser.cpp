@@ -20,7 +20,11 @@ struct Fields {
   std::string_view type{};
   std::int64_t ts_ns = 0;
   std::int64_t cts_ns = 0;
-  bool has_data = false;
+  bool has_object = false; ///< data is an object
+  bool has_array = false;  ///< data is an array
+  bool mixed = false;      ///< and its entries are of several symbols
+  std::uint32_t blocks = 0;
+  std::string_view symbol{}; ///< as data has it
   bool has_bids = false;
   bool has_asks = false;
   bool has_u = false;
@@ -30,6 +34,7 @@ struct Fields {
   std::string_view op{};
   std::string_view ret_msg{};
   std::string_view req_id{};
+  std::int64_t code = 0;
   bool has_success = false;
   bool success = false;
   json::Problem problem{};
@@ -60,7 +65,7 @@ std::uint64_t trade_key(std::string_view id) noexcept {
 
 class BybitParser final : public Parser {
 public:
-  BybitParser() {
+  BybitParser() : texts_(parser_) {
     json::reserve(parser_);
     bids_.reserve(kMaxLevels);
     asks_.reserve(kMaxLevels);
@@ -122,6 +127,7 @@ private:
 
   /// Any message, of any form that JSON allows.
   ParseResult parse_any(const char *bytes, std::size_t size, MessageSink &sink) noexcept {
+    texts_.begin();
     ondemand::document document;
     ondemand::object root;
     if (const auto error = parser_.iterate(bytes, size, size + kMessagePadding).get(document))
@@ -141,30 +147,32 @@ private:
       ondemand::field field;
       if (const auto error = std::move(item).get(field))
         return error;
-      const std::string_view key = json::text(field.key());
+      const std::string_view key = texts_.key(field.key());
       ondemand::value &value = field.value();
       if (key == "topic") {
-        if (!get_text(value, fields.topic))
+        if (!get_text(value, fields.topic, texts_))
           fields.problem.set(ParseStatus::Incomplete, "topic");
       } else if (key == "type") {
-        if (!get_text(value, fields.type))
+        if (!get_text(value, fields.type, texts_))
           fields.problem.set(ParseStatus::Incomplete, "type");
       } else if (key == "ts") {
         json::get_milliseconds(value, fields.ts_ns, "ts", fields.problem);
       } else if (key == "cts") {
         json::get_milliseconds(value, fields.cts_ns, "cts", fields.problem);
       } else if (key == "data") {
-        fields.has_data = true;
         if (const auto error = read_data(value, fields))
           return error;
       } else if (key == "op") {
-        (void)get_text(value, fields.op);
+        (void)get_text(value, fields.op, texts_);
       } else if (key == "ret_msg") {
-        (void)get_text(value, fields.ret_msg);
+        (void)get_text(value, fields.ret_msg, texts_);
       } else if (key == "req_id") {
-        (void)get_text(value, fields.req_id);
+        (void)get_text(value, fields.req_id, texts_);
       } else if (key == "success") {
         fields.has_success = value.get_bool().get(fields.success) == simdjson::SUCCESS;
+      } else if (key == "ret_code" || key == "retCode") {
+        if (value.get_int64().get(fields.code) != simdjson::SUCCESS)
+          fields.code = 0;
       }
     }
     return simdjson::SUCCESS;
@@ -176,7 +184,9 @@ private:
       return error;
     if (type == ondemand::json_type::array)
       return read_trades(value, fields);
-    if (type != ondemand::json_type::object)
+    fields.has_array = false;
+    fields.has_object = type == ondemand::json_type::object;
+    if (!fields.has_object)
       return simdjson::SUCCESS;
     ondemand::object data;
     if (const auto error = value.get_object().get(data))
@@ -185,28 +195,43 @@ private:
       ondemand::field field;
       if (const auto error = std::move(item).get(field))
         return error;
-      const std::string_view key = json::text(field.key());
+      const std::string_view key = texts_.key(field.key());
       ondemand::value &inner = field.value();
       if (key == "b") {
         fields.has_bids = true;
-        if (const auto error = json::get_levels(inner, bids_, "b", fields.problem))
+        if (const auto error = json::get_levels(inner, bids_, "b", fields.problem, texts_))
           return error;
       } else if (key == "a") {
         fields.has_asks = true;
-        if (const auto error = json::get_levels(inner, asks_, "a", fields.problem))
+        if (const auto error = json::get_levels(inner, asks_, "a", fields.problem, texts_))
           return error;
       } else if (key == "u") {
         fields.has_u = true;
         json::get_unsigned(inner, fields.u, "u", fields.problem);
       } else if (key == "seq") {
         json::get_unsigned(inner, fields.seq, "seq", fields.problem);
+      } else if (key == "s") {
+        see_symbol(inner, fields);
       }
     }
     return simdjson::SUCCESS;
   }
 
+  /// Of data, or of an entry of it.
+  void see_symbol(ondemand::value &value, Fields &fields) noexcept {
+    std::string_view symbol;
+    if (!get_text(value, symbol, texts_))
+      fields.problem.set(ParseStatus::Incomplete, "s");
+    else if (fields.symbol.empty())
+      fields.symbol = symbol;
+    else
+      fields.mixed = fields.mixed || symbol != fields.symbol;
+  }
+
   simdjson::error_code read_trades(ondemand::value &value, Fields &fields) noexcept {
     trades_.clear();
+    fields.has_array = true;
+    fields.has_object = false;
     ondemand::array rows;
     if (const auto error = value.get_array().get(rows))
       return error;
@@ -218,37 +243,50 @@ private:
         fields.problem.set(ParseStatus::Incomplete, "a trade is no object");
         continue;
       }
+      const std::size_t mark = texts_.mark();
+      const bool has_symbol = !fields.symbol.empty();
       RawTrade trade;
+      bool block = false;
       unsigned seen = 0;
       for (auto item : object) {
         ondemand::field field;
         if (const auto error = std::move(item).get(field))
           return error;
-        const std::string_view key = json::text(field.key());
+        const std::string_view key = texts_.key(field.key());
         ondemand::value &inner = field.value();
         if (key == "p") {
           ++seen;
-          json::get_decimal(inner, trade.price, "p", fields.problem);
+          json::get_decimal(inner, trade.price, "p", fields.problem, texts_);
         } else if (key == "v") {
           ++seen;
-          json::get_decimal(inner, trade.size, "v", fields.problem);
+          json::get_decimal(inner, trade.size, "v", fields.problem, texts_);
         } else if (key == "S") {
           std::string_view taker;
-          if (!get_text(inner, taker) || (taker != "Buy" && taker != "Sell"))
+          if (!get_text(inner, taker, texts_) || (taker != "Buy" && taker != "Sell"))
             fields.problem.set(ParseStatus::Incomplete, "S");
           trade.sell = taker == "Sell";
           ++seen;
         } else if (key == "i") {
           std::string_view id;
-          if (get_text(inner, id)) {
+          if (get_text(inner, id, texts_)) {
             trade.id = numeric_id(id);
             trade.key = trade_key(id);
           }
+        } else if (key == "s") {
+          see_symbol(inner, fields);
+        } else if (key == "BT") {
+          block = inner.get_bool().get(block) == simdjson::SUCCESS && block;
         }
       }
+      if (has_symbol)
+        texts_.release(mark);
       if (seen != 3)
         fields.problem.set(ParseStatus::Incomplete, "p, v or S of a trade");
-      trades_.push_back(trade);
+      // A block trade was agreed on beside the book; a price or size of 0 is no trade at all.
+      if (block || trade.price.digits == 0 || trade.size.digits == 0)
+        ++fields.blocks;
+      else
+        trades_.push_back(trade);
     }
     return simdjson::SUCCESS;
   }
@@ -257,26 +295,43 @@ private:
     std::string_view rest = fields.topic;
     if (rest.empty())
       return deliver_answer(fields, sink);
+    std::uint32_t window = 0;
     const bool book = take_prefix(rest, "orderbook.");
-    if (book || take_prefix(rest, "publicTrade.") || take_prefix(rest, "tickers.")) {
-      if (!fields.has_data)
-        return {ParseStatus::Incomplete, "data is missing"};
-      if (fields.problem.status != ParseStatus::Ok)
-        return {fields.problem.status, fields.problem.detail};
-    } else {
+    const bool trades = !book && take_prefix(rest, "publicTrade.");
+    if (!book && !trades && !take_prefix(rest, "tickers."))
       return {ParseStatus::Ignored, "another topic"};
+    if (book) {
+      // "50.BTCUSDT", or "rpi.BTCUSDT": another book, of the orders for private customers too.
+      const std::size_t point = rest.find('.');
+      if (point == std::string_view::npos)
+        return {ParseStatus::Incomplete, "topic has no depth"};
+      const std::string_view depth = rest.substr(0, point);
+      rest.remove_prefix(point + 1);
+      const auto [at, error] = std::from_chars(depth.data(), depth.data() + depth.size(), window);
+      if (error == std::errc::result_out_of_range || depth.empty())
+        return {ParseStatus::Incomplete, "topic has no depth"};
+      if (at != depth.data() + depth.size() && !rest.empty())
+        return {ParseStatus::Ignored, "another topic"};
     }
+    if (rest.empty())
+      return {ParseStatus::Incomplete, "topic has no symbol"};
+    if (!(trades ? fields.has_array : fields.has_object))
+      return {ParseStatus::Incomplete, "data is missing, or of another kind"};
+    if (fields.problem.status != ParseStatus::Ok)
+      return {fields.problem.status, fields.problem.detail};
+    if (fields.mixed || (!fields.symbol.empty() && fields.symbol != rest))
+      return {ParseStatus::Incomplete, "s is another symbol than the topic's"};
     if (book)
-      return deliver_book(fields, rest, sink);
-    if (fields.topic.starts_with("publicTrade."))
-      sink.on_trades({rest, fields.ts_ns, trades_});
+      return deliver_book(fields, window, rest, sink);
+    if (trades)
+      sink.on_trades({rest, fields.ts_ns, trades_, fields.blocks});
     else
       sink.on_ticker({.symbol = rest, .venue_ns = fields.ts_ns});
     return {};
   }
 
-  /// rest: "50.BTCUSDT"
-  ParseResult deliver_book(const Fields &fields, std::string_view rest, MessageSink &sink) noexcept {
+  ParseResult deliver_book(const Fields &fields, std::uint32_t window, std::string_view symbol,
+                           MessageSink &sink) noexcept {
     if (!fields.has_bids || !fields.has_asks || !fields.has_u)
       return {ParseStatus::Incomplete, "b, a or u is missing"};
     DepthMessage message;
@@ -284,11 +339,8 @@ private:
       message.snapshot = true;
     else if (fields.type != "delta")
       return {ParseStatus::Incomplete, "type is neither snapshot nor delta"};
-    const char *end = rest.data() + rest.size();
-    const auto [at, error] = std::from_chars(rest.data(), end, message.window);
-    if (error != std::errc() || at == end || *at != '.')
-      return {ParseStatus::Incomplete, "topic has no depth"};
-    message.symbol = {at + 1, static_cast<std::size_t>(end - at - 1)};
+    message.window = window;
+    message.symbol = symbol;
     message.last_id = fields.u;
     message.sequence = fields.seq;
     message.venue_ns = fields.ts_ns;
@@ -303,6 +355,7 @@ private:
     ControlMessage message;
     message.id = fields.req_id;
     message.text = fields.ret_msg;
+    message.code = fields.code;
     if (fields.op == "pong" || fields.ret_msg == "pong")
       message.kind = ControlMessage::Kind::Pong;
     else if (fields.has_success && !fields.success)
@@ -316,6 +369,7 @@ private:
   }
 
   ondemand::parser parser_;
+  json::Texts texts_;
   std::vector<RawLevel> bids_;
   std::vector<RawLevel> asks_;
   std::vector<RawTrade> trades_;

@@ -3,6 +3,8 @@
 #include "bybit_instruments.hpp"
 #include "bybit_parser.hpp"
 
+#include "../json_text.hpp"
+
 #include <array>
 
 namespace quietcore::bybit {
@@ -48,9 +50,10 @@ public:
   std::unique_ptr<Parser> make_parser() const override { return bybit::make_parser(); }
   const SyncRule &rule() const noexcept override { return rule_; }
   std::span<const std::uint32_t> depths() const noexcept override { return kDepths; }
+  std::span<const std::uint32_t> retired_depths() const noexcept override { return kRetiredDepths; }
   bool absent_delete_is_wrong() const noexcept override { return true; }
 
-  std::vector<Instrument> instruments(const Fetch &fetch) const override {
+  InstrumentList instruments(const Fetch &fetch) const override {
     return fetch_instruments(fetch, product_.category, product_.lot);
   }
 
@@ -102,7 +105,8 @@ public:
   }
 
 private:
-  static constexpr std::array<std::uint32_t, 5> kDepths{1, 50, 200, 500, 1000};
+  static constexpr std::array<std::uint32_t, 4> kDepths{1, 50, 200, 1000};
+  static constexpr std::array<std::uint32_t, 1> kRetiredDepths{500}; ///< until 2025-09-11
 
   static std::string book_topic(std::string_view symbol, std::uint32_t depth) {
     return "orderbook." + std::to_string(depth) + "." + std::string(symbol);
@@ -126,7 +130,7 @@ private:
       text += R"("req_id":")" + std::to_string(number) + R"(",)";
     text += R"("op":")" + std::string(op) + R"(","args":[)";
     for (std::size_t i = 0; i < topics.size(); ++i)
-      text += (i == 0 ? "\"" : ",\"") + topics[i] + "\"";
+      text += (i == 0 ? "" : ",") + json_text(topics[i]);
     return text + "]}";
   }
 
