@@ -128,7 +128,7 @@ class KernelParameterKind(Kind):
         configured, lacking = _configured(machine, name, wanted)
         if not values or not same_value(name, values[-1], wanted):
             return _not_in_effect(setting, context, values, found, configured, lacking)
-        if len(values) > 1:
+        if not all(same_value(name, value, wanted) for value in values):
             return report(
                 setting,
                 Verdict.DRIFT,
