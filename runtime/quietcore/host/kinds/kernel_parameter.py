@@ -196,7 +196,7 @@ def _configured(machine: Machine, name: str, wanted: str) -> tuple[bool, str]:
         return False, str(error)
     if not any(same_value(name, value, wanted) for value in values):
         why = culprit(machine, VARIABLE, f"{name}={wanted}") if boot_loader.menu_is_newer(machine) else ""
-        return False, why or f"{boot_loader.MENU} is older than {boot_loader.DROP_IN}"
+        return False, why or f"{boot_loader.MENU} is older than {boot_loader.DROP_IN}, or was edited"
     if not repeatable(name) and not same_value(name, values[-1], wanted):
         return False, f"a later {boot_loader.word(name, values[-1])} in {boot_loader.MENU} wins"
     return True, ""
