@@ -133,7 +133,7 @@ def password(host: Distribution) -> None:
     host.tail = "set superusers=root"
 
 
-SHAPES = {
+SHAPES: dict[Callable[[Distribution], None], str] = {
     later_drop_in: r"zzz-later\.cfg: line 2 sets GRUB_DEFAULT=0 after",
     end_of_the_menu: r"/etc/grub\.d/95_last sets default=0",
     custom_file: r"/boot/grub/custom\.cfg: line 2 sets default=0",
