@@ -371,7 +371,9 @@ class Interpreter:
                 return BAD_ARGUMENT
         name, rest = words[0], words[1:]
         if command.block is not None and name not in ("menuentry", "submenu"):
-            rest.append(f"{{{command.block.text}}}")  # `a{b}` is a word and a block, and a block is a word too
+            rest.append(
+                f"{{{command.block.text}}}"
+            )  # `a{b}` is a word and a block, and a block is a word too
         handler = _COMMANDS.get(name)
         if handler is not None:
             result = handler(self, rest, command)
