@@ -134,9 +134,9 @@ def test_a_result_of_the_machine_that_decides_is_named() -> None:
         "if {command}; then set default=0; else set default=1; fi\n"
         "menuentry a {{\nlinux /vmlinuz a\n}}\nmenuentry b {{\nlinux /vmlinuz {word}\n}}\n"
     )
-    with pytest.raises(CannotTellError, match="depends on a command's result.*hwmatch"):
+    with pytest.raises(CannotTellError, match=r"depends on a command's result.*hwmatch"):
         answer(Case(text.format(command="hwmatch x 3", word="b")), 0)
-    with pytest.raises(CannotTellError, match="depends on a command's result.*loadfont"):
+    with pytest.raises(CannotTellError, match=r"depends on a command's result.*loadfont"):
         answer(Case(text.format(command="! loadfont x", word="b")), 0)
 
 
