@@ -14,7 +14,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix fleet-cost bench soak pgo arm64 sanitize coverage coverage-python ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
+.PHONY: help setup build native demo demo-down local test matrix fleet-cost bench soak pgo arm64 sanitize coverage coverage-python proof ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -120,6 +120,10 @@ coverage-python: ## lines of runtime/ that its tests run, compiled and as Python
 	@$(SETUP) python build test browser unpacked
 	@$(MAKE) --no-print-directory native
 	@tests/coverage
+
+proof: ## every proof that is too long for `make test` and whose record is stale (PROOF=--help, --list, NAME)
+	@$(SETUP) python build host test
+	@tests/proof $(PROOF)
 
 ring-proof: ## hunt for torn reads, 10⁹ of them in C++ and in numba each (some minutes)
 	@$(SETUP) python build

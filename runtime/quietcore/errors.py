@@ -6,6 +6,21 @@ Standard library only.
 from __future__ import annotations
 
 import enum
+import errno
+
+REMEDIES = {
+    errno.ENOSPC: "free space there",
+    errno.EDQUOT: "free space there, or raise the quota",
+    errno.EROFS: "mount that file system writable",
+    errno.EIO: "check the disk (kernel log)",
+    errno.EMFILE: "raise the limit of open files (LimitNOFILE=, ulimit -n)",
+    errno.ENFILE: "raise fs.file-max, or end what has so many files open",
+    errno.ENOMEM: "give it more memory (LimitAS=, MemoryMax=, ulimit -v)",
+    errno.EACCES: "run as root or as the runtime's user",
+    errno.EPERM: "run as root or as the runtime's user",
+    errno.ENOENT: "make the folder",
+    errno.ENOTDIR: "a part of the path is no folder: correct it",
+}
 
 
 class ExitCode(enum.IntEnum):
@@ -53,3 +68,31 @@ class QuietcoreError(Exception):
         if self.remedy is not None:
             parts.append(f"remedy: {self.remedy}")
         return "; ".join(parts)
+
+    def parts(self) -> dict[str, object]:
+        """Return the error for JSON: what, where, found, expected, remedy (None: not told), code."""
+        texts = {"found": self.found, "expected": self.expected}
+        shown = {name: None if value is None else str(value) for name, value in texts.items()}
+        return {
+            "what": self.what,
+            "where": self.where,
+            **shown,
+            "remedy": self.remedy,
+            "code": int(self.code),
+        }
+
+
+def named(error: OSError) -> str:
+    """Return an operating system's error by its name and its text.
+
+    >>> named(OSError(errno.ENOSPC, "No space left on device"))
+    'ENOSPC, No space left on device'
+    """
+    name = errno.errorcode.get(error.errno or 0)
+    text = error.strerror or str(error) or type(error).__name__
+    return f"{name}, {text}" if name else text
+
+
+def remedy_of(error: OSError, otherwise: str) -> str:
+    """Return what helps against an operating system's error, ``otherwise`` where its number does not tell."""
+    return REMEDIES.get(error.errno or 0, otherwise)

@@ -95,7 +95,10 @@ def summary(buckets: Any, marks: Any) -> dict[str, Any]:
     """Return one hop's figures as they stand in the status: ns, None where nothing could be measured.
 
     ``buckets`` are [number, count] of those that are not empty: histograms of several times or hosts add up.
+    Another thread may record meanwhile: what is told is of one moment.
     """
+    # Compiled code records without the GIL, and numpy counts before it collects: it raises where the two differ.
+    buckets = buckets.copy()
     count, maximum = int(marks[COUNT]), int(marks[MAXIMUM])
     figures = {
         name: percentile(buckets, count, maximum, share) if count else None for name, share in SHARES.items()

@@ -38,7 +38,7 @@ def cut_after(limit: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return call
 
     with monkeypatch.context() as patch:
-        for module in ("converge", "boot_change", "boot_confirm"):
+        for module in ("hands", "boot_change", "boot_confirm"):
             patch.setattr(f"quietcore.host.{module}.write_target", counted(write_target))
         patch.setattr(boot_confirm, "write_variable", counted(write_variable))
         patch.setattr(Journal, "append", counted(Journal.append))

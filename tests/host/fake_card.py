@@ -107,4 +107,5 @@ class FakeCard:
         return (
             f"Features for eth0:\nrx-checksumming: on\ngeneric-receive-offload: {o['gro']}\n"
             f"large-receive-offload: {o['lro']}\n{fixed}\n"
+            "tcp-segmentation-offload: off [fixed]\nreceive-hashing: off [fixed]\n"
         )

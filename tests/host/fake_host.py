@@ -26,6 +26,27 @@ SYSCTL = {
 }
 KERNEL, BOUND = 0x00200000, 0x04000000  # flags of a thread in /proc/PID/stat
 
+HEADER = """\
+if [ -s $prefix/grubenv ]; then
+  set have_grubenv=true
+  load_env
+fi
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+   set next_entry=
+   save_env next_entry
+   set boot_once=true
+else
+"""
+OPTION = """\
+if [ x"${feature_menuentry_id}" = xy ]; then
+  menuentry_id_option="--id"
+else
+  menuentry_id_option=""
+fi
+export menuentry_id_option
+"""
+
 Program = Callable[[tuple[str, ...]], "subprocess.CompletedProcess[str]"]
 
 OURS = ("var/lib/quietcore", "etc/quietcore")
@@ -47,6 +68,7 @@ class FakeHost:
         self.sshd_says: str | None = None  # why sshd does not answer
         self.boot_lies_on = {"fs": "ext2", "abstraction": ""}
         self.kernel = "6.1.0-28-amd64"
+        self.image = "/boot/vmlinuz"  # what grub-mkconfig puts into the menu
         self.programs: dict[str, Program] = {}  # further ones, by name
         self.unknown_parameters: set[str] = set()
         self.boots = 0
@@ -86,8 +108,8 @@ class FakeHost:
         self.put("/usr/sbin/grub-mkconfig", "")
         self.put("/usr/sbin/grub-probe", "")
         self.put("/usr/bin/grub-editenv", "")
-        self.put("/boot/vmlinuz", "")
-        self.put("/boot/initrd.img", "")
+        self.put("/boot/vmlinuz", "kernel\n")
+        self.put("/boot/initrd.img", "initial RAM disk\n")
         self._put_environment({})
         self.put("/etc/systemd/system/.keep", "")
         self.put("/usr/lib/systemd/system/irqbalance.service", "")
@@ -101,12 +123,13 @@ class FakeHost:
         )
         line = self._sh(script)
         always, normal, default = line.strip().split("|")
-        image = "/boot/vmlinuz root=UUID=1 ro"
+        image = f"{self.image} root=UUID=1 ro"
         self.put(
             path,
-            'if [ "${next_entry}" ] ; then\n   set default="${next_entry}"\nelse\n'
-            f'   set default="{"${saved_entry}" if default == "saved" else default}"\nfi\n'
-            f"menuentry 'Debian' --class debian $menuentry_id_option 'simple' {{\n"
+            HEADER
+            + f'   set default="{"${saved_entry}" if default == "saved" else default}"\nfi\n'
+            + OPTION
+            + f"menuentry 'Debian' --class debian $menuentry_id_option 'simple' {{\n"
             f"\tlinux\t{image} {always} {normal}\n\tinitrd\t/boot/initrd.img\n}}\n"
             f"menuentry 'recovery' {{\n\tlinux\t{image} single {always}\n}}\n" + self._own_entries(),
         )
@@ -116,7 +139,7 @@ class FakeHost:
         if not path.is_file():
             return ""
         assert path.stat().st_mode & 0o111, "grub-mkconfig runs only what is executable"
-        return self._sh(path.read_text().replace('-e "/boot', '-e "./boot'))
+        return self._sh(path.read_text().replace("-e /boot", "-e ./boot"))
 
     def _sh(self, script: str) -> str:
         return subprocess.run(
@@ -133,7 +156,8 @@ class FakeHost:
 
     def _put_environment(self, values: dict[str, str]) -> None:
         text = "".join(f"{name}={value}\n" for name, value in values.items())
-        self.put("/boot/grub/grubenv", "# GRUB Environment Block\n" + text)
+        block = "# GRUB Environment Block\n" + text
+        self.put("/boot/grub/grubenv", block + "#" * (1024 - len(block)))
 
     def choose(self) -> str:
         """Return the command line that GRUB boots: the one-shot, which it forgets, else the default."""
@@ -233,14 +257,14 @@ class FakeHost:
         self.put(f"{folder}/stat", stat)
         self.put(f"{folder}/status", status)
         self.put(f"/proc/{pid}/cgroup", f"0::{group}\n")
-        rows = (
-            "Max locked memory     8388608   8388608   bytes",
-            "Max open files        1024      524288    files",
+        rows = (  # fs/proc/base.c: proc_pid_limits
+            ("Limit", "Soft Limit", "Hard Limit", "Units"),
+            ("Max locked memory", "8388608", "8388608", "bytes"),
+            ("Max open files", "1024", "524288", "files"),
+            ("Max realtime priority", "0", "0", ""),
         )
-        last = "Max realtime priority 0         0"
-        self.put(
-            f"/proc/{pid}/limits", "\n".join(["Limit  Soft Limit  Hard Limit  Units", *rows, last]) + "\n"
-        )
+        text = "".join(f"{name:25} {soft:20} {hard:20} {unit:10}\n" for name, soft, hard, unit in rows)
+        self.put(f"/proc/{pid}/limits", text)
 
     def allowed(self, tid: int) -> str:
         """Return where a thread may run."""
@@ -325,7 +349,7 @@ class FakeHost:
         rows = ["".join(f"       CPU{cpu}" for cpu in range(self.cpus))]
         counts = "          0" * self.cpus
         for number, name in ((8, "rtc0"), (24, "virtio0-req.0"), (25, "virtio1-input.0")):
-            chip = "IO-APIC   8-edge" if number == 8 else "PCI-MSI 512  1-edge"
+            chip = "IO-APIC   8-edge" if number == 8 else "PCI-MSI 512001-edge"
             rows.append(f"{number:4}:{counts}   {chip}      {name}")
             self.put(f"/proc/irq/{number}/smp_affinity_list", default + "\n")
             self.put(f"/proc/irq/{number}/smp_affinity", format_cpu_mask(parse_cpu_list(default)) + "\n")

@@ -14,6 +14,7 @@ from quietcore.errors import QuietcoreError
 from quietcore.host import boot_loader
 from quietcore.host.audit import audit
 from quietcore.host.boot_confirm import retry, sshd_greets
+from quietcore.host.boot_menu import boots, entries, environment
 from quietcore.host.boot_trial import (
     CANDIDATE,
     GOOD,
@@ -27,10 +28,21 @@ from quietcore.host.boot_trial import (
 )
 from quietcore.host.converge import apply_all, promise, revert
 from quietcore.host.findings import Verdict
+from quietcore.host.grub import Boot
 from quietcore.host.machine import Machine
-from quietcore.host.menu_entries import default_of, menu_entries, quoted
+from quietcore.host.menu_entries import quote
 
 OLD = "console=tty0 console=ttyS0,115200 quiet"
+
+
+def menu(host: FakeHost) -> dict[str, Boot]:
+    """What each entry of the menu boots, by identifier."""
+    return {chosen.boot.identifier: chosen.boot for chosen in entries(host.machine())}
+
+
+def default_of(host: FakeHost) -> str:
+    """What the menu boots without a one-shot."""
+    return boots(host.machine(), environment(host.machine(), {"next_entry": None})).boot.default
 
 
 def where(host: FakeHost) -> Stage:
@@ -69,7 +81,7 @@ def test_next_boot_is_the_trial_and_a_healthy_one_becomes_the_default(host: Fake
 def test_good_entry_is_the_command_line_that_runs(host: FakeHost) -> None:
     before = host.get("/proc/cmdline").partition(" ")[2]
     promise(host.machine(), "boot_params", BOOT)
-    entry = next(item for item in menu_entries(host.get(boot_loader.MENU)) if item.identifier == GOOD)
+    entry = menu(host)[GOOD]
     assert " ".join(entry.words) == before
     assert (entry.kernel, entry.initial) == ("/boot/vmlinuz", ("/boot/initrd.img",))
 
@@ -185,7 +197,7 @@ def test_where_grub_cannot_forget_the_one_shot_there_is_none(
     assert any("no boot on trial" in note and reason in note for note in outcome.notes)
     assert host.environment() == {}
     assert not (host.root / SCRIPT.lstrip("/")).exists()
-    assert default_of(host.get(boot_loader.MENU)) == "0"
+    assert default_of(host) == "0"
     host.boot()
     assert isolated(host)
     found, cause = verdict(host)
@@ -210,6 +222,8 @@ def test_a_kernel_that_is_not_in_the_menu_cannot_be_frozen(host: FakeHost) -> No
 def test_an_entry_whose_kernel_was_removed_is_left_out_of_the_menu(host: FakeHost) -> None:
     promise(host.machine(), "boot_params", BOOT)
     host.boot()
+    host.image = "/boot/vmlinuz-next"
+    host.put(host.image, "kernel\n")
     host.drop("/boot/vmlinuz")
     host.update_grub()
     assert GOOD not in host.get(boot_loader.MENU)
@@ -235,12 +249,12 @@ def test_a_second_change_freezes_the_confirmed_entry_without_its_trial_words(hos
     host.boot()
     fewer = [item for item in BOOT if item["name"] != "skew_tick"]
     promise(host.machine(), "boot_params", fewer)
-    entries = {item.identifier: item.words for item in menu_entries(host.get(boot_loader.MENU))}
-    assert "skew_tick=1" in entries[GOOD]
-    assert not {*TRIAL_WORDS} & set(entries[GOOD])
-    assert not [word for word in entries[GOOD] if word.startswith(MARK)]
-    assert "skew_tick=1" not in entries[CANDIDATE]
-    assert entries[CANDIDATE].count("panic=10") == 1
+    words = {name: boot.words for name, boot in menu(host).items()}
+    assert "skew_tick=1" in words[GOOD]
+    assert not {*TRIAL_WORDS} & set(words[GOOD])
+    assert not [word for word in words[GOOD] if word.startswith(MARK)]
+    assert "skew_tick=1" not in words[CANDIDATE]
+    assert words[CANDIDATE].count("panic=10") == 1
     host.sshd_says = "no"
     host.boot()
     assert "skew_tick=1" in host.get("/proc/cmdline").split(), "back on what was confirmed before"
@@ -325,22 +339,24 @@ def test_state_that_is_none_is_an_error_and_no_pass(host: FakeHost) -> None:
     assert not finding.readable
 
 
-def test_default_of_a_menu_is_the_one_without_the_one_shot() -> None:
-    text = 'if [ "${next_entry}" ] ; then\n   set default="${next_entry}"\nelse\n   set default="1>2"\nfi\n'
-    assert default_of(text) == "1>2"
-    assert default_of("") == "0"
-
-
 @pytest.mark.parametrize(
-    ("word", "expected"), [("a=b,c", "a=b,c"), ("$vt_handoff", "$vt_handoff"), ("a;b", "'a;b'")]
+    ("word", "expected"),
+    [
+        ("a=b,c", "a=b,c"),
+        ("$v", "'$v'"),
+        ("a;b", "'a;b'"),
+        ("a'b c", "'a'\\''b c'"),
+        ("", "''"),
+        ("if", "'if'"),
+    ],
 )
 def test_words_are_quoted_for_grub(word: str, expected: str) -> None:
-    assert quoted(word) == expected
+    assert quote(word) == expected
 
 
-def test_a_word_that_grub_cannot_quote_is_refused() -> None:
-    with pytest.raises(QuietcoreError, match="single quote"):
-        quoted("a'b c")
+def test_a_word_that_no_configuration_holds_is_refused() -> None:
+    with pytest.raises(QuietcoreError, match="line end"):
+        quote("a\nb")
 
 
 def test_sshd_that_listens_nowhere_is_told(host: FakeHost) -> None:

@@ -350,10 +350,11 @@ def test_a_value_that_the_kernel_refuses_is_told_with_its_reason(host: FakeHost)
         raise OSError(22, "Invalid argument")
 
     machine.write_value = refuse  # type: ignore[method-assign]
-    with pytest.raises(
-        QuietcoreError, match=r"refused a value: /proc/sys/vm/swappiness; found Invalid argument for '0'"
-    ):
-        promise(machine, "sysctl", SYSCTL)
+    outcome = promise(machine, "sysctl", SYSCTL)
+    assert "refused a value: /proc/sys/vm/swappiness: Invalid argument for '0'" in outcome.failures[0]
+    assert not outcome.changed or {change.target for change in outcome.changes}.isdisjoint(
+        {"value:/proc/sys/vm/swappiness", "value:/proc/sys/net/ipv4/tcp_rmem"}
+    )
 
 
 def test_a_value_that_does_not_stay_is_a_failure(host: FakeHost) -> None:
@@ -361,7 +362,8 @@ def test_a_value_that_does_not_stay_is_a_failure(host: FakeHost) -> None:
     machine.write_value = lambda path, value: None  # type: ignore[method-assign]
     outcome = promise(machine, "sysctl", SYSCTL[:1])
     assert outcome.failures == [
-        "sysctl.swappiness: 60 instead of 0: /usr/lib/sysctl.d/50-default.conf sets it too; "
+        "sysctl.swappiness: 60 instead of 0: /proc/sys/vm/swappiness: the kernel took 0 and still shows 60; "
+        "otherwise /usr/lib/sysctl.d/50-default.conf sets it too; "
         "remedy: remove it from /usr/lib/sysctl.d/50-default.conf, then quietcore apply"
     ]
 
@@ -410,7 +412,7 @@ def test_huge_pages_that_cannot_be_found_are_counted(host: FakeHost) -> None:
 
     machine.write_value = scarce  # type: ignore[method-assign]
     outcome = promise(machine, "huge_pages", ROLES["huge_pages"])
-    assert compacted == ["1"]
+    assert set(compacted) == {"1"}
     assert "4 are missing" in outcome.failures[0]
 
 

@@ -17,13 +17,23 @@ def test_list_and_mask_round_trip(cpus: frozenset[int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "cpus"), [("", set()), ("0", {0}), ("0,3-5\n", {0, 3, 4, 5}), (" 2 , 4 ", {2, 4}), ("7-7", {7})]
+    ("text", "cpus"),
+    [
+        ("", set()),
+        ("0", {0}),
+        ("0,3-5\n", {0, 3, 4, 5}),
+        (" 2 , 4 ", {2, 4}),
+        ("7-7", {7}),
+        ("0-6:2/4", {0, 1, 4, 5}),
+    ],
 )
 def test_lists_of_the_kernel(text: str, cpus: set[int]) -> None:
     assert parse_cpu_list(text) == cpus
 
 
-@pytest.mark.parametrize("text", ["a", "1-", "-1", "5-3", "0-6:2/4", "1 2", "0x3", "99999999"])
+@pytest.mark.parametrize(
+    "text", ["a", "1-", "-1", "5-3", "0-6:3/2", "0-6:0/2", "0-6:2", "all", "1-N", "1 2", "0x3", "99999999"]
+)
 def test_what_is_no_list_is_refused(text: str) -> None:
     with pytest.raises(QuietcoreError, match="not a list of CPUs"):
         parse_cpu_list(text)

@@ -13,7 +13,14 @@ import pytest
 from quietcore.installed import prefer_installed
 
 PACKAGE = Path(__file__).resolve().parents[2] / "runtime/quietcore"
-SENT = ["__init__.py", "installed.py", "errors.py", "host/__init__.py", "host/cpulist.py"]
+SENT = [
+    "__init__.py",
+    "installed.py",
+    "errors.py",
+    "host/__init__.py",
+    "host/cpulist.py",
+    "host/unreadable.py",
+]
 TASK = """
 import sys
 from pathlib import Path

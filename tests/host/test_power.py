@@ -213,10 +213,9 @@ def test_turbo_that_the_firmware_forbids_is_said(metal: FakeHost) -> None:
         raise OSError(errno.EPERM, "Operation not permitted")
 
     machine.write_value = forbidden  # type: ignore[method-assign]
-    with pytest.raises(
-        QuietcoreError, match=r"no_turbo; found Operation not permitted.*allow turbo in the firmware"
-    ):
-        promise(machine, "cpu_power", [setting("t", "turbo", "turbo", "on")])
+    (failure,) = promise(machine, "cpu_power", [setting("t", "turbo", "turbo", "on")]).failures
+    assert "no_turbo: Operation not permitted" in failure
+    assert "allow turbo in the firmware" in failure
 
 
 @pytest.mark.timeout(300)
@@ -229,7 +228,7 @@ def test_a_run_cut_off_anywhere_is_finished_or_undone(
         setting("pages", "huge_pages", "2048", {"0": 64, "1": 32}),
         setting("dirty", "sysctl", "vm.dirty_bytes", "268435456"),
     ]
-    for limit in range(60):
+    for limit in range(90):
         host = FakeHost(tmp_path / str(limit), cpus=12, threads=2, nodes=2)
         host.add_power()
         host.add_nodes()

@@ -110,13 +110,17 @@ def test_running_processes_show_what_they_have(host: FakeHost) -> None:
     assert finding.remedy.startswith("systemctl restart quietcore-feed@demo.service")
     host.put(
         "/proc/700/limits",
-        "Max locked memory unlimited unlimited bytes\nMax open files 65536 65536 files\n",
+        "Limit                     Soft Limit           Hard Limit           Units     \n"
+        "Max locked memory         unlimited            unlimited            bytes     \n"
+        "Max open files            65536                65536                files     \n",
     )
     assert found_after(host, wanted).verdict is Verdict.OK
     host.process(700, "quietcore-feed", GROUP, policy=1, priority=40)
     host.put(
         "/proc/700/limits",
-        "Max locked memory unlimited unlimited bytes\nMax open files 65536 65536 files\n",
+        "Limit                     Soft Limit           Hard Limit           Units     \n"
+        "Max locked memory         unlimited            unlimited            bytes     \n"
+        "Max open files            65536                65536                files     \n",
     )
     assert "scheduling fifo 40" in found_after(host, wanted).found
 

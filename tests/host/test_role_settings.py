@@ -31,7 +31,8 @@ LISTS = {
     "isolated": "3-5",
     "not_isolated": "0-2",
 }
-PLAN = {"core_plan_result": {"lists": LISTS, "topology": {"interface": "eth0"}, "sets": {"irq": [2]}}}
+CARD = {"interface": "eth0", "cards": [{"name": "eth0", "node": -1}]}
+PLAN = {"core_plan_result": {"lists": LISTS, "topology": CARD, "sets": {"irq": [2]}}}
 
 Render = dict[str, list[dict[str, Any]]]
 

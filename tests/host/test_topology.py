@@ -34,8 +34,9 @@ def test_off_line_cpus_and_hybrid_cores(host: FakeHost) -> None:
 def test_the_network_card_of_the_default_route(host: FakeHost) -> None:
     host.put(
         "/proc/net/route",
-        "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
-        "eth1\t0000FEA9\t00000000\t0001\t0\t0\t0\t0000FFFF\neth0\t00000000\t0200A8C0\t0003\t0\t0\t0\t00000000\n",
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+        "eth1\t0000FEA9\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+        "eth0\t00000000\t0200A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n",
     )
     host.put("/sys/devices/pci0000:00/0000:00:02.0/virtio1/numa_node", "0\n")
     topology = read_topology(host.root)

@@ -195,7 +195,7 @@ def test_rates_are_of_one_producer_and_one_run() -> None:
 
 
 def stat(pid: int, name: str, ticks: int, cpu: int) -> str:
-    fields = ["S", *["0"] * 10, str(ticks), "0", *["0"] * 23, str(cpu), "0"]
+    fields = ["S", *["0"] * 10, str(ticks), "0", *["0"] * 23, str(cpu), *["0"] * 13]
     return f"{pid} ({name}) " + " ".join(fields)
 
 
@@ -211,7 +211,7 @@ def test_cores_tell_who_ran_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             task.mkdir(parents=True, exist_ok=True)
             (task / "stat").write_text(stat(pid, name, ticks, cpu))
         rows = [f"cpu{cpu} {ticks} 0 0 {1000 - ticks} 0 0 0 0 0 0" for cpu, ticks in enumerate(busy)]
-        (proc / "stat").write_text("\n".join(["cpu 0 0 0 0 0 0 0 0 0 0", *rows, "intr 0"]))
+        (proc / "stat").write_text("\n".join(["cpu 0 0 0 0 0 0 0 0 0 0", *rows, "intr 0\n"]))
 
     feed, intruder, sleeper = (10, "feed:sim"), (11, "a) b"), (12, "sleeper")
     write({feed: (100, 1), intruder: (5, 0), sleeper: (7, 1)}, [0, 0])
@@ -222,7 +222,7 @@ def test_cores_tell_who_ran_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [core["busy"] for core in first] == [None, None]
     write({feed: (190, 1), intruder: (15, 1), sleeper: (7, 1)}, [0, 0])
     (proc / "stat").write_text(
-        "cpu 0 0 0 0 0 0 0 0\ncpu0 100 0 0 1900 0 0 0 0\ncpu1 1000 0 0 1000 0 0 0 0\nintr 0"
+        "cpu 0 0 0 0 0 0 0 0\ncpu0 100 0 0 1900 0 0 0 0\ncpu1 1000 0 0 1000 0 0 0 0\nintr 0\n"
     )
     housekeeping, isolated = watch.look()
     assert (housekeeping["role"], isolated["role"]) == ("housekeeping, irq", "feed")

@@ -44,6 +44,14 @@ def test_reports(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "assumed:" in shown
 
 
+def test_a_symbol_of_another_recording_is_refused_with_what_there_is(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["backtest", "--recording", str(recording), "--symbol", "NOPEUSDT"]) == 2
+    said = capsys.readouterr().err
+    assert "symbol is not in the recording: --symbol NOPEUSDT; found " in said
+
+
 def test_what_it_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = str(tmp_path / "none")
     for words, text in (

@@ -205,7 +205,7 @@ class DelayedVenue:
     async def _rest(self, request: web.Request) -> web.Response:
         site: Site = request.app[SITE]
         body = await request.text()
-        payload = body if request.method == "POST" else request.query_string
+        payload = body if request.method == "POST" else request.raw_path.partition("?")[2]
         site.requests.append(
             (request.method, request.path, json.loads(body) if body else dict(request.query))
         )

@@ -20,14 +20,14 @@ from aiohttp import WSMsgType, web
 
 KEY, SECRET = "sim-key", "sim-secret"
 
-INSTRUMENT = {
+INSTRUMENT: dict[str, Any] = {
     "symbol": "BTCUSDT",
     "priceFilter": {"tickSize": "0.1", "minPrice": "0.1", "maxPrice": "1999999.8"},
     "lotSizeFilter": {
         "qtyStep": "0.001",
         "minOrderQty": "0.001",
         "maxOrderQty": "1190",
-        "minNotionalValue": "5",
+        "minNotionalValue": "0.5",  # the orders of these tests are worth 1
     },
 }
 
@@ -55,6 +55,13 @@ class FakeVenue:
         self.headers: list[dict[str, str]] = []
         self.instrument: dict[str, Any] = INSTRUMENT
         self.refuse_auth = False
+        self.history: dict[str, dict[str, Any]] = {}  # orders that only the history has
+        self.positions: list[dict[str, Any]] = []  # rows, instead of the one that follows from the fills
+        self.price = ""  # what the ticker says, "" for none
+        self.refusal: tuple[int, str, dict[str, str]] | None = None  # answers every signed request
+        self.mute = False  # the private stream tells nothing
+        self.deaf = False  # nor does it answer pings
+        self.requests: list[tuple[float, str, str]] = []  # signed ones: when, path, payload
         self.connections: set[Any] = set()
         self._sockets: set[web.WebSocketResponse] = set()
         self.trade_sockets: set[web.WebSocketResponse] = set()
@@ -105,6 +112,8 @@ class FakeVenue:
                 web.post("/v5/order/create", self._create),
                 web.post("/v5/order/cancel", self._cancel),
                 web.get("/v5/order/realtime", self._realtime),
+                web.get("/v5/order/history", self._history),
+                web.get("/v5/market/tickers", self._tickers),
                 web.get("/v5/execution/list", self._execution_list),
                 web.get("/v5/position/list", self._position_list),
                 web.post("/v5/order/cancel-all", self._cancel_everything),
@@ -137,10 +146,19 @@ class FakeVenue:
         found = [self.instrument] if request.query.get("symbol") == self.instrument["symbol"] else []
         return self._answer({"category": "linear", "list": found, "nextPageCursor": ""})
 
+    async def _tickers(self, request: web.Request) -> web.Response:
+        found = [{"symbol": request.query.get("symbol"), "lastPrice": self.price}] if self.price else []
+        return self._answer({"category": "linear", "list": found})
+
     # orders
 
     def _refusal(self, request: web.Request, payload: str) -> web.Response | None:
         headers = request.headers
+        self.requests.append((time.monotonic(), request.path, payload))
+        if self.refusal is not None:
+            status, text, extra = self.refusal
+            kind = "application/json" if text.startswith("{") else "text/html"
+            return web.Response(status=status, text=text, headers=extra, content_type=kind)
         self.headers.append(dict(headers))
         self.connections.add(request.transport)
         if headers.get("X-BAPI-API-KEY") != KEY:
@@ -316,7 +334,7 @@ class FakeVenue:
         return self._answer({"orderId": order["orderId"], "orderLinkId": order["orderLinkId"]})
 
     async def _realtime(self, request: web.Request) -> web.Response:
-        if refusal := self._refusal(request, request.query_string):
+        if refusal := self._refusal(request, request.raw_path.partition("?")[2]):
             return refusal
         if "orderLinkId" not in request.query:
             found = [one for one in self.orders.values() if one["orderStatus"] in ("New", "PartiallyFilled")]
@@ -324,6 +342,17 @@ class FakeVenue:
         self.queries += 1
         order = self.orders.get(request.query["orderLinkId"])
         return self._answer({"list": [order] if order else [], "nextPageCursor": ""})
+
+    async def _history(self, request: web.Request) -> web.Response:
+        if refusal := self._refusal(request, request.raw_path.partition("?")[2]):
+            return refusal
+        order = self.history.get(request.query.get("orderLinkId", ""))
+        return self._answer({"list": [order] if order else [], "nextPageCursor": ""})
+
+    def restart(self) -> None:
+        """Forget the live list, as the venue's restart does: what is over stands in the history alone."""
+        self.history.update(self.orders)
+        self.orders.clear()
 
     async def _cancel_everything(self, request: web.Request) -> web.Response:
         payload = await request.text()
@@ -337,16 +366,16 @@ class FakeVenue:
         return self._answer({"list": [], "success": "1"})
 
     async def _execution_list(self, request: web.Request) -> web.Response:
-        if refusal := self._refusal(request, request.query_string):
+        if refusal := self._refusal(request, request.raw_path.partition("?")[2]):
             return refusal
         return self._answer({"list": self.executions[::-1], "nextPageCursor": ""})
 
     async def _position_list(self, request: web.Request) -> web.Response:
-        if refusal := self._refusal(request, request.query_string):
+        if refusal := self._refusal(request, request.raw_path.partition("?")[2]):
             return refusal
         side = "Buy" if self.position > 0 else "Sell" if self.position < 0 else ""
         position = {"symbol": "BTCUSDT", "side": side, "size": str(abs(self.position)), "avgPrice": "1000.5"}
-        return self._answer({"list": [position], "nextPageCursor": ""})
+        return self._answer({"list": self.positions or [position], "nextPageCursor": ""})
 
     # the private stream
 
@@ -365,12 +394,14 @@ class FakeVenue:
             elif body["op"] == "subscribe":
                 self._sockets.add(socket)
                 await socket.send_json({"success": True, "ret_msg": "", "op": "subscribe"})
-            elif body["op"] == "ping":
+            elif body["op"] == "ping" and not self.deaf:
                 await socket.send_json({"op": "pong"})
         self._sockets.discard(socket)
         return socket
 
     async def _tell(self, message: dict[str, Any]) -> None:
+        if self.mute:
+            return
         for socket in list(self._sockets):
             await socket.send_json(message)
 

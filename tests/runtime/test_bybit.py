@@ -16,6 +16,7 @@ from quietcore.venues.interface import (
     Endpoints,
     Fate,
     Fill,
+    NotUnderstood,
     OrderUpdate,
     RefusedError,
     UncertainError,
@@ -120,7 +121,9 @@ def test_private_messages() -> None:
     ],
 )
 def test_malformed_private_messages_are_counted(text: str) -> None:
-    assert private.parse(text) == ([], 1)
+    events, skipped = private.parse(text)
+    assert [type(event) for event in events] == [NotUnderstood]
+    assert skipped == 1
 
 
 def test_instrument_rules() -> None:

@@ -81,11 +81,11 @@ def test_the_rate_is_waited_for_and_the_clock_compared(tmp_path: Path) -> None:
                     "X-Bapi-Limit-Status": "0",
                     "X-Bapi-Limit-Reset-Timestamp": str(int(reset * 1000)),
                 }
-                site.answers = [code(10006, **headers), ok()]
+                site.answers = [code(10006, **headers), ok({"list": []})]
                 await http.executions(symbol="BTCUSDT")
                 assert time.time() >= reset - 0.01
                 ahead = time.time_ns() + 30_000_000_000
-                site.answers = [code(10002), ok({"timeNano": str(ahead)}), ok()]
+                site.answers = [code(10002), ok({"timeNano": str(ahead)}), ok({"list": []})]
                 await http.executions(symbol="BTCUSDT")
                 assert 25_000 < http.clock_offset_ms < 31_000
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
+from typing import Any
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quietcore.bridge.compiled import compiled
 from quietcore.histogram import BUCKETS, LARGEST, SHARES, Histogram, bucket_of, highest_value
 
 
@@ -58,3 +64,28 @@ def test_buckets_in_the_summary_add_up() -> None:
         added[bucket] = added.get(bucket, 0) + count
     assert sorted(added.items()) == [tuple(pair) for pair in both.summary()["buckets"]]
     assert sum(added.values()) == 6
+
+
+@compiled
+def flicker(buckets: Any, stop: Any) -> None:
+    """Fill and empty every other bucket without the GIL until ``stop`` is set."""
+    while stop[0] == 0:
+        for i in range(0, buckets.shape[1], 2):
+            buckets[0, i] = 1 - buckets[0, i]
+
+
+@pytest.mark.machine_code
+def test_a_summary_while_another_thread_records() -> None:
+    """Compiled code records without the GIL: numpy then finds fewer or more buckets than it has counted, and raises."""
+    histogram, stop = Histogram(), np.ones(1, dtype=np.int64)
+    flicker(histogram.buckets, stop)  # compiled now
+    stop[0] = 0
+    thread = threading.Thread(target=flicker, args=(histogram.buckets, stop))
+    thread.start()
+    try:
+        end = time.monotonic() + 2.0
+        while time.monotonic() < end:
+            assert len(histogram.summary()["buckets"]) <= BUCKETS
+    finally:
+        stop[0] = 1
+        thread.join()

@@ -23,6 +23,9 @@ from quietcore.bridge.cycles import trustworthy
 from quietcore.cli.jitter import judge, nanoseconds
 from quietcore.cli.main import main
 from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.host.texts.counter_tables import read_interrupt_table
+from quietcore.host.texts.cpu_times import read_cpu_times
+from quietcore.host.unreadable import NotUnderstoodError
 from quietcore.jitter import cores
 from quietcore.jitter.attribution import (
     CONTEXT_SWITCH,
@@ -34,7 +37,7 @@ from quietcore.jitter.attribution import (
     competitors,
     new_pauses,
 )
-from quietcore.jitter.counters import Counts, Task, parse_steal, parse_table
+from quietcore.jitter.counters import Counts, Task, by_cpu
 from quietcore.jitter.detector import FAULTED, LOG, OTHER, SWITCHED
 from quietcore.jitter.meter import Meter
 
@@ -305,12 +308,14 @@ def test_tables_of_the_kernel() -> None:
  LOC:          3          4   Local timer interrupts
  ERR:          0
 """
-    assert parse_table(text) == {
+    assert by_cpu(read_interrupt_table(text)) == {
         0: {"36 virtio1-req.0": 10, "LOC Local timer interrupts": 3},
         2: {"36 virtio1-req.0": 20, "LOC Local timer interrupts": 4},
     }
-    assert parse_table("") == {}
-    assert parse_steal("cpu 9 9 9 9 9 9 9 9 9 9\ncpu1 1 2 3 4 5 6 7 8 0 0\nintr 5\n") == {1: 8}
+    with pytest.raises(NotUnderstoodError, match="no line of CPUs"):
+        read_interrupt_table("")
+    times = read_cpu_times("cpu  9 9 9 9 9 9 9 9 9 9\ncpu1 1 2 3 4 5 6 7 8 0 0\nintr 5\n")
+    assert {cpu: time.steal for cpu, time in times.items()} == {1: 8}
 
 
 def test_the_time_stamp_counter_is_not_trusted_blindly() -> None:

@@ -158,3 +158,12 @@ def test_memory_of_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_what_cannot_be_done_is_said(words: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", *words]) in (2, 3)
     assert part in capsys.readouterr().err
+
+
+def test_memory_of_a_command_that_does_not_end_by_itself() -> None:
+    words = ["profile", "memory", "--seconds", "3", "--", "sim", "--listen", "127.0.0.1:0", "--generate"]
+    done = subprocess.run(
+        [sys.executable, "-m", "quietcore", *words], capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "peak" in done.stdout

@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 from tests.runtime.conftest import MakeWriter
-from tests.runtime.fake_venue import SECRET, FakeVenue
+from tests.runtime.fake_venue import INSTRUMENT, SECRET, FakeVenue
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 CONFIG = """
 mode = "sim"
 feed = "{feed}"
 wait = "{wait}"
-kill_file = "{folder}/kill"
+kill_file = "{kill_file}"
 strategy_cpu = {cpu}
 gateway_cpu = {cpu}
 [venue]
@@ -77,12 +77,12 @@ class Run:
     """`quietcore run` under a service manager of the tests' own."""
 
     def __init__(self, folder: Path, feed: str, venue: FakeVenue, **options: Any) -> None:
-        self.status_path = folder / "runtime.json"
+        self.status_path: Path = options.get("status", folder / "runtime.json")
         config = folder / "runtime.toml"
         config.write_text(
             CONFIG.format(
                 feed=feed,
-                folder=folder,
+                kill_file=options.get("kill_file", folder / "kill"),
                 wait=options.get("wait", "nap"),
                 cpu=options.get("cpu", -1),
                 strategy=options.get("strategy", "parameters = {fast = 2, slow = 5}"),
@@ -397,6 +397,21 @@ def test_feed_and_venue_that_disagree(
         code, _, errors = run.result()
     assert code == 2
     assert "feed and venue disagree about the tick size: BTCUSDT; found 0.01 in the feed" in errors
+
+
+def test_an_order_that_is_worth_too_little_for_the_venue(
+    make_writer: MakeWriter, feed: str, tmp_path: Path, runs: list[Run]
+) -> None:
+    with FakeVenue() as venue, Market(make_writer(capacity=65536)):
+        least = {**INSTRUMENT["lotSizeFilter"], "minNotionalValue": "5"}
+        venue.instrument, venue.price = {**INSTRUMENT, "lotSizeFilter": least}, "200"
+        run = Run(tmp_path, feed, venue)
+        runs.append(run)
+        code, _, errors = run.result()
+    assert code == 2
+    assert "0.001 × 200 = 0.2, and the venue's least value of an order is 5" in errors
+    assert "raise risk.order_size to 0.025 or more" in errors
+    assert venue.created == []
 
 
 def quietcore(*words: str) -> subprocess.CompletedProcess[str]:

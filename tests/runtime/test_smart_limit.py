@@ -330,6 +330,55 @@ def test_iceberg_shows_one_piece_at_a_time() -> None:
     assert (len(http.orders), children[3].state) == (3, ChildState.NOT_SENT)
 
 
+def test_pieces_that_the_venue_has_forgotten_are_over_and_late_ones_are_not() -> None:
+    """An accepted order may be listed later than its cancel comes; one that is not listed for seconds is no more."""
+
+    async def story(executor: SmartLimitExecutor, http: Http, bus: EventBus) -> list[Child]:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + 20.0
+        placing = asyncio.create_task(executor.place_iceberg(parent("1", parent_id="ice"), Decimal("0.5")))
+        await http.until(1)
+        await asyncio.sleep(3.0)
+        http.known.clear()
+        children = await placing
+        assert loop.time() < end
+        late = asyncio.create_task(executor.place_iceberg(parent("1", parent_id="late"), Decimal(1)))
+        await http.until(2)
+        await asyncio.sleep(1.0)
+        hidden = dict(http.known)
+        http.known.clear()
+        cancelling = asyncio.create_task(executor.cancel("late"))
+        await asyncio.sleep(2.0)
+        assert not cancelling.done()
+        http.known.update(hidden)
+        await cancelling
+        await late
+        return children
+
+    children, http, _ = play(story)
+    assert (children[0].reason, children[1].state) == (
+        "the venue does not know it any more",
+        ChildState.NOT_SENT,
+    )
+    assert http.known["late-0"]["orderStatus"] == "Cancelled"
+
+
+def test_pieces_of_a_batch_that_are_refused_keep_the_venues_words() -> None:
+    class Refusing(Http):
+        async def place_batch(self, orders: list[dict[str, Any]]) -> dict[str, Any]:
+            rows = [{"orderLinkId": one["orderLinkId"], "orderId": ""} for one in orders]
+            return {"list": [{**row, "code": 110007, "refused": "110007 ab not enough"} for row in rows]}
+
+    async def story() -> list[Child]:
+        executor = SmartLimitExecutor(EventBus(), Refusing(), rules={"BTCUSDT": RULES})
+        return await executor.place_post_only_order_with_jitter(parent(batch=True))
+
+    children = virtual_time.run(story())
+    assert {(child.state, child.reason) for child in children} == {
+        (ChildState.REFUSED, "110007 ab not enough")
+    }
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

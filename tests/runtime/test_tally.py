@@ -108,3 +108,12 @@ def test_interrupted_while_waiting_for_the_feed(feed: str) -> None:
         process.kill()
     assert (process.returncode, out) == (3, "")
     assert "no such feed" in errors
+
+
+def test_it_says_that_it_waits_for_a_feed(feed: str) -> None:
+    code, _, said = tally("--feed", feed, "--wait", "0.3")
+    assert code == 3
+    first, last = said.strip().splitlines()
+    assert first.startswith("tally: no such feed")
+    assert first.endswith("waiting up to 0.3 s")
+    assert last.startswith("quietcore tally: no such feed")

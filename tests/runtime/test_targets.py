@@ -294,3 +294,10 @@ def test_the_steps_that_are_timed_do_their_work() -> None:
     ring, words = IntentRing(1024), np.zeros(WORDS, dtype=np.int64)
     assert compiled_steps.order_steps(ring.address, 1024, words, words.copy()) > 0
     assert ring.take() is None, "all were taken again"
+
+
+def test_enough_latencies_are_waited_for_unless_clocks_disagree() -> None:
+    hop = {"count": 100, "not_comparable": 0}
+    assert pipeline.enough({"one": hop, "other": hop})
+    assert not pipeline.enough({"one": hop, "other": {**hop, "count": 99}})
+    assert pipeline.enough({"one": hop, "other": {"count": 0, "not_comparable": 7}})

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tests.scenarios.planted import PLANTED
-from tests.scenarios.story import Outcome, Parts, play
+from tests.scenarios.story import FAULTS, Outcome, Parts, play
 
 from quietcore.sim.faults import Fault
 from quietcore.strategy.risk import REASON_NAMES
@@ -54,7 +54,7 @@ def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:
             broken.append({"seed": outcome.seed, "what": outcome.broken})
     return {
         **totals,
-        "faults": {fault.value: faults[fault] for fault in Fault},
+        "faults": {fault.value: faults[fault] for fault in FAULTS},
         "refused": {REASON_NAMES[reason]: count for reason, count in sorted(refused.items())},
         "broken": broken,
     }

@@ -38,6 +38,10 @@ MAX_NOTIONAL, MAX_LOSS = 20 * 10_000, 600
 TRADING_SECONDS = 5.0
 SETTLE_SECONDS = 30.0
 SECOND = 1.0
+FAULTS = [
+    *(Fault.TIMEOUT, Fault.LOST, Fault.DUPLICATE_FILL, Fault.FILL_FIRST, Fault.CANCEL_CROSSES),
+    *(Fault.DISCONNECT, Fault.RATE_LIMIT, Fault.CLOCK_SKEW, Fault.RESTART, Fault.POST_ONLY, Fault.WRONG_KEY),
+]
 
 
 class BrokenError(AssertionError):
@@ -312,7 +316,7 @@ class Story:
         death = loop.time() + chance.uniform(0.2, TRADING_SECONDS) if chance.random() < 0.3 else None
         kill = loop.time() + chance.uniform(0.5, TRADING_SECONDS) if chance.random() < 0.1 else None
         faults = [
-            (loop.time() + chance.uniform(0, TRADING_SECONDS * 0.9), chance.choice(list(Fault)))
+            (loop.time() + chance.uniform(0, TRADING_SECONDS * 0.9), chance.choice(FAULTS))
             for _ in range(chance.randint(1, 5))
         ]
         while loop.time() < end:

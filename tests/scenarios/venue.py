@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from quietcore.sim.accounts import whims
 from quietcore.sim.book import Book
 from quietcore.sim.faults import Fault, Faults
 from quietcore.sim.instruments import Instrument as Listed
@@ -69,7 +70,7 @@ class SimulatedVenue:
             Liquidity(lambda _: self.book),
             self.now_ms,
             prefix=1,
-            refuses_post_only=lambda: self.faults.strikes(Fault.POST_ONLY, KEY),
+            whims=whims(self.faults, KEY),
         )
         self.entry = OrderEntry(
             KEY, self.exchange, RateLimits(Rates(50, 0), self.now_ms), self.faults, self.tell
@@ -100,7 +101,7 @@ class SimulatedVenue:
     def tell(self, report: Report | None) -> None:
         if report is None:
             return
-        for topic, rows in messages(report, self.now_ms()):
+        for topic, rows in messages(report, self.exchange, ("execution", "order")):
             text = msgspec.json.encode({"topic": topic, "data": rows})
             times = 2 if topic == "execution" and self.faults.strikes(Fault.DUPLICATE_FILL, KEY) else 1
             for stream in list(self.streams):
@@ -225,7 +226,7 @@ class LinkedVenue:
         positions = self.server.exchange.wallet.positions
 
         def look() -> list[Any]:
-            held = positions.get(SYMBOL)
+            held = positions.get((SYMBOL, 0))
             return [] if held is None else [(held.size, held.entry)]
 
         found = await self._ask(look)

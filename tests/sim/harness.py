@@ -9,17 +9,18 @@ import hmac
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import uvloop
+import yarl
 
 from quietcore.sim.authentication import Credentials
 from quietcore.sim.pacing import Pacer
 from quietcore.sim.server import Address, Running, running
-from quietcore.sim.source import Source, recorded
+from quietcore.sim.source import Source, generated, recorded
 from quietcore.sim.venue import Venue
 
 KEY, SECRET = "sim-key", "sim-secret"
@@ -76,8 +77,8 @@ async def post(session: aiohttp.ClientSession, path: str, body: dict[str, Any]) 
 
 
 async def get(session: aiohttp.ClientSession, path: str, query: str) -> dict[str, Any]:
-    """Send a signed GET and return the answer."""
-    async with session.get(f"{path}?{query}", headers=signed(query)) as response:
+    """Send a signed GET, its query as it is, and return the answer."""
+    async with session.get(yarl.URL(f"{path}?{query}", encoded=True), headers=signed(query)) as response:
         assert response.status == 200
         answer: dict[str, Any] = await response.json()
         return answer
@@ -110,3 +111,37 @@ async def until(condition: Callable[[], bool]) -> None:
     """Wait until `condition` holds; the test's own limit ends a wait in vain."""
     while not condition():  # noqa: ASYNC110 - what is waited for sets no event
         await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    topics: Sequence[str] = ("order", "execution"), **options: Any
+) -> AsyncIterator[tuple[Running, aiohttp.ClientSession, Any]]:
+    """Run a simulator whose book stands still at its first snapshot; yield it, a session, and a private stream."""
+    source = generated(5, 1, 50, 1)
+    async with simulator(source, **options) as (simulation, session):
+        simulation.venue.replay.start()
+        await simulation.replay
+        yield simulation, session, await private_socket(session, *topics)
+
+
+async def told(socket: Any, topic: str) -> list[dict[str, Any]]:
+    """Return the rows of the next message of a topic."""
+    while True:
+        message = await socket.receive_json()
+        if message["topic"] == topic:
+            rows: list[dict[str, Any]] = message["data"]
+            return rows
+
+
+async def trade_socket(session: aiohttp.ClientSession) -> Any:
+    socket = await session.ws_connect("/v5/trade")
+    expires = time.time_ns() // 1_000_000 + 10_000
+    answer = await ask(socket, {"op": "auth", "args": [KEY, expires, signature(f"GET/realtime{expires}")]})
+    assert answer["retCode"] == 0
+    return socket
+
+
+def over_socket(operation: str, body: dict[str, Any], number: int = 1) -> dict[str, Any]:
+    header = {"X-BAPI-TIMESTAMP": str(time.time_ns() // 1_000_000)}
+    return {"reqId": str(number), "header": header, "op": operation, "args": [body]}

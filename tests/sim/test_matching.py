@@ -135,10 +135,20 @@ def test_post_only_that_does_not_cross_rests(market: Market) -> None:
     assert list(market.exchange.open_orders["XUSDT"].values()) == [order]
 
 
-def test_without_a_book_limits_rest_and_market_orders_end(market: Market) -> None:
+def test_before_the_market_begins_limits_rest_and_market_orders_are_refused_with_the_reason(
+    market: Market,
+) -> None:
     market.book = None
     assert market.order("Buy", "1", "100")[0].status is Status.NEW
-    assert market.order("Buy", "1")[0].status is Status.CANCELLED
+    with pytest.raises(Reject, match="has not begun") as caught:
+        market.order("Buy", "1")
+    assert caught.value.code == 110118
+
+
+def test_market_order_in_an_empty_book_ends(market: Market) -> None:
+    market.show([], [])
+    order, _ = market.order("Buy", "1")
+    assert (order.status, order.reject_reason) == (Status.CANCELLED, "EC_NoImmediateQtyToFill")
 
 
 def test_cancel_before_during_and_after(market: Market) -> None:
@@ -180,13 +190,32 @@ def test_cancel_before_during_and_after(market: Market) -> None:
         ({"orderLinkId": "a b"}, 10001),
         ({"orderLinkId": "x" * 37}, 10001),
         ({"qty": "0.01", "price": "10"}, 110094),
-        ({"qty": "99999", "price": "9000"}, 110007),
+        ({"qty": "100000", "price": "109.9"}, 110007),
         ({"reduceOnly": True}, 110017),
+        ({"reduceOnly": "perhaps"}, 10001),
+        ({"price": "110.1"}, 110003),  # the mark price is 100
+        ({"side": "Sell", "price": "89.9"}, 110003),
+        ({"price": "10000000.1"}, 110003),
+        ({"timeInForce": "RPI"}, 110119),
+        ({"positionIdx": "3"}, 10001),
+        ({"category": "inverse"}, 10001),
     ],
 )
 def test_refusals(market: Market, changes: dict[str, Any], code: int) -> None:
     assert market.refused(**changes) == code
     assert (market.exchange.accepted, market.exchange.rejected) == (0, 1)
+
+
+def test_resting_reduce_only_orders_shrink_with_the_position_and_end_with_it(market: Market) -> None:
+    market.order("Buy", "3")
+    order, _ = market.order("Sell", "3", "101", reduceOnly=True)
+    report = market.order("Sell", "1")[1]
+    assert report.orders[-1] is order
+    assert (order.quantity, order.leaves, order.status) == (Decimal(2), Decimal(2), Status.NEW)
+    report = market.order("Sell", "2")[1]
+    assert report.orders[-1] is order
+    assert (order.status, order.cancel_type) == (Status.CANCELLED, "CancelByReduceOnly")
+    assert market.exchange.wallet.position("XUSDT").size == 0
 
 
 def test_link_ids_are_unique_even_after_the_order_is_done(market: Market) -> None:
@@ -264,7 +293,7 @@ def test_books_balance(orders: list[tuple[str, int, int | None, str]], rng: Any)
 class TestAuthenticator:
     checker = Authenticator(Credentials("sim-key", "sim-secret"), lambda: NOW)
 
-    def code(self, payload: str = "a=1", **changes: str) -> int:
+    def code(self, payload: bytes = b"a=1", **changes: str) -> int:
         stamp = changes.get("stamp", str(NOW))
         headers = {
             "X-BAPI-API-KEY": "sim-key",
@@ -281,7 +310,8 @@ class TestAuthenticator:
 
     def test_rest(self) -> None:
         assert self.code() == 0
-        assert self.code("a=2") == 10004
+        assert self.code(b"a=2") == 10004
+        assert self.code(b"a%3D1") == 10004  # the same once decoded, but not the bytes that were signed
         assert self.code(**{"X-BAPI-SIGN": "0" * 64}) == 10004
         assert self.code(**{"X-BAPI-API-KEY": "other"}) == 10003
         assert self.code(**{"X-BAPI-API-KEY": "schlüssel"}) == 10003

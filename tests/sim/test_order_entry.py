@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-from tests.sim.harness import KEY, ask, get, post, private_socket, run, signature, signed, simulator, until
+from tests.sim.harness import (
+    KEY,
+    ask,
+    get,
+    opened,
+    over_socket,
+    post,
+    run,
+    signed,
+    told,
+    trade_socket,
+    until,
+)
 
 from quietcore.sim.authentication import Credentials
 from quietcore.sim.faults import Fault
@@ -23,44 +32,10 @@ from quietcore.sim.rate_limits import (
     RateLimits,
     Rates,
 )
-from quietcore.sim.server import Running
-from quietcore.sim.source import generated
 
 COMMON = {"category": "linear", "symbol": "BTCUSDT"}
 ORDER = {**COMMON, "side": "Buy", "orderType": "Limit", "qty": "0.01", "price": "60000"}
 LOW = {**ORDER, "price": "50000", "timeInForce": "PostOnly"}
-
-
-@contextlib.asynccontextmanager
-async def opened(**options: Any) -> AsyncIterator[tuple[Running, aiohttp.ClientSession, Any]]:
-    """A simulator whose book stands still at its first snapshot, and a private stream."""
-    source = generated(5, 1, 50, 1)
-    async with simulator(source, **options) as (simulation, session):
-        simulation.venue.replay.start()
-        await simulation.replay
-        yield simulation, session, await private_socket(session, "order", "execution")
-
-
-async def told(socket: Any, topic: str) -> list[dict[str, Any]]:
-    """Return the rows of the next message of a topic."""
-    while True:
-        message = await socket.receive_json()
-        if message["topic"] == topic:
-            rows: list[dict[str, Any]] = message["data"]
-            return rows
-
-
-async def trade_socket(session: aiohttp.ClientSession) -> Any:
-    socket = await session.ws_connect("/v5/trade")
-    expires = time.time_ns() // 1_000_000 + 10_000
-    answer = await ask(socket, {"op": "auth", "args": [KEY, expires, signature(f"GET/realtime{expires}")]})
-    assert answer["retCode"] == 0
-    return socket
-
-
-def over_socket(operation: str, body: dict[str, Any], number: int = 1) -> dict[str, Any]:
-    header = {"X-BAPI-TIMESTAMP": str(time.time_ns() // 1_000_000)}
-    return {"reqId": str(number), "header": header, "op": operation, "args": [body]}
 
 
 def test_rates_roll_and_tell_when_there_is_room() -> None:
@@ -101,7 +76,9 @@ def test_limits_over_http() -> None:
                     assert response.headers["X-Bapi-Limit"] == "2"
                     assert int(response.headers["X-Bapi-Limit-Reset-Timestamp"]) > 1_700_000_000_000
             assert (headers, codes) == (["1", "0", "0"], [0, 0, 10006])
-            answers = [await get(session, "/v5/order/realtime", "category=linear") for _ in range(3)]
+            answers = [
+                await get(session, "/v5/order/realtime", "category=linear&settleCoin=USDT") for _ in range(3)
+            ]
             assert [answer["retCode"] for answer in answers] == [0, 0, 10006]
             async with session.get("/v5/market/time") as response:
                 assert response.status == 200  # the eighth, with the private connection

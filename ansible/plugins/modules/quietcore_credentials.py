@@ -82,7 +82,9 @@ def bring(
             raise CredentialError(f"not a secret; where: {name}; expected: a text of 1 to {LARGEST} bytes")
     changed = [name for name, secret in secrets.items() if not _holds(folder, name, secret.encode(), seal)]
     if changed and not check:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+            path.mkdir(mode=0o700)
+            path.chmod(0o755)  # whatever the umask is: others pass through to what is theirs
         folder.chmod(0o700)
         for name in changed:
             _write(folder, name, seal("encrypt", name, secrets[name].encode()))

@@ -70,9 +70,16 @@ def remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, each 0755 whatever the umask is."""
+    for path in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        path.mkdir()
+        path.chmod(0o755)
+
+
 def write(path: Path, content: str) -> None:
     """Write a file beside its place and rename it."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_folders(path.parent)
     descriptor, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), 0o644)

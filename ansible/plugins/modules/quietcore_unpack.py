@@ -34,12 +34,22 @@ import hashlib
 import os
 import shutil
 import tarfile
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 
 class UnpackError(Exception):
     """The archive is not what was expected; nothing was left behind."""
+
+
+def make_folders(folder: str) -> None:
+    """Make a folder and those above it, each 0755 whatever the umask is: services of other users read what is there."""
+    if os.path.isdir(folder):
+        return
+    make_folders(os.path.dirname(folder))
+    os.mkdir(folder)
+    Path(folder).chmod(0o755)
 
 
 def unpack(src: str, dest: str, sha256: str) -> None:
@@ -55,13 +65,14 @@ def unpack(src: str, dest: str, sha256: str) -> None:
     beside = dest + ".new"
     shutil.rmtree(beside, ignore_errors=True)
     try:
-        os.makedirs(beside, mode=0o755)
+        make_folders(beside)
         with tarfile.open(src, "r:gz") as tar:
             # Filters came with Python 3.11.4, and Debian 12 has 3.11.2; the hash says that the archive is ours.
             if hasattr(tarfile, "tar_filter"):
                 tar.extractall(beside, filter="tar")
             else:
                 tar.extractall(beside)
+        Path(beside).chmod(0o755)
         os.rename(beside, dest)
     except (OSError, tarfile.TarError) as error:
         raise UnpackError(f"cannot unpack {src} to {dest}: {error}") from error

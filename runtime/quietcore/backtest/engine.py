@@ -65,6 +65,7 @@ class Result:
     source: str
     latency_ms: float
     messages: int = 0
+    missing: int = 0  # that the recorder had no room for, by its own count
     ticks: int = 0
     signals: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -94,7 +95,7 @@ class Backtest:
         self.segment, self.source, self.symbol, self.strategy = segment, source, symbol, strategy
         self.tick = Step(symbol.tick_mantissa, symbol.tick_exponent)
         self.lot = Step(symbol.lot_mantissa, symbol.lot_exponent)
-        self.result = Result(symbol.name, strategy.name, source.title, latency_ms)
+        self.result = Result(symbol.name, strategy.name, source.title, latency_ms, missing=source.missing)
         self.account, arena = Account(), OrderArena()
         self.account.ready(True)
         self.ledger = OrderLedger(RUN_ID, symbol.name, self.tick, self.lot, self.account, arena)

@@ -44,7 +44,8 @@ def figures(result: Result) -> dict[str, str]:
     return {
         "source": f"{result.source}, {result.symbol}, {hours:.2f} h",
         "strategy": result.strategy,
-        "messages": f"{result.messages:,}",
+        "messages": f"{result.messages:,}"
+        + (f", {result.missing:,} more are missing in the recording" if result.missing else ""),
         "ticks": f"{result.ticks:,}",
         "speed": f"{result.ticks / result.seconds:,.0f} ticks a second" if result.seconds else "–",
         "signals": f"{result.signals:,}",
@@ -67,6 +68,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "source": result.source,
         "latency_ms": result.latency_ms,
         "messages": result.messages,
+        "missing": result.missing,
         "ticks": result.ticks,
         "signals": result.signals,
         "refused": dict(result.refused),

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from quietcore.bridge.atomics import CLOCK_MONOTONIC, now_ns
 from quietcore.bridge.compiled import compiled
+from quietcore.host.texts.cpuinfo import flags_of, read_cpuinfo
+from quietcore.host.unreadable import NotUnderstoodError
 
 # Words of struct rusage (getrusage(2)): two timevals, then 14 longs.
 USAGE_WORDS: Final = 18
@@ -73,19 +75,17 @@ class Counter(NamedTuple):
 
 def trustworthy(cpuinfo: str, clock_source: str) -> bool:
     """Tell whether the TSC runs evenly, through idle states too, and the kernel trusts it itself."""
-    for line in cpuinfo.splitlines():
-        if line.startswith("flags"):
-            flags = line.split(":", 1)[1].split()
-            return {"constant_tsc", "nonstop_tsc"} <= set(flags) and clock_source.strip() == "tsc"
-    return False
+    return {"constant_tsc", "nonstop_tsc"} <= flags_of(
+        read_cpuinfo(cpuinfo)
+    ) and clock_source.strip() == "tsc"
 
 
 @cache
 def counter_is_trusted() -> bool:
     """Tell it of this machine."""
     try:
-        return trustworthy(CPUINFO.read_text(), CLOCK_SOURCE.read_text())
-    except OSError:
+        return trustworthy(CPUINFO.read_text(errors="replace"), CLOCK_SOURCE.read_text())
+    except (OSError, NotUnderstoodError):
         return False
 
 

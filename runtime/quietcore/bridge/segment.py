@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from quietcore.bridge import layout
 from quietcore.bridge.ring import PUBLISHED_OFFSET, Ring, word_at
+from quietcore.bridge.truncation import forget, register
 from quietcore.errors import ExitCode, QuietcoreError
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 -- where POSIX shared memory lives on Linux
@@ -72,6 +73,10 @@ class Segment:
         self.inode = inode
         self.bytes: npt.NDArray[np.uint8] = np.frombuffer(memory, dtype=np.uint8)
         address = self.bytes.ctypes.data
+        self.base, self.size = address, self.bytes.size
+        self.truncated = False
+        self.when_truncated: Callable[[], None] | None = None  # None: a read behind the end ends the process
+        register(self)
         header = self.bytes[: layout.HEADER.itemsize].view(layout.HEADER)[0]
         self.header = header
         self.venue = bytes(header["venue"]).decode("ascii", "replace")
@@ -92,7 +97,7 @@ class Segment:
         self.symbols = tuple(
             Symbol(
                 number,
-                bytes(entry["name"]).decode("ascii", "replace"),
+                bytes(entry["name"]).decode("utf-8", "replace"),
                 int(entry["tick_mantissa"]),
                 int(entry["tick_exponent"]),
                 int(entry["lot_mantissa"]),
@@ -155,6 +160,7 @@ class Segment:
             self.__dict__.pop(name, None)
         with contextlib.suppress(BufferError):
             self._memory.close()
+            forget(self)
 
 
 def attach(feed: str, timeout: float = 0.0, give_up: Callable[[], bool] = lambda: False) -> Segment:

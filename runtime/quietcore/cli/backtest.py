@@ -68,10 +68,24 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.strategy if arguments.strategy.endswith(".py") else ""
     definition = choice.find(arguments.strategy, path)
     source = recorded(arguments.recording, arguments.venue)
+    if arguments.symbol and arguments.symbol not in source.instruments:
+        raise QuietcoreError(
+            "symbol is not in the recording",
+            where=f"--symbol {arguments.symbol}",
+            found=", ".join(list(source.instruments)[:8]) + (" …" if len(source.instruments) > 8 else ""),
+            remedy="name one of these, or leave the option out",
+        )
     with filled_ring(arguments.recording, source.venue, source.total or 1, 20) as segment:
         symbol = segment.symbol(arguments.symbol) if arguments.symbol else segment.symbols[0]
         tick = Step(symbol.tick_mantissa, symbol.tick_exponent)
         lot = Step(symbol.lot_mantissa, symbol.lot_exponent)
+        if symbol.name not in source.prices:
+            raise QuietcoreError(
+                "the recording tells no price of the symbol",
+                where=symbol.name,
+                found=", ".join(list(source.prices)[:8]) or "none",
+                remedy="name another with --symbol",
+            )
         price = Decimal(source.prices[symbol.name])
         usual = max(1, int((ORDER_NOTIONAL / price / lot.value).to_integral_value(ROUND_CEILING)))
         size = (

@@ -1,6 +1,7 @@
 """The guard: a process of its own that cancels everything when the runtime's heartbeat stops.
 
-It reads the runtime's configuration (venue) and its heartbeat, needs the same key, and runs until SIGTERM or Ctrl-C.
+It reads the runtime's configuration (venue) and its heartbeat, needs the same key, and runs until SIGTERM or Ctrl-C. A
+heartbeat that is gone, damaged or of another boot is one that has stopped; a venue that does not answer is asked again.
 Where the venue offers its own cancel at disconnection, `[guard] disconnect_cancel` arms that too.
 """
 
@@ -11,11 +12,11 @@ import asyncio
 import contextlib
 import signal
 import sys
-import time
 from pathlib import Path
 
 from quietcore.errors import ExitCode, QuietcoreError
 
+WATCHDOG_SECONDS = 2.0
 DEFAULT_CONFIG = Path("/etc/quietcore/runtime.toml")
 
 
@@ -37,14 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Watch until told to stop."""
+    from quietcore.execution.reserve import Reserve
+
+    reserve = Reserve()  # before anything else takes descriptors
     import uvloop
 
     from quietcore import config
-    from quietcore.execution import guard_report, heartbeat
-    from quietcore.execution.guard import Guard, Pulse, arm_disconnect_cancel
+    from quietcore.execution import exclusive, guard_report, heartbeat
+    from quietcore.execution.guard import Guard, Pulse, prove
+    from quietcore.execution.guard_pulse import HeartbeatPulse
     from quietcore.execution.process import keep_memory_secret, notify
     from quietcore.venues.bybit.rest import explain
-    from quietcore.venues.interface import Endpoints, RefusedError, UncertainError
+    from quietcore.venues.interface import Endpoints, OrderVenue, RefusedError, UncertainError
     from quietcore.venues.registry import order_venue
 
     settings = config.load(arguments.config)
@@ -57,63 +62,80 @@ def run(arguments: argparse.Namespace) -> int:
         )
     path = arguments.heartbeat or heartbeat.default_path()
     endpoints = Endpoints(settings.venue.rest, settings.venue.private_websocket, settings.venue.tls_ca)
+    credentials = config.credentials()
 
     def say(line: str) -> None:
-        print(f"quietcore guard: {line}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # a log that takes nothing is no reason to stop
+            print(f"quietcore guard: {line}", file=sys.stderr, flush=True)
 
     report_path = arguments.report or guard_report.default_path()
 
     def report(state: dict[str, int]) -> None:
-        nonlocal report_path
-        if report_path is None:
-            return
-        try:
+        if report_path is not None:
             guard_report.write(report_path, state)
-        except QuietcoreError as error:
-            report_path = None  # what it is for does not depend on it
-            say(str(error))
-
-    def pulse() -> Pulse:
-        beat = heartbeat.read(path)
-        if beat is None:
-            return Pulse.STOPPED
-        if beat.ended:
-            return Pulse.ENDED
-        fresh = heartbeat.alive(beat, time.monotonic_ns(), settings.guard.timeout)
-        return Pulse.ALIVE if fresh else Pulse.STOPPED
 
     keep_memory_secret(say)
 
-    async def main() -> int:
-        venue = order_venue(
-            settings.venue.name, endpoints, config.credentials(), f"{arguments.config}: venue.name"
+    async def once(venue: OrderVenue, stop: asyncio.Event) -> int:
+        guard = Guard(venue, lambda: Pulse.STOPPED, say, report, reserve=reserve)
+        await guard.fire(stop)
+        return ExitCode.OK if guard.done else ExitCode.UNKNOWN
+
+    async def watch(venue: OrderVenue, stop: asyncio.Event) -> int:
+        pulse = HeartbeatPulse(path, settings.guard.timeout)
+        guard = Guard(venue, pulse, say, report, why=pulse.why, reserve=reserve)
+        proving = asyncio.create_task(
+            prove(venue, settings.venue.rest, settings.guard.disconnect_cancel, say)
         )
+        proving.add_done_callback(lambda task: stop.set() if failed(task) else None)
+        beating = asyncio.create_task(beat_for_the_manager())
+        notify("READY=1")
+        say(f"watching {path}, timeout {settings.guard.timeout:g} s")
+        try:
+            await guard.watch(stop)
+        finally:
+            for task in (proving, beating):
+                task.cancel()
+            outcome, *_ = await asyncio.gather(proving, beating, return_exceptions=True)
+        if isinstance(outcome, (RefusedError, UncertainError)):  # a key that may not look cannot guard
+            raise explain(outcome, settings.venue.rest) from outcome
+        if isinstance(outcome, Exception):
+            raise outcome
+        return ExitCode.OK
+
+    async def main() -> int:
+        venue = order_venue(settings.venue.name, endpoints, credentials, f"{arguments.config}: venue.name")
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         try:
-            guard = Guard(venue, pulse if not arguments.once else lambda: Pulse.STOPPED, say, report)
-            if arguments.once:
-                firing = asyncio.create_task(guard.fire())
-                stopping = asyncio.create_task(stop.wait())
-                await asyncio.wait((firing, stopping), return_when=asyncio.FIRST_COMPLETED)
-                for task in (firing, stopping):
-                    task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await firing
-                return ExitCode.OK if guard.done else ExitCode.UNKNOWN
-            try:
-                await venue.open_orders("")  # a key that may not look cannot guard
-            except (RefusedError, UncertainError) as error:
-                raise explain(error, settings.venue.rest) from error
-            if settings.guard.disconnect_cancel:
-                await arm_disconnect_cancel(venue, settings.guard.disconnect_cancel, say)
-            notify("READY=1")
-            say(f"watching {path}, timeout {settings.guard.timeout:g} s")
-            await guard.watch(stop)
+            return await (once if arguments.once else watch)(venue, stop)
         finally:
             await venue.close()
-        return ExitCode.OK
 
-    return uvloop.run(main())
+    held = None
+    if not arguments.once:
+        account = exclusive.account_of(
+            settings.venue.name, settings.mode, settings.venue.rest, credentials.key
+        )
+        held = exclusive.claim_account("guard", account, say)
+    try:
+        return uvloop.run(main())
+    finally:
+        if held is not None:
+            held.close()
+
+
+def failed(task: asyncio.Task[None]) -> bool:
+    """Whether a task has ended with an error."""
+    return not task.cancelled() and task.exception() is not None
+
+
+async def beat_for_the_manager() -> None:
+    """Tell a service manager with a watchdog that the event loop turns."""
+    from quietcore.execution.process import notify
+
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(WATCHDOG_SECONDS)

@@ -31,7 +31,7 @@ NAP_SECONDS = 0.001
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    where = "the runtime's status ($RUNTIME_DIRECTORY or /run/quietcore, runtime.json)"
+    where = "the runtime's status (runtime.json in $RUNTIME_DIRECTORY or /run/quietcore, else `quietcore local`'s)"
     parser.add_argument("--status", type=Path, metavar="FILE", help=where)
     parser.add_argument("--feed", metavar="NAME", help="by symbol, from this feed's ring")
     parser.add_argument(
@@ -60,8 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
 def by_hop(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the runtime's hops."""
     from quietcore.observe import status
+    from quietcore.observe.status_place import status_path
 
-    found = status.read(arguments.status or status.default_path())
+    found = status.read(status_path(arguments.status))
     return [
         {"symbol": None, "hop": title, **found["hops"][name]} for name, title in status.HOP_TITLES.items()
     ]

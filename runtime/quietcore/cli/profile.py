@@ -2,7 +2,7 @@
 
   quietcore profile cpu --unit quietcore-runtime.service     Python stacks, by py-spy, without stopping the process
   quietcore profile perf --pid 1234                          machine code and kernel, by perf where the kernel lets it
-  quietcore profile memory -- run --seconds 20               what a command of this program still holds at its end
+  quietcore profile memory --seconds 20 -- sim --generate    what a command of this program still holds at its end
 
 Sampling costs the process something: look at a trading one when a slower tick does not matter. Exit codes: 0 ok, 1 no
 sample was taken (it slept), 2 wrong usage, 3 the sampler is missing or not allowed; memory: the command's own.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from quietcore.errors import ExitCode, QuietcoreError
@@ -33,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     memory = ways.add_parser("memory", help=words, description=words)
     _add_output(memory)
     memory.add_argument("command", nargs="+", help="a command of quietcore with its options, after --")
+    memory.add_argument(
+        "--seconds",
+        type=float,
+        help="interrupt the command after so long, as Ctrl-C does (default: until it ends)",
+    )
 
 
 def _add_output(way: argparse.ArgumentParser) -> None:
@@ -50,7 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.what == "memory":
         from quietcore.cli.main import main
 
-        stacks, peak, ended = samplers.by_tracemalloc(lambda: main(arguments.command))
+        if arguments.seconds is None:
+            print("profile: memory is shown when the command ends, or at Ctrl-C", file=sys.stderr, flush=True)
+        elif not 0.5 <= arguments.seconds <= 86_400:
+            raise QuietcoreError(
+                "bad option", where="--seconds", found=f"{arguments.seconds:g}", expected="0.5 to 86400"
+            )
+        stacks, peak, ended = samplers.by_tracemalloc(lambda: main(arguments.command), arguments.seconds)
         title, unit = f"memory of quietcore {' '.join(arguments.command)}", "bytes"
     else:
         check(arguments)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "UV_THREADPOOL_SIZE"):
         os.environ.setdefault(variable, "1")
 
+    # Before anything takes time or makes a thread: a kill that comes now waits for the thread that takes it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     import uvloop
 
     from quietcore.execution.process import keep_memory_secret

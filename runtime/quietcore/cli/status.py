@@ -24,7 +24,7 @@ FRESH_STATUS_SECONDS = 3.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("--feed", action="append", metavar="NAME", help="only this feed (may be repeated)")
-    where = "of the runtime ($RUNTIME_DIRECTORY or /run/quietcore, runtime.json)"
+    where = "of the runtime (runtime.json in $RUNTIME_DIRECTORY or /run/quietcore, else `quietcore local`'s)"
     parser.add_argument("--status", type=Path, metavar="FILE", help=where)
     parser.add_argument("--watch", type=float, metavar="SECONDS", help="show it again and again, live")
     parser.add_argument("--count", type=int, metavar="N", help="with --watch: end after N times")
@@ -102,6 +102,7 @@ def gather(arguments: argparse.Namespace) -> dict[str, Any]:
     from quietcore.bridge.segment import attach, feed_names
     from quietcore.monitoring.feeds import feed_state
     from quietcore.observe import status
+    from quietcore.observe.status_place import status_path
 
     feeds: dict[str, Any] = {}
     for name in arguments.feed or feed_names():
@@ -112,11 +113,10 @@ def gather(arguments: argparse.Namespace) -> dict[str, Any]:
             continue
         feeds[name] = feed_state(segment)
         segment.close()
-    path = arguments.status or status.default_path()
     runtime: dict[str, Any] | None = None
     problem = ""
     try:
-        runtime = status.read(path)
+        runtime = status.read(status_path(arguments.status))
     except QuietcoreError as error:
         problem = error.message()
     if runtime is not None:

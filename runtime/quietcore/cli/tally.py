@@ -72,10 +72,16 @@ def follow(arguments: argparse.Namespace, stopped: Callable[[], bool]) -> Follow
     """Read until stopped, idle, out of time, or the feed's end; return the follower."""
     from quietcore.bridge.follower import Follower
     from quietcore.bridge.ring import word_at
-    from quietcore.bridge.segment import attach
+    from quietcore.bridge.segment import NotThereYetError, attach
     from quietcore.execution.process import notify
 
-    segment = attach(arguments.feed, arguments.wait, give_up=stopped)
+    try:
+        segment = attach(arguments.feed)
+    except NotThereYetError as error:
+        if not arguments.wait:
+            raise
+        print(f"tally: {error.message()}; waiting up to {arguments.wait:g} s", file=sys.stderr, flush=True)
+        segment = attach(arguments.feed, arguments.wait, give_up=stopped)
     follower = Follower(segment, from_start=arguments.from_start)
     follower.follow(0)  # compiles before the first tick is awaited
     notify("READY=1")

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not 0.1 <= arguments.seconds <= 3600:
         raise QuietcoreError("bad option", where="--seconds", found=arguments.seconds, expected="0.1 to 3600")
     from quietcore.jitter.cores import chosen_cores, virtualisation
-    from quietcore.observe.status import default_path
+    from quietcore.observe.status_place import status_path
     from quietcore.targets.measure import everything
     from quietcore.targets.outcome import judge
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         found, pipeline = everything(
             chosen_cores(arguments.cpus),
-            arguments.status or default_path(),
+            status_path(arguments.status),
             arguments.seconds,
             start=not arguments.no_pipeline,
             tell=tell,

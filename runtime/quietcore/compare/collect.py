@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import secrets
@@ -20,6 +21,8 @@ from quietcore import __version__
 from quietcore.compare.series import HIGHER, Metric, Run
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.host.cpulist import format_cpu_list
+from quietcore.host.texts.cpuinfo import model_of, read_cpuinfo
+from quietcore.host.unreadable import NotUnderstoodError
 from quietcore.jitter.cores import virtualisation
 
 MOST_VALUES: Final = 50_000  # of a metric in a round: later ones are left out, their rate is not
@@ -80,11 +83,9 @@ def make_suite(name: str, cpus: Sequence[int]) -> Suite:
 def host_facts(cpus: Iterable[int]) -> dict[str, Any]:
     """Return what a reader must know of the host."""
     model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, NotUnderstoodError):
+        model = model_of(read_cpuinfo(Path("/proc/cpuinfo").read_text(errors="replace"))) or model
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.split(":", 1)[1].strip()
-                break
         command_line = Path("/proc/cmdline").read_text().strip()
     except OSError:
         command_line = ""

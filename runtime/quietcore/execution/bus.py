@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+KEPT_FAILURES = 100
 Handler = Callable[[Any], None]
 
 
@@ -32,3 +33,4 @@ class EventBus:
                 handler(event)
             except Exception as error:  # noqa: BLE001, RUF100 - a subscriber's fault is its own
                 self.failures.append((topic, error))
+                del self.failures[:-KEPT_FAILURES]

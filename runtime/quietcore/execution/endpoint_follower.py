@@ -83,8 +83,8 @@ class EndpointFollower:
             try:
                 await self.scouter.start()
                 break
-            except QuietcoreError as error:
-                self._warn(f"endpoints stay as configured: {error}")
+            except Exception as error:  # also what nobody foresaw: else nobody would measure any more
+                self._warn(f"endpoints stay as configured: {described(error)}")
                 await asyncio.sleep(self.scouter.check_interval)
         self._elected.set()
 
@@ -97,11 +97,18 @@ class EndpointFollower:
             self._pins.update(self.scouter.pins)
             try:
                 took = await self._switch(*wish)
-            except QuietcoreError as error:
+            except (
+                Exception
+            ) as error:  # also what nobody foresaw: else no election would be followed any more
                 self.failures += 1
-                self._warn(f"elected endpoint is not taken: {error}")
+                self._warn(f"elected endpoint is not taken: {described(error)}")
                 self._elected.set()
                 await asyncio.sleep(AGAIN_SECONDS)
                 continue
             self.switches += 1
             self.took_ms, self.in_use = round(took * 1000, 3), wish
+
+
+def described(error: Exception) -> str:
+    """Return an error for a message: ours say it all, of others the kind matters."""
+    return str(error) if isinstance(error, QuietcoreError) else repr(error)

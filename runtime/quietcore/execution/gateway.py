@@ -1,7 +1,8 @@
 """The gateway: takes intents, sends orders, hears of their fate or asks for it, cancels at the end.
 
-It sends nothing before its ledger agrees with the venue, after every connection of the private stream. An order is
-sent once: what became of a request that was not answered is asked for until somebody knows.
+It sends nothing before its ledger agrees with the venue: after every connection of the private stream, and after every
+message of it that cannot be read. An order is sent once: what became of a request that was not answered is asked for
+until somebody knows. A venue that refuses everything is not sent everything (`sending`).
 """
 
 from __future__ import annotations
@@ -13,29 +14,37 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.execution.client_ids import is_ours
 from quietcore.execution.orders import Order, OrderLedger
 from quietcore.execution.process import Warn
-from quietcore.execution.reconciliation import Reconciler, is_ours
+from quietcore.execution.reconciliation import Reconciler
+from quietcore.execution.standing import NO_CANCEL, NO_CANCEL_ALL, Standing
 from quietcore.histogram import Histogram
 from quietcore.strategy.account import Account
 from quietcore.strategy.intents import PLACE, Intent, IntentRing
 from quietcore.venues.interface import (
     Event,
     Fill,
+    Nature,
+    NotUnderstood,
     OrderUpdate,
     OrderVenue,
     RefusedError,
     StreamDown,
     StreamUp,
+    Trouble,
     UncertainError,
 )
 
 ASK_FIRST_SECONDS = 0.05
 ASK_MOST_SECONDS = 1.0
-# Beyond the venue's own lifetime of a request: then an order it does not know never arrived.
+# Beyond the venue's own lifetime of a request: then an order it does not know never arrived, or is forgotten.
 LIFETIME_MARGIN_SECONDS = 1.0
 LISTEN_AGAIN_SECONDS = 1.0
+# An order that the venue took is told of by the private stream within this time, or the stream is mute.
+WORD_SECONDS = 2.0
+AGREE_AGAIN_SECONDS = 1.0  # between agreements that messages which cannot be read ask for
+LOSSES_SAID = 8  # reasons of one outage of the private stream
 TURN = 64  # intents taken before others get the loop
 
 
@@ -68,14 +77,22 @@ class Gateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stream: asyncio.Task[None] | None = None
         self._stream_up = asyncio.Event()
-        self._refused = asyncio.Event()
+        self._refused = asyncio.Event()  # the private stream does not want the key
         self._agreed = asyncio.Event()
-        self._reconciler = Reconciler(venue, ledger, warn, now_ms)
+        self._agreed_at = 0.0
+        self.standing = Standing(venue, ledger.symbol, warn, self._say_ready, self._start)
+        self._reconciler = Reconciler(
+            venue, ledger, warn, now_ms, self.standing.unanswered, self._unknown_kind
+        )
+        self._listening: asyncio.Task[None] | None = None
+        self._break = ""  # why the private stream is given up
+        self._stream_number = 0
+        self._losses_said: set[str] = set()
         self._sweeping: asyncio.Task[None] | None = None
         self._foreign_cancels: set[str] = set()
         self._trading = False
         self._stopping = False
-        self._last_refusal = ""
+        self._stream_trouble = Trouble("", nature=Nature.PASSING)
 
     @property
     def event(self) -> int:
@@ -87,26 +104,14 @@ class Gateway:
     async def open(self, seconds: float) -> None:
         """Connect the private stream, agree with the venue, and begin to take intents; raise where not in time."""
         self._stream = asyncio.create_task(self._keep_listening())
-        waits = [asyncio.create_task(event.wait()) for event in (self._agreed, self._refused)]
+        events = (self._agreed, self._refused, self.standing.access_refused)
+        waits = [asyncio.create_task(event.wait()) for event in events]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
-        if self._stream_up.is_set() and not self._agreed.is_set():
-            raise QuietcoreError(
-                "the venue does not tell position, executions and open orders",
-                where=self.venue.name,
-                found=f"nothing certain within {seconds:g} s",
-                remedy="check venue.rest and what the key may read",
-                code=ExitCode.UNKNOWN,
-            )
         if not self._agreed.is_set():
-            raise QuietcoreError(
-                "private stream does not come up",
-                where=self.venue.name,
-                found=self._last_refusal or f"nothing within {seconds:g} s",
-                remedy="check venue.private_websocket, the key, and this host's clock",
-                code=ExitCode.UNKNOWN,
-            )
+            up = self._stream_up.is_set()
+            raise await self.standing.not_opened(seconds, stream_up=up, stream=self._stream_trouble)
         loop = asyncio.get_running_loop()
         if self._spin:
             loop.call_soon(self._poll)
@@ -115,7 +120,7 @@ class Gateway:
 
     def trade(self) -> None:
         """Allow orders from now on, whenever the private stream is up and the ledger agrees with the venue."""
-        self._trading = True
+        self._trading = self.standing.trading = True
         self._say_ready()
 
     async def close(self, seconds: float) -> None:
@@ -171,7 +176,7 @@ class Gateway:
     def _take(self, intent: Intent) -> None:
         if intent.kind == PLACE:
             order = self.ledger.create(intent)
-            if self._stopping or self._account.is_killed or not self._agreed.is_set():
+            if self._stopping or self._account.is_killed or self.standing.paused or not self._agreed.is_set():
                 self.ledger.withheld(order)
             else:
                 self.ledger.sent(order)
@@ -194,17 +199,21 @@ class Gateway:
     # requests
 
     async def _place(self, order: Order) -> None:
-        written_ns = 0
+        written_ns, number = 0, self._stream_number
         try:
             sent = await self.venue.place(self.ledger.request(order))
             written_ns = sent.written_ns
             self.ledger.acknowledged(order, sent.order_id)
+            self.standing.order_taken()
+            self._expect_word(order, number)
         except RefusedError as error:
             written_ns = error.written_ns
             self.ledger.rejected(order, str(error))
+            self.standing.order_refused(error)
         except UncertainError as error:
             written_ns = error.written_ns
             self.ledger.uncertain(order, str(error))
+            self.standing.order_unknown(error)
         if written_ns:
             self.signal_sent.record(written_ns - order.intent.signal_ns)
         await self._settle(order)
@@ -213,52 +222,67 @@ class Gateway:
         self.ledger.cancelling(order)
         delay = ASK_FIRST_SECONDS
         while not order.state.final:
+            wait = 0.0
             try:
                 await self.venue.cancel(self.ledger.symbol, order.client_id)
-            except (RefusedError, UncertainError):
+            except (RefusedError, UncertainError) as error:
                 # Not there (any more, or yet), or unheard: the order's own state tells what to do.
+                wait = error.trouble.wait
+                self.standing.unanswered(error, NO_CANCEL)
                 await self._ask(order)
             else:
                 # Accepted; the fate comes by the stream. Not heard of: cancel again, which does no harm.
                 await asyncio.sleep(delay)
                 await self._ask(order)
-            await asyncio.sleep(delay)
+            await asyncio.sleep(max(delay, wait))
             delay = min(2 * delay, ASK_MOST_SECONDS)
 
     async def _ask(self, order: Order) -> bool:
-        """Take the venue's view of an order; False where it gave none."""
+        """Take the venue's view of an order; False where it gave none.
+
+        What the venue does not know for longer than a request can be on its way is over, whatever it was.
+        """
         if order.state.final:
             return True
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
         try:
             update = await self.venue.query(self.ledger.symbol, order.client_id)
-        except UncertainError:
+        except UncertainError as error:
+            self.standing.unanswered(error)
+            await asyncio.sleep(error.trouble.wait)
             return False
-        if update is None:
-            return False
-        self.ledger.apply(update)
-        return True
+        if update is not None:
+            self.ledger.apply(update)
+            if update.listed or update.fate.final:
+                order.missing_since = None
+                return True
+        if order.missing_since is None:
+            order.missing_since = asked
+        elif asked - order.missing_since >= self.venue.request_lifetime + LIFETIME_MARGIN_SECONDS:
+            self._forget(order)
+        return False
+
+    def _forget(self, order: Order) -> None:
+        if order.state.final:
+            return
+        known, since = order.acknowledged, order.missing_since
+        self.ledger.forgotten(order)
+        if known:
+            self._warn(f"order {order.client_id}: {order.reason}")
+            if since is not None and self._agreed_at < since:
+                # It may have been traded before it was forgotten.
+                self._give_up_stream(f"order {order.client_id} is not known to the venue any more")
 
     async def _settle(self, order: Order) -> None:
         """Ask about an order until somebody knows. It is never sent again.
 
         What the venue still does not know when the request's lifetime is over can no longer arrive.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.venue.request_lifetime + LIFETIME_MARGIN_SECONDS
         delay = ASK_FIRST_SECONDS
-        while order.unknown:
-            asked = loop.time()
-            try:
-                update = await self.venue.query(self.ledger.symbol, order.client_id)
-            except UncertainError:
-                pass
-            else:
-                if update is not None:
-                    self.ledger.apply(update)
-                    return
-                if asked >= deadline and order.unknown:
-                    self.ledger.rejected(order, "never arrived")
-                    return
+        while order.unknown or (order.missing_since is not None and not order.state.final):
+            if await self._ask(order) and not order.unknown:
+                return
             await asyncio.sleep(delay)
             delay = min(2 * delay, ASK_MOST_SECONDS)
 
@@ -282,13 +306,15 @@ class Gateway:
             for order in self.ledger.open():
                 if not order.cancel_wanted:
                     self._start(self._cancel(order))
+            wait = 0.0
             try:
                 await self.venue.cancel_all(self.ledger.symbol)
                 if not await self.venue.open_orders(self.ledger.symbol) and not self.ledger.open():
                     return
-            except (RefusedError, UncertainError):
-                pass
-            await asyncio.sleep(delay)
+            except (RefusedError, UncertainError) as error:
+                wait = error.trouble.wait
+                self.standing.unanswered(error, NO_CANCEL_ALL)
+            await asyncio.sleep(max(delay, wait))
             delay = min(2 * delay, ASK_MOST_SECONDS)
 
     # fates
@@ -296,51 +322,144 @@ class Gateway:
     async def _keep_listening(self) -> None:
         """Listen for ever: whatever ends it, no order may go out while nobody hears of its fate."""
         while True:
+            self._listening = asyncio.create_task(self._listen_once())
             try:
-                async with contextlib.aclosing(self.venue.events()) as events:
-                    await self._listen(events)
+                await self._listening
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not self._break or (task is not None and task.cancelling()):
+                    raise
+                self._lost(self._break)
             except Exception as error:  # what nobody foresaw
                 self._lost(repr(error))
             else:
                 self._lost("it ended")
+            self._break = ""
             await asyncio.sleep(LISTEN_AGAIN_SECONDS)
 
-    def _lost(self, reason: str) -> None:
-        self._last_refusal = reason
+    async def _listen_once(self) -> None:
+        async with contextlib.aclosing(self.venue.events()) as events:
+            await self._listen(events)
+
+    def _give_up_stream(self, reason: str) -> None:
+        """Connect the private stream again, and agree with the venue before the next order."""
+        if not self._break and self._listening is not None and not self._stopping:
+            self._break = reason
+            self._listening.cancel()
+
+    def _lost(self, reason: str, remedy: str = "") -> None:
+        nature = Nature.ACCESS if self._refused.is_set() else Nature.PASSING
+        self._stream_trouble = Trouble(reason, nature=nature, remedy=remedy)
+        remedy = f"; remedy: {remedy}" if remedy else ""
         if not self._stream_up.is_set():
+            # Another reason than before is told: the venue may have come back and not want the key any more.
+            fresh = reason not in self._losses_said and len(self._losses_said) < LOSSES_SAID
+            if fresh and self.stream_losses and not self._stopping:
+                self._losses_said.add(reason)
+                self._warn(f"private stream does not come back ({reason}): no orders until it does{remedy}")
             return
+        self._losses_said = {reason}
         self.stream_losses += 1
         self._stream_up.clear()
         self._agreed.clear()
         self._say_ready()
         if not self._stopping:
-            self._warn(f"private stream lost ({reason}): no orders until it is back")
+            self._warn(f"private stream lost ({reason}): no orders until it is back{remedy}")
 
     async def _listen(self, events: AsyncGenerator[Event, None]) -> None:
         async for event in events:
             if isinstance(event, Fill):
-                self.ledger.fill(event)
+                self._take_fill(event)
             elif isinstance(event, OrderUpdate):
-                if self.ledger.apply(event) is None:
+                order = self.ledger.apply(event)
+                if order is None or (order.assumed and not event.fate.final):
                     self._meet(event)
+                else:
+                    order.heard = True
+            elif isinstance(event, NotUnderstood):
+                await self._take_unknown(event)
             elif isinstance(event, StreamUp):
                 self._stream_up.set()
-                # What happened while the stream was down is not in it; what comes next waits until that is known.
-                open_orders = await self._agree()
-                listed = {update.client_id for update in open_orders}
-                for order in self.ledger.open():
-                    if order.client_id not in listed:
-                        self._start(self._look(order))
-                self._agreed.set()
-                self._say_ready()
+                self._stream_number += 1
+                await self._agree_again()
             elif isinstance(event, StreamDown):
                 if event.refused:
                     self._refused.set()
-                self._lost(event.reason)
+                self._lost(event.reason, event.remedy)
+
+    async def _agree_again(self) -> None:
+        """Agree with the venue; orders go out after it. What happens meanwhile on the stream waits."""
+        # What happened while nobody listened is in no message; what comes next waits until that is known.
+        began = asyncio.get_running_loop().time()
+        open_orders = await self._agree()
+        listed = {update.client_id for update in open_orders}
+        for order in self.ledger.open():
+            if order.client_id not in listed:
+                self._start(self._look(order))
+        self._agreed_at = began
+        self._agreed.set()
+        self._say_ready()
+
+    def _unknown_kind(self, one: NotUnderstood) -> None:
+        self.ledger.counts.not_understood += 1
+        self.standing.told.kind(one.what, "the position is the venue's own, whatever it moved")
+
+    def _take_fill(self, fill: Fill) -> None:
+        self.ledger.fill(fill)
+        order = self.ledger.find(fill.client_id, fill.order_id)
+        if order is not None:
+            order.heard = True
+        if fill.kind:
+            quantity = f"{'buy' if fill.buy else 'sell'} {fill.quantity} {fill.symbol}"
+            self.standing.told.kind(
+                f"an execution of type {fill.kind}", f"the position moves with it ({quantity})"
+            )
+
+    async def _take_unknown(self, one: NotUnderstood) -> None:
+        """Count what cannot be read and say so; find out from the venue itself what it may have changed."""
+        self.ledger.counts.not_understood += 1
+        if one.symbol not in ("", self.ledger.symbol):
+            self.standing.told.kind(one.what, f"it is about {one.symbol}, which is not traded here")
+            return
+        order = self.ledger.find(one.client_id, one.order_id)
+        if one.harmless:
+            self.standing.told.kind(one.what, "the order is asked for")
+            if order is not None:
+                order.heard = True
+                self._start(self._look(order))
+            return
+        self.standing.told.kind(one.what, "no orders until position and orders have been read from the venue")
+        self._agreed.clear()
+        self._say_ready()
+        left = self._agreed_at + AGREE_AGAIN_SECONDS - asyncio.get_running_loop().time()
+        await asyncio.sleep(max(0.0, left))
+        await self._agree_again()
+
+    def _expect_word(self, order: Order, number: int) -> None:
+        """Look later whether the private stream has told of an order that the venue took; ``number``: the stream's."""
+        if not order.heard and not order.state.final:
+            asyncio.get_running_loop().call_later(WORD_SECONDS, self._check_word, order, number)
+
+    def _check_word(self, order: Order, number: int) -> None:
+        if not order.heard and number == self._stream_number and self._agreed.is_set() and not self._stopping:
+            self._start(self._suspect(order, number))
+
+    async def _suspect(self, order: Order, number: int) -> None:
+        """Give the private stream up where the venue knows an order that it has not told of."""
+        try:
+            update = await self.venue.query(self.ledger.symbol, order.client_id)
+        except UncertainError as error:
+            self.standing.unanswered(error)
+            return
+        if update is not None and not order.heard and number == self._stream_number:
+            self.ledger.apply(update)
+            self._give_up_stream(
+                f"mute: order {order.client_id} is {update.fate.value}, and it has not told so"
+            )
 
     async def _look(self, order: Order) -> None:
         delay = ASK_FIRST_SECONDS
-        while not await self._ask(order) and not order.unknown:
+        while not await self._ask(order) and not order.unknown and not order.state.final:
             await asyncio.sleep(delay)
             delay = min(2 * delay, ASK_MOST_SECONDS)
 
@@ -348,40 +467,48 @@ class Gateway:
         """Bring ledger and venue to agreement, with nothing open that earlier runs left; return what is open."""
         while True:
             open_orders = await self._reconciler.run()
-            left = [
-                update.client_id
-                for update in open_orders
-                if update.client_id not in self.ledger.orders and is_ours(update.client_id)
-            ]
+            left = [update.client_id for update in open_orders if self._is_left(update)]
             if not left:
                 return open_orders
             self._warn(f"{len(left)} orders of an earlier run are open: they are being cancelled")
             await asyncio.gather(*(self._cancel_foreign(client_id) for client_id in left))
 
+    def _is_left(self, update: OrderUpdate) -> bool:
+        """Return whether an open order is one that nobody here counts as open: of an earlier run, or held for over."""
+        order = self.ledger.orders.get(update.client_id)
+        return is_ours(update.client_id) if order is None else order.assumed
+
     def _meet(self, update: OrderUpdate) -> None:
-        """Cancel an order that an earlier run left, or that reached the venue after its run had died."""
+        """Cancel an order that an earlier run left, or that reached the venue after it was held for over."""
         client_id = update.client_id
-        if update.fate.final or not is_ours(client_id) or client_id in self._foreign_cancels:
+        if update.fate.final or not self._is_left(update) or client_id in self._foreign_cancels:
             return
         self._foreign_cancels.add(client_id)
-        self._warn(f"order {client_id} of an earlier run is open: it is being cancelled")
+        whose = "of an earlier run" if client_id not in self.ledger.orders else "that was held for over"
+        self._warn(f"order {client_id} {whose} is open: it is being cancelled")
         self._start(self._cancel_foreign(client_id))
 
     async def _cancel_foreign(self, client_id: str) -> None:
         delay = ASK_FIRST_SECONDS
         while True:
-            with contextlib.suppress(RefusedError, UncertainError):
+            wait = 0.0
+            try:
                 await self.venue.cancel(self.ledger.symbol, client_id)
+            except (RefusedError, UncertainError) as error:
+                wait = error.trouble.wait
+                self.standing.unanswered(error, NO_CANCEL)
             try:
                 update = await self.venue.query(self.ledger.symbol, client_id)
-            except UncertainError:
-                pass
+            except UncertainError as error:
+                wait = max(wait, error.trouble.wait)
+                self.standing.unanswered(error)
             else:
                 if update is None or update.fate.final:
                     self._foreign_cancels.discard(client_id)
                     return
-            await asyncio.sleep(delay)
+            await asyncio.sleep(max(delay, wait))
             delay = min(2 * delay, ASK_MOST_SECONDS)
 
     def _say_ready(self) -> None:
-        self._account.ready(self._trading and self._agreed.is_set() and not self._stopping)
+        may = self._agreed.is_set() and not self.standing.paused
+        self._account.ready(self._trading and may and not self._stopping)

@@ -6,11 +6,13 @@ The main thread keeps the signals, the status and the clocks of the watchers; no
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import sys
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from quietcore.bridge.segment import Segment
+from quietcore.errors import QuietcoreError
 from quietcore.execution.gateway import Gateway
 from quietcore.execution.paper import PaperVenue
 from quietcore.execution.process import Warn, make_room
@@ -20,6 +22,7 @@ from quietcore.venues.interface import Instrument, OrderWays
 # How long the main thread may keep the interpreter from the gateway, seconds. Python's own 5 ms would be the delay of
 # an order.
 SWITCH_SECONDS = 0.0002
+COUNT_SECONDS = 0.2
 STUCK_SECONDS = 0.3  # beyond what closing may take
 
 
@@ -29,6 +32,7 @@ class Figures(NamedTuple):
     orders: dict[str, int]  # counts by name, and ``open``
     open: list[str]  # client ids
     ways: OrderWays
+    venue: dict[str, Any]  # what it refused, and what of it was out of the ordinary
 
 
 class GatewayThread:
@@ -39,6 +43,7 @@ class GatewayThread:
         # A gateway that polls for intents at each turn keeps its loop from sleeping.
         self.loop = VenueLoop(settings._replace(spin=False), warn)
         self._cpu, self._warn = settings.cpu, warn
+        self._killed = False
 
     def start(self) -> None:
         """Start the thread, and make room for it on its core."""
@@ -65,12 +70,35 @@ class GatewayThread:
         self.loop.tell(self.gateway.trade)
 
     def kill(self) -> None:
-        """Send nothing any more, cancel everything."""
+        """Send nothing any more, cancel everything; called in any thread."""
+        self._killed = True
         self.loop.tell(self.gateway.kill)
 
     def clear(self) -> None:
-        """Allow orders again."""
-        self.loop.tell(self.gateway.clear)
+        """Allow orders again; called in any thread."""
+        self._killed = False
+
+        def clear() -> None:
+            if not self._killed:  # since then
+                self.gateway.clear()
+
+        self.loop.tell(clear)
+
+    def open_count(self) -> int | None:
+        """Return how many orders are open, None where the loop does not answer; for threads without a loop."""
+
+        async def work() -> int:
+            return len(self.gateway.ledger.open())
+
+        try:
+            asked = self.loop.submit(work())
+        except QuietcoreError:
+            return None
+        try:
+            return asked.result(COUNT_SECONDS)
+        except (TimeoutError, concurrent.futures.CancelledError):
+            asked.cancel()
+            return None
 
     def follow(self, segment: Segment) -> None:
         """Let paper orders follow the feed to its new segment."""
@@ -113,6 +141,9 @@ class GatewayThread:
         except TimeoutError:
             self._warn("the gateway's loop does not answer: something blocks it")
             return figures(self.gateway)
+        except QuietcoreError as error:  # it has ended by itself
+            self._warn(str(error))
+            return figures(self.gateway)
         finally:
             self.loop.stop()
 
@@ -122,4 +153,4 @@ def figures(gateway: Gateway) -> Figures:
     ledger = gateway.ledger
     standing = [order.client_id for order in ledger.open()]
     counts: dict[str, Any] = {**asdict(ledger.counts), "open": len(standing)}
-    return Figures(counts, standing, gateway.venue.order_ways())
+    return Figures(counts, standing, gateway.venue.order_ways(), gateway.standing.figures())

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from quietcore.observe import status as status_file
+from quietcore.observe import state_file
 
 FILE_NAME = "guard.json"
 DEFAULT_FILE = Path("/run/quietcore-guard") / FILE_NAME
@@ -20,7 +20,7 @@ def default_path(environment: os._Environ[str] | dict[str, str] = os.environ) ->
 
 def write(path: Path, state: dict[str, int]) -> None:
     """Replace the file; raise QuietcoreError where that is not possible."""
-    status_file.write(path, state)
+    state_file.write(path, state)
 
 
 def read(path: Path) -> dict[str, int] | None:

@@ -1,8 +1,9 @@
-"""The states of an order, and which may follow which."""
+"""The states of an order, which may follow which, and when one that the venue does not know is over."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 
 
 class State(enum.Enum):
@@ -42,3 +43,22 @@ NEXT: dict[State, frozenset[State]] = {
 def may_follow(before: State, after: State) -> bool:
     """Return whether an order may go from one state to another; staying is always possible."""
     return after is before or after in NEXT[before]
+
+
+class Missing:
+    """Since when the venue has not known an order, without a word of it in between.
+
+    ``lifetime``: seconds within which a request that is on its way arrives or is refused as too old.
+    """
+
+    def __init__(self, lifetime: float, clock: Callable[[], float]) -> None:
+        self._lifetime, self._clock = lifetime, clock
+        self._since: float | None = None
+
+    def too_long(self, known: bool | None) -> bool:
+        """Take whether the venue knows it, None where it did not answer; return whether it cannot come any more."""
+        if known:
+            self._since = None
+        elif known is False and self._since is None:
+            self._since = self._clock()
+        return known is False and self._since is not None and self._clock() - self._since >= self._lifetime

@@ -8,7 +8,6 @@ that are not this run's move the position too: the limits are about what the acc
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
@@ -24,7 +23,6 @@ from quietcore.venues.interface import Fate, Fill, OrderRequest, OrderUpdate, Po
 KEPT_ORPHANS = 1024
 KEPT_ORDERS = 16384  # an event of an older one counts as foreign
 KEPT_FOREIGN = 65536  # executions
-CLIENT_ID = re.compile(r"q[0-9a-f]{16}-[0-9]+")  # of any run of this runtime
 
 
 FINAL_STATES = {Fate.FILLED: State.FILLED, Fate.CANCELLED: State.CANCELLED, Fate.REJECTED: State.REJECTED}
@@ -44,6 +42,9 @@ class Order:
     cancel_wanted: bool = False
     reason: str = ""
     doubtful: bool = False  # a time-out left it so; ends with the venue's first word on it
+    heard: bool = False  # by the private stream
+    assumed: bool = False  # it is final without the venue's word on the order itself
+    missing_since: float | None = None  # the venue was asked, and knew no such order, since then
     cash: int = 0  # what its executions brought, ticks × lots
     charged: int = 0  # what the account was told of
     executions: set[tuple[str, str]] = field(default_factory=set)
@@ -127,6 +128,10 @@ class OrderLedger:
         """Return the orders that are not final."""
         return list(self._open.values())
 
+    def find(self, client_id: str, order_id: str) -> Order | None:
+        """Return the order of either id, None where it is not this run's."""
+        return self.orders.get(client_id) or self._by_order_id.get(order_id)
+
     # what happened
 
     def sent(self, order: Order) -> None:
@@ -144,7 +149,20 @@ class OrderLedger:
     def rejected(self, order: Order, reason: str) -> None:
         """The venue refused it for certain."""
         order.reason = reason
+        order.assumed = order.assumed or not order.state.final
         self._finish(order, State.REJECTED)
+
+    def forgotten(self, order: Order) -> None:
+        """The venue does not know it, for longer than a request can be on its way: it is over."""
+        if order.state.final:
+            return
+        order.assumed = True
+        if order.acknowledged or order.filled:
+            order.reason = "the venue does not know it any more"
+            self._finish(order, State.CANCELLED)
+        else:
+            order.reason = "never arrived"
+            self._finish(order, State.REJECTED)
 
     def withheld(self, order: Order) -> None:
         """It was never sent."""
@@ -169,7 +187,7 @@ class OrderLedger:
 
     def apply(self, update: OrderUpdate) -> Order | None:
         """Take the venue's view of an order; None where it is not ours."""
-        order = self.orders.get(update.client_id) or self._by_order_id.get(update.order_id)
+        order = self.find(update.client_id, update.order_id)
         if order is None:
             self.counts.foreign += 1
             return None
@@ -191,9 +209,10 @@ class OrderLedger:
 
         ``repeated``: it comes from a list of what may have been told already.
         """
-        order = self.orders.get(fill.client_id) or self._by_order_id.get(fill.order_id)
+        order = self.find(fill.client_id, fill.order_id)
         if order is None:
-            if not fill.client_id and self._unnamed:
+            # What is no ordinary trade is of no order of ours.
+            if not fill.client_id and not fill.kind and self._unnamed:
                 # It may belong to an order whose acknowledgement is still on its way.
                 self._orphans.setdefault(fill.order_id, []).append(fill)
                 while len(self._orphans) > KEPT_ORPHANS:

@@ -6,6 +6,7 @@ the remedy, and goes on.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import errno
 import json
@@ -25,6 +26,8 @@ PR_GET_DUMPABLE, PR_SET_DUMPABLE, PR_SET_NAME = 3, 4, 15
 SELF = Path("/proc/self")
 # A compiled loop needs little stack, and every locked stack is locked whole.
 THREAD_STACK_BYTES = 512 * 1024
+
+NOTIFY_SECONDS = 0.2  # a manager that is stopped holds nobody up
 
 Warn = Callable[[str], None]
 
@@ -176,13 +179,23 @@ def lock_refusal(number: int) -> str:
     return f"memory is not locked: {errno.errorcode.get(number, number)}; remedy: {remedy}"
 
 
+_channel: socket.socket | None = None  # made once: later there may be no descriptor left
+
+
 def notify(message: str) -> bool:
-    """Tell the service manager (sd_notify(3)), for example ``READY=1``; False where there is none."""
+    """Tell the service manager (sd_notify(3)), for example ``READY=1``; False where there is none, or it is deaf."""
+    global _channel
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.sendto(message.encode(), address)
+    try:
+        if _channel is None:
+            _channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+            _channel.settimeout(NOTIFY_SECONDS)
+            atexit.register(_channel.close)
+        _channel.sendto(message.encode(), address)
+    except OSError:  # a manager that cannot be told is no reason to stop
+        return False
     return True

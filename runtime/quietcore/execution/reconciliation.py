@@ -11,9 +11,17 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from quietcore.execution.orders import CLIENT_ID, OrderLedger
+from quietcore.execution.orders import OrderLedger
 from quietcore.execution.process import Warn
-from quietcore.venues.interface import Fill, OrderUpdate, OrderVenue, Position, UncertainError
+from quietcore.venues.interface import (
+    Fill,
+    NotUnderstood,
+    OrderUpdate,
+    OrderVenue,
+    Position,
+    RefusedError,
+    UncertainError,
+)
 
 AGAIN_FIRST_SECONDS = 0.05
 AGAIN_MOST_SECONDS = 2.0
@@ -26,13 +34,27 @@ class Moment(NamedTuple):
 
     position: Position
     executions: list[Fill]
+    not_understood: list[NotUnderstood]
     open_orders: list[OrderUpdate]
 
 
 class Reconciler:
-    """Agreement of one ledger with one venue. ``now_ms``: UTC."""
+    """Agreement of one ledger with one venue. ``now_ms``: UTC.
 
-    def __init__(self, venue: OrderVenue, ledger: OrderLedger, warn: Warn, now_ms: Callable[[], int]) -> None:
+    ``refused`` hears why the venue did not tell, ``unknown`` of executions whose kind is not known here: what they
+    moved is in the position.
+    """
+
+    def __init__(
+        self,
+        venue: OrderVenue,
+        ledger: OrderLedger,
+        warn: Warn,
+        now_ms: Callable[[], int],
+        refused: Callable[[RefusedError | UncertainError], object],
+        unknown: Callable[[NotUnderstood], None],
+    ) -> None:
+        self._refused, self._unknown = refused, unknown
         self._venue, self._ledger, self._warn, self._now_ms = venue, ledger, warn, now_ms
         self._since_ms = now_ms() - MARGIN_MS
         self._begun = False
@@ -41,14 +63,15 @@ class Reconciler:
         """Bring both to agreement, however long it takes; return the venue's open orders."""
         delay = AGAIN_FIRST_SECONDS
         while True:
-            started_ms = self._now_ms()
+            started_ms, wait = self._now_ms(), 0.0
             try:
                 moment = await self._read()
-            except UncertainError:
-                moment = None
+            except (RefusedError, UncertainError) as error:
+                self._refused(error)
+                moment, wait = None, error.trouble.wait
             if moment is not None:
                 break
-            await asyncio.sleep(delay)
+            await asyncio.sleep(max(delay, wait))
             delay = min(2 * delay, AGAIN_MOST_SECONDS)
         self._take(moment)
         self._since_ms = started_ms - MARGIN_MS
@@ -63,11 +86,15 @@ class Reconciler:
         executions = await self._venue.executions(symbol, self._since_ms)
         if len(first) != len(executions) or self._ledger.version != before:
             return None
-        return Moment(position, executions, open_orders)
+        fills = [one for one in executions if isinstance(one, Fill)]
+        unknown = [one for one in executions if isinstance(one, NotUnderstood)]
+        return Moment(position, fills, unknown, open_orders)
 
     def _take(self, moment: Moment) -> None:
         ledger = self._ledger
         ledger.counts.reconciliations += 1
+        for one in moment.not_understood:
+            self._unknown(one)
         if not self._begun:
             self._begun = True
             ledger.begin(moment.position, moment.executions)
@@ -80,8 +107,3 @@ class Reconciler:
         for update in moment.open_orders:
             if update.client_id in ledger.orders:
                 ledger.apply(update)
-
-
-def is_ours(client_id: str) -> bool:
-    """Return whether an order was sent by a run of this runtime, this one or an earlier one."""
-    return CLIENT_ID.fullmatch(client_id) is not None

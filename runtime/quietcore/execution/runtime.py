@@ -7,13 +7,14 @@ private stream is up; only then READY, and only then may an order go out.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import secrets
 import signal
 import time
-from collections.abc import Coroutine
-from decimal import Decimal
+from collections import deque
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +22,29 @@ from quietcore.bridge.compiled import CompileCounter
 from quietcore.bridge.scale import Step
 from quietcore.bridge.segment import Segment, attach
 from quietcore.config import ORDERING_MODES, RuntimeConfig, load
-from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.errors import ExitCode, QuietcoreError, named, remedy_of
 from quietcore.execution import process
 from quietcore.execution.degrade import Degrader
-from quietcore.execution.endpoint_follower import EndpointFollower, scouter_of
+from quietcore.execution.endpoint_follower import EndpointFollower, described, scouter_of
 from quietcore.execution.gateway import Gateway
 from quietcore.execution.gateway_thread import Figures, GatewayThread
-from quietcore.execution.heartbeat import Heartbeat
-from quietcore.execution.kill_switch import KillSwitch
+from quietcore.execution.identity import process_start
+from quietcore.execution.kill_keeper import BY_SIGNAL
 from quietcore.execution.orders import OrderLedger
 from quietcore.execution.paper import PaperVenue
+from quietcore.execution.protections import Protections
+from quietcore.execution.risk_limits import risk_limits, whole_lots
+from quietcore.execution.silence import Silence
 from quietcore.execution.venue_loop import LoopSettings
-from quietcore.execution.venue_rules import check_rules
+from quietcore.execution.venue_rules import check_orders, check_rules, feed_price
 from quietcore.histogram import Histogram
+from quietcore.observe import state_file
 from quietcore.observe import status as status_file
 from quietcore.strategy import choice
 from quietcore.strategy.account import Account
 from quietcore.strategy.arena import OrderArena
 from quietcore.strategy.intents import IntentRing
 from quietcore.strategy.interface import Context, Strategy
-from quietcore.strategy.risk import NO_LIMIT, limits
 from quietcore.strategy.thread import StrategyThread
 from quietcore.strategy.workspace import Workspace
 from quietcore.venues.interface import Credentials, Endpoints, OrderVenue
@@ -49,10 +53,10 @@ from quietcore.venues.registry import order_venue
 STREAM_TIMEOUT_SECONDS = 15.0
 STATUS_SECONDS = status_file.PERIOD_SECONDS
 BEAT_SECONDS = 0.1
-REST_MOST_SECONDS = 30.0
 PICTURE_POLL_SECONDS = 0.001
 PICTURE_TIMEOUT_SECONDS = 0.5
 JOIN_SECONDS = 0.5
+MOST_WARNINGS = 200  # kept for the status; the log has them all
 CLOSE_SECONDS = 1.2  # with the join and the report, below two seconds
 
 
@@ -75,7 +79,8 @@ class Runtime:
         warn: process.Warn,
     ) -> None:
         self.config = config
-        self.warnings: list[str] = []
+        self.warnings: deque[str] = deque(maxlen=MOST_WARNINGS)
+        self._warned = 0
         self._credentials = credentials
         self._where = where
         self._status_path = status_path
@@ -84,32 +89,51 @@ class Runtime:
         self._stop = asyncio.Event()
         self._faults: dict[int, tuple[int, int]] = {}
         self._locked_kib = 0
-        self.switch = KillSwitch(Path(config.kill_file))
-        self.heart: Heartbeat | None = None
+        self.account = Account()
+        self.protections = Protections(
+            config,
+            credentials.key,
+            status_path,
+            self.warn,
+            off=self._orders_off,
+            on=self._orders_on,
+            open_orders=self._open_orders,
+        )
+        self._at_venue = False  # the gateway is connected and can cancel
         self._beating: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None  # of what must go on until the end
         self._compiled: CompileCounter | None = None
         self._started = time.time()
         self._swaps = 0
         self._swap: asyncio.Task[None] | None = None
-        self._off = False  # the kill switch, as this thread has told the gateway
+        self._status_trouble = ""
+        self._silences = {
+            "gateway": Silence("the gateway's event loop", self.warn),
+            "strategy": Silence("the strategy loop", self.warn),
+        }
         self._no_socket = ""  # why orders go by REST
         self._pins: dict[str, str] = {}  # the addresses that the scouter elected
         self.follower: EndpointFollower | None = None
 
     def warn(self, line: str) -> None:
-        """Keep a warning for the status, and print it."""
+        """Keep a warning for the status, and print it; called from any thread."""
         self.warnings.append(line)
-        self._print(line)
+        self._warned += 1
+        with contextlib.suppress(OSError, ValueError):  # a log that takes nothing is no reason to stop
+            self._print(line)
 
     async def run(self) -> dict[str, Any]:
         """Start, run until SIGTERM, SIGINT, the time limit or an error, stop; return the final status."""
         loop = asyncio.get_running_loop()
-        # Until here nothing is sent: a signal during it simply ends the process.
+        # Before any other thread is there: a thread of the kill switch's takes this signal, and no other does.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        loop.add_signal_handler(signal.SIGUSR1, self.protections.keeper.kill, BY_SIGNAL)
+        self.protections.claim()
+        self.protections.start()
+        # Until here nothing is sent: another signal during it simply ends the process.
         self._prepare(loop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGUSR1, self._kill_by_signal)
         try:
             if await self._until_stopped(self._connect()):
                 loop.add_signal_handler(signal.SIGHUP, self._reload)
@@ -128,7 +152,7 @@ class Runtime:
 
     def _prepare(self, loop: asyncio.AbstractEventLoop) -> None:
         """Attach, make and compile everything; nothing is sent."""
-        config, risk = self.config, self.config.risk
+        config = self.config
         plan = Path(config.plan)
         strategy_cpu = process.planned_cpu(config.strategy_cpu, "strategy", plan)
         wait = config.gateway_wait or config.wait
@@ -150,22 +174,13 @@ class Runtime:
         self.tick = Step(symbol.tick_mantissa, symbol.tick_exponent)
         self.lot = Step(symbol.lot_mantissa, symbol.lot_exponent)
         spin = config.wait == "spin"
-        bound = limits(
-            max_position=self._lots("max_position"),
-            max_open_orders=risk.max_open_orders,
-            max_order_rate=risk.max_order_rate,
-            price_band=risk.price_band,
-            max_order_size=self._bound(risk.max_order_size, self.lot.value),
-            max_notional=self._bound(risk.max_notional, self.tick.value * self.lot.value),
-            max_loss=self._bound(risk.max_loss, self.tick.value * self.lot.value),
-            max_book_age=int(risk.max_book_age * 1e9),
-        )
-        self.account, intents, arena = Account(), IntentRing(), OrderArena()
-        self.ledger = OrderLedger(run_id(), symbol.name, self.tick, self.lot, self.account, arena)
-        self.degrader = Degrader(config.degrade, self.account, self.warn)
+        bound = risk_limits(config.risk, self.tick, self.lot, str(self._where))
+        account, intents, arena = self.account, IntentRing(), OrderArena()
+        self.ledger = OrderLedger(run_id(), symbol.name, self.tick, self.lot, account, arena)
+        self.degrader = Degrader(config.degrade, account, self.warn)
         if venue is None:
             venue = PaperVenue(segment, symbol)
-        gateway = Gateway(venue, self.ledger, intents, self.account, spin=settings.spin, warn=self.warn)
+        gateway = Gateway(venue, self.ledger, intents, account, spin=settings.spin, warn=self.warn)
         self.desk = GatewayThread(gateway, settings, self.warn)
         self._definition = choice.find(config.strategy.name, config.strategy.path)
         self.strategy = self._make_strategy(config)
@@ -174,7 +189,7 @@ class Runtime:
             symbol,
             self.strategy,
             bound,
-            self.account,
+            account,
             intents,
             event=gateway.event,
             cpu=strategy_cpu,
@@ -192,7 +207,8 @@ class Runtime:
         self.desk.start()
 
     def _make_strategy(self, config: RuntimeConfig) -> Strategy:
-        context = Context(self.symbol.name, self.tick, self.lot, self._lots("order_size"))
+        size = whole_lots(self.lot, config.risk.order_size, f"{self._where}: risk.order_size")
+        context = Context(self.symbol.name, self.tick, self.lot, size)
         where = f"{self._where}: strategy.parameters"
         return self._definition.make(config.strategy.parameters, context, where)
 
@@ -202,26 +218,14 @@ class Runtime:
         check_rules(
             rules, self.tick, self.lot, self.config.risk.order_size, f"{self._where}: risk.order_size"
         )
-        await self._let_the_dead_rest()
+        price = feed_price(self.thread.segment, self.symbol)
+        for line in check_orders(rules, self.config, price, str(self._where)):
+            self.warn(line)
+        await self.protections.let_the_dead_rest(self.desk.gateway.venue.request_lifetime)
         await self.desk.open(STREAM_TIMEOUT_SECONDS)
-
-    async def _let_the_dead_rest(self) -> None:
-        """Wait until no request of an earlier run, which died, can arrive any more."""
-        if self._status_path is None:
-            return
-        try:
-            last = status_file.read(self._status_path)
-        except QuietcoreError:
-            return
-        wait = (
-            last["written"]
-            + status_file.PERIOD_SECONDS
-            + self.desk.gateway.venue.request_lifetime
-            - time.time()
-        )
-        if not last["final"] and 0 < wait < REST_MOST_SECONDS:
-            self.warn(f"the last run died: waiting {wait:.1f} s until nothing of it can arrive")
-            await asyncio.sleep(wait)
+        self._at_venue = True
+        if self.protections.keeper.is_off:
+            self._orders_off()
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
         """Do ``work``; False where the runtime was stopped before it was done."""
@@ -237,13 +241,7 @@ class Runtime:
 
     def _take_off(self) -> None:
         """Start the loop, lock memory, say READY, allow orders."""
-        if self._status_path is not None:
-            try:
-                self.heart = Heartbeat(self._status_path.parent / "heartbeat")
-            except QuietcoreError as error:
-                if self.config.mode == "live":
-                    raise  # real orders that no guard can look after
-                self.warn(str(error))
+        self.protections.arm()
         self._begin_to_beat()
         self.thread.start()
         gc.collect()
@@ -259,66 +257,43 @@ class Runtime:
             f"READY=1\nSTATUS=trading {self.symbol.name} of feed {config.feed}, mode {config.mode}"
         )
 
-    @staticmethod
-    def _bound(text: str, unit: Decimal) -> int:
-        """Return a limit in whole units, rounded to the safe side."""
-        return int(Decimal(text) / unit) if text else NO_LIMIT
-
-    def _lots(self, key: str) -> int:
-        try:
-            return self.lot.steps(Decimal(getattr(self.config.risk, key)), key)
-        except QuietcoreError as error:
-            raise QuietcoreError(
-                "size is no multiple of the lot",
-                where=f"{self._where}: risk.{key}",
-                found=error.found,
-                expected=error.expected,
-            ) from error
-
     # running
 
-    def _kill_by_signal(self) -> None:
-        try:
-            self.switch.engage("signal SIGUSR1")
-        except QuietcoreError as error:
-            self.warn(str(error))
-        self._switch_off(self.switch.reason() or "signal SIGUSR1")
-
-    def _switch_off(self, reason: str) -> None:
-        if not self._off:
-            self._off = True
-            self.warn(f"kill switch is on ({reason}): no orders; `quietcore clear` allows them again")
+    def _orders_off(self) -> None:
+        """Stop all orders and cancel what is open; called in any thread, at any time of the run."""
+        self.account.killed(True)  # at once, whatever the gateway's loop is at
+        if self._at_venue:
             self.desk.kill()
+
+    def _orders_on(self) -> None:
+        if self._at_venue:
+            self.desk.clear()
+        else:
+            self.account.killed(False)
+
+    def _open_orders(self) -> int | None:
+        return self.desk.open_count() if self._at_venue else 0
 
     def _begin_to_beat(self) -> None:
         self._beating = asyncio.create_task(self._keep_alive())
         self._beating.add_done_callback(self._beat_ended)
 
     def _beat_ended(self, task: asyncio.Task[None]) -> None:
-        """Stop: without it nobody looks at the kill switch, and the guard holds this process for dead."""
+        """Stop: without it the guard holds this process for dead."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self.warn(f"the heartbeat has ended ({error!r}): stopping")
-            self.failure = error
-            self._stop.set()
+            self._fail(error)
 
     async def _keep_alive(self) -> None:
-        """Beat for the guard while both loops turn, and look at the kill switch."""
+        """Beat for the guard while both loops turn."""
         while True:
             await self.desk.answer()
-            if self.heart is not None:
-                self.heart.beat()
-            reason = self.switch.reason()
-            if reason is not None:
-                self._switch_off(reason)
-            elif self._off:
-                self._off = False
-                self.warn("kill switch is cleared: orders again")
-                self.desk.clear()
+            self.protections.beat()
             await asyncio.sleep(BEAT_SECONDS)
 
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called in the strategy's thread when it has ended by itself."""
-        if not self.thread.stopping:
+        if not self.thread.stopping or self.thread.error is not None:
             loop.call_soon_threadsafe(self._stop.set)
 
     def _reload(self) -> None:
@@ -329,8 +304,8 @@ class Runtime:
         try:
             strategy = self._make_strategy(load(self._where))
             self.thread.offer(strategy)
-        except QuietcoreError as error:
-            self.warn(f"parameters stay as they were: {error}")
+        except Exception as error:  # a strategy's own check may raise anything
+            self.warn(f"parameters stay as they were: {described(error)}")
             return
         loop = asyncio.get_running_loop()
         end = loop.time() + PICTURE_TIMEOUT_SECONDS
@@ -354,16 +329,30 @@ class Runtime:
                 async with asyncio.timeout(left):
                     await self._stop.wait()
             except TimeoutError:
-                self.thread.leave_if_replaced()
-                picture, figures = await self._picture(), await self._figures()
-                self.desk.follow(self.thread.segment)
-                if picture is not None and figures is not None:
-                    self.degrader.judge(picture)
-                    self._note_ways(figures)
-                    self._write(self._status(picture, figures, final=False))
-                    # Only loops that answer count as alive.
-                    if watchdog:
-                        process.notify("WATCHDOG=1")
+                if await self._look_around() and watchdog:
+                    process.notify("WATCHDOG=1")  # only loops that answer count as alive
+
+    async def _look_around(self) -> bool:
+        """Look after threads and feed, write the status; False where somebody does not answer."""
+        if (problem := self.thread.feed_problem()) is not None:
+            self._fail(problem)
+            return False
+        picture, figures = await self._picture(), await self._figures()
+        self.desk.follow(self.thread.segment)
+        for who, answer in (("strategy", picture), ("gateway", figures)):
+            if self._silences[who].too_long(answered=answer is not None):
+                self._fail(self._silences[who].error())
+        if picture is None or figures is None:
+            return False
+        self.degrader.judge(picture)
+        self._note_ways(figures)
+        self._write(picture, figures)
+        return True
+
+    def _fail(self, error: BaseException) -> None:
+        """Stop, and end with this error; the first one stays."""
+        self.failure = self.failure or error
+        self._stop.set()
 
     def _note_ways(self, figures: Figures) -> None:
         problem = figures.ways.problem
@@ -379,6 +368,9 @@ class Runtime:
             async with asyncio.timeout(PICTURE_TIMEOUT_SECONDS):
                 return await self.desk.figures()
         except TimeoutError:
+            return None
+        except QuietcoreError as error:  # the loop has ended
+            self._fail(error)
             return None
 
     async def _picture(self) -> Workspace | None:
@@ -408,13 +400,12 @@ class Runtime:
         figures = await self.desk.close(CLOSE_SECONDS)
         if self._beating is not None:
             self._beating.cancel()
-        if self.heart is not None and not figures.open:
-            self.heart.end()  # else the guard takes over
+        self.protections.end(in_good_order=not figures.open)  # else the guard takes over
         status = self._status(self.thread.workspace, figures, final=True)
         status["threads"] = threads
         if self._compiled is not None:
             self._compiled.stop()
-        self._write(status)
+        self._save(lambda: status)
         return status
 
     # reporting
@@ -453,30 +444,43 @@ class Runtime:
                 "closed": segment.closed,
                 "attachments": self.thread.attachments,
             },
-            killed=self.switch.reason() if self.account.is_killed else "",
+            killed=self.protections.keeper.reason if self.account.is_killed else "",
             degraded=self.degrader.reason,
             stream_losses=gateway.stream_losses,
             order_entry=figures.ways._asdict(),
+            venue=figures.venue,
             endpoints={} if self.follower is None else self.follower.figures(),
             wait=self.config.wait,
             pid=os.getpid(),
+            process_start=process_start(os.getpid()),
             started=self._started,
             written=time.time(),
             compiled_since_ready=0 if self._compiled is None else self._compiled.count,
             memory={"locked_kib": self._locked_kib},
             pinned={"strategy": self.thread.pinned, "gateway": self.desk.loop.pinned},
             threads=self._threads(),
-            warnings=self.warnings,
+            warnings=list(self.warnings),
+            warned=self._warned,
         )
 
-    def _write(self, status: dict[str, Any]) -> None:
+    def _write(self, picture: Workspace, figures: Figures) -> None:
+        self._save(lambda: self._status(picture, figures, final=False))
+
+    def _save(self, compose: Callable[[], dict[str, Any]]) -> None:
+        """Write the status; what is in the way may pass, so each period tries again, and says it once."""
         if self._status_path is None:
             return
         try:
-            status_file.write(self._status_path, status)
+            state_file.write(self._status_path, compose())
         except QuietcoreError as error:
-            self._status_path = None
-            self.warn(str(error))
+            problem = str(error)
+        except OSError as error:  # of /proc, where no descriptor is left
+            problem = f"status cannot be made: {named(error)}; remedy: {remedy_of(error, 'see /proc')}"
+        else:
+            problem = ""
+        if problem != self._status_trouble:
+            self.warn(problem or "status is written again")
+        self._status_trouble = problem
 
 
 def first_symbol(segment: Segment) -> Any:

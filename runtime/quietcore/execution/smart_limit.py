@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from quietcore.errors import QuietcoreError
 from quietcore.execution.bus import EventBus
+from quietcore.execution.order_states import Missing
 from quietcore.execution.slicing import MARGIN_SECONDS, MOST_PARTS, RateBudget, jittered_times, split
 from quietcore.venues.interface import Instrument, RefusedError, UncertainError
 
@@ -26,6 +27,7 @@ ORDERS_A_SECOND = 10
 BATCH_MOST = 20
 ASK_FIRST_SECONDS, ASK_MOST_SECONDS = 0.05, 1.0
 LIFETIME_SECONDS = 6.0  # after it a request that never arrived will be refused by the venue as too old
+FORGOTTEN = "the venue does not know it any more"
 OVER = ("Filled", "Cancelled", "Rejected", "PartiallyFilledCanceled", "Deactivated")
 
 
@@ -36,7 +38,7 @@ class OrderClient(Protocol):
         """Send one order once."""
 
     async def place_batch(self, orders: list[dict[str, Any]]) -> dict[str, Any]:
-        """Send orders as one request, once."""
+        """Send orders as one request, once; a row of ``list`` that was refused for certain says why as ``refused``."""
 
     async def cancel_order(self, **order: str | bool | int) -> dict[str, Any]:
         """Ask for a cancel."""
@@ -380,12 +382,13 @@ class SmartLimitExecutor:
             reason = str(error)
         else:
             reason = "not in the batch's answer"
-        named = {
-            str(row.get("orderLinkId")): str(row.get("orderId") or "") for row in result.get("list") or []
-        }
+        rows = {str(row.get("orderLinkId")): row for row in result.get("list") or [] if isinstance(row, dict)}
         for child in batch:
-            if named.get(child.client_id):
-                self._turn(run, child, ChildState.ACCEPTED, order_id=named[child.client_id])
+            row = rows.get(child.client_id, {})
+            if row.get("orderId"):
+                self._turn(run, child, ChildState.ACCEPTED, order_id=str(row["orderId"]))
+            elif row.get("refused"):
+                self._turn(run, child, ChildState.REFUSED, reason=str(row["refused"]))
             else:
                 self._turn(run, child, ChildState.UNKNOWN, reason=reason)
         await asyncio.gather(*(self._settle(run, one) for one in batch if one.state is ChildState.UNKNOWN))
@@ -409,12 +412,13 @@ class SmartLimitExecutor:
         """Return the venue's row of a piece, {} where it has none, None where it did not say."""
         try:
             rows = await self._http.open_orders(symbol=parent.symbol, orderLinkId=child.client_id)
-        except (RefusedError, UncertainError):
+        except (RefusedError, UncertainError) as error:
+            await self._sleep(error.trouble.wait)
             return None
         return next((row for row in rows if row.get("orderLinkId") == child.client_id), {})
 
     async def _cancel_child(self, parent: ParentOrder, child: Child) -> None:
-        delay = ASK_FIRST_SECONDS
+        delay, missing = ASK_FIRST_SECONDS, Missing(LIFETIME_SECONDS, self._clock)
         while child.client_id not in self._ended and child.state is not ChildState.REFUSED:
             with contextlib.suppress(RefusedError, UncertainError):
                 await self._http.cancel_order(symbol=parent.symbol, orderLinkId=child.client_id)
@@ -422,13 +426,17 @@ class SmartLimitExecutor:
             if row and row.get("orderStatus") in OVER:
                 self._ended[child.client_id] = str(row["orderStatus"])
                 return
-            if row == {} and child.state is ChildState.ACCEPTED:
-                return  # gone for so long that the venue does not list it
+            if missing.too_long(None if row is None else bool(row)) and child.state is ChildState.ACCEPTED:
+                return  # not one that is yet to be listed: the venue has forgotten it
             await self._sleep(delay)
             delay = min(2 * delay, ASK_MOST_SECONDS)
 
     async def _until_over(self, run: _Run, child: Child) -> str:
-        """Wait for the end of a piece, by events and by asking now and then; return the venue's word for it."""
+        """Wait for the end of a piece, by events and by asking now and then; return the venue's word for it.
+
+        A piece that the venue does not know for longer than a request can be on its way is over too: `FORGOTTEN`.
+        """
+        missing = Missing(LIFETIME_SECONDS, self._clock)
         while child.client_id not in self._ended:
             self._changed.clear()
             row = await self._look(run.parent, child)
@@ -436,6 +444,9 @@ class SmartLimitExecutor:
                 return str(row["orderStatus"])
             if child.client_id in self._ended:
                 break
+            if missing.too_long(None if row is None else bool(row)):
+                child.reason = FORGOTTEN
+                return FORGOTTEN
             try:
                 async with asyncio.timeout(ASK_MOST_SECONDS):
                     await self._changed.wait()

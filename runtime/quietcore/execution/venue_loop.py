@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -52,6 +53,8 @@ class VenueLoop:
         self._loop = uvloop.new_event_loop()
         self._running = threading.Event()
         self._stopping = False
+        self._ended = False
+        self._problem = "it was stopped"
         self._thread = threading.Thread(target=self._run, name=settings.name, daemon=True)
 
     def start(self) -> Self:
@@ -67,16 +70,29 @@ class VenueLoop:
         return self
 
     def submit(self, work: Coroutine[Any, Any, Result]) -> concurrent.futures.Future[Result]:
-        """Run ``work`` in this loop, from any thread; the future is for threads, not for event loops."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Run ``work`` in this loop, from any thread; the future is for threads, not for event loops.
+
+        Raises QuietcoreError where the loop has ended: nothing would ever answer.
+        """
+        try:
+            if self._ended:
+                raise self._error()
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:  # it was closed between the two
+            work.close()
+            raise self._error() from error
+        except QuietcoreError:
+            work.close()
+            raise
 
     async def do(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Run ``work`` in this loop for somebody in another one, who waits for it."""
         return await asyncio.wrap_future(self.submit(work))
 
     def tell(self, call: Callable[[], object]) -> None:
-        """Let this loop call something soon; nothing waits for it."""
-        self._loop.call_soon_threadsafe(call)
+        """Let this loop call something soon; nothing waits for it, and a loop that has ended calls nothing."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call)
 
     def stop(self) -> None:
         """Cancel what runs, end the loop, join its thread."""
@@ -104,7 +120,12 @@ class VenueLoop:
             self._loop.call_soon(self._spin)
         self._loop.call_soon(self._running.set)
         try:
-            self._loop.run_forever()
+            try:
+                self._loop.run_forever()
+            except BaseException as error:  # MemoryError, or what a callback must not raise
+                self._problem = repr(error)
+                self._warn(f"event loop {self.settings.name} has ended by itself: {error!r}")
+            self._ended = True
             tasks = asyncio.all_tasks(self._loop)
             for task in tasks:
                 task.cancel()
@@ -112,6 +133,15 @@ class VenueLoop:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()
+
+    def _error(self) -> QuietcoreError:
+        return QuietcoreError(
+            "event loop has ended",
+            where=self.settings.name,
+            found=self._problem,
+            remedy="restart it; what it had open is for the guard",
+            code=ExitCode.UNKNOWN,
+        )
 
     def _spin(self) -> None:
         # A loop with something to do at once polls its sockets without waiting.

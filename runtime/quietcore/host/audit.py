@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..errors import ExitCode, QuietcoreError
+from .answers import judged, load_answers
 from .findings import Finding, Verdict
-from .kinds import Context, kind_of
-from .kinds.base import cannot_tell
-from .machine import DESIRED_FOLDER, AbsentError, Machine, UnreadableError
+from .kinds import Context
+from .machine import DESIRED_FOLDER, Machine
 from .settings import load_desired
 
 
@@ -24,15 +24,8 @@ def audit(machine: Machine) -> list[Finding]:
             remedy="run site.yml on it first",
             code=ExitCode.UNKNOWN,
         )
-    context = Context(machine, desired)
-    findings: list[Finding] = []
-    for role in sorted(desired):
-        for setting in desired[role]:
-            try:
-                findings.append(kind_of(setting).judge(setting, context))
-            except (AbsentError, UnreadableError, QuietcoreError, OSError, ValueError) as error:
-                findings.append(cannot_tell(setting, error))
-    return findings
+    context, answers = Context(machine, desired), load_answers(machine)
+    return [judged(setting, context, answers) for role in sorted(desired) for setting in desired[role]]
 
 
 def summary(findings: list[Finding]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from ..errors import QuietcoreError
-from . import boot_loader
+from . import boot_entries, boot_loader
 from .boot_environment import read_variable
 from .boot_files import (
     BootFiles,
@@ -22,6 +22,7 @@ from .boot_files import (
     trial_to_prepare,
     trial_to_settle,
 )
+from .boot_read_back import read_back
 from .boot_trial import CANDIDATE, GOOD, REASON, SAVED_ENTRY, SCRIPT, STATE, Trial, moved
 from .composed import SHARED
 from .journal import Entry
@@ -67,18 +68,26 @@ def before_the_files(context: Context, boot: BootFiles, hands: Hands, outcome: O
 def menu_after_the_files(
     context: Context, boot: BootFiles, files: list[Change], gone: list[str], hands: Hands, outcome: Outcome
 ) -> None:
-    """Write the menu where it lags behind the files; where that fails, the files go back too."""
-    if not menu_lags(context, boot, gone):
-        return
+    """Write the menu where it lags behind the files, and read it back before anything is armed.
+
+    Where that fails, or another entry would boot than is meant, what was there before goes back.
+    """
     try:
-        hands.menu(boot.words, gone)
+        if menu_lags(context, boot, gone):
+            _write_menu(context, boot, gone, hands, outcome)
+        if hands.real and boot.plan is not None:
+            read_back(context.machine, boot_loader.MENU, boot.words)
     except QuietcoreError:
-        for change in files:
-            # Where even that fails (a full disk), the old menu still boots, and the next run finishes the work.
-            with contextlib.suppress(QuietcoreError):
-                write_target(context.machine, change.target, change.previous)
+        _back(context, boot, files, hands)
         raise
+
+
+def _write_menu(context: Context, boot: BootFiles, gone: list[str], hands: Hands, outcome: Outcome) -> None:
+    hands.menu(boot.words, gone)
     outcome.changes.append(Change(f"file:{boot_loader.MENU}", "as generated before", "generated anew"))
+    unchecked = boot_loader.unchecked(context.machine)
+    if unchecked is not None and not boot_entries.in_use(context.machine):
+        outcome.notes.append(unchecked)
     if hands.real and boot.plan is not None:
         again = boot_files(context)
         if again.script is not None and again.script != boot.script:
@@ -87,6 +96,30 @@ def menu_after_the_files(
             hands.change(SHARED, Change(f"file:{SCRIPT}", there, {"content": again.script, "mode": "0755"}))
             _record(hands, trial_to_prepare(context, again))
             hands.menu(boot.words, gone)
+
+
+def _back(context: Context, boot: BootFiles, files: list[Change], hands: Hands) -> None:
+    """Put files, menu, GRUB's default and the trial's record back. Where even that fails (a full disk), what could be
+    put back is, and the next run finishes the work.
+    """
+    if not hands.real:
+        return
+    machine = context.machine
+    for change in files:
+        with contextlib.suppress(QuietcoreError):
+            write_target(machine, change.target, change.previous)
+    if boot.plan is None:
+        return
+    with contextlib.suppress(QuietcoreError, OSError):
+        boot_loader.put_menu_back(machine, boot.menu)
+    with contextlib.suppress(QuietcoreError, OSError):
+        if read_variable(machine, "saved_entry") != boot.saved:
+            hands.put_back(Change(SAVED_ENTRY, GOOD, boot.saved))
+        opened = context.journal.open_targets().get(SAVED_ENTRY)
+        if opened is not None and opened.previous == boot.saved:
+            hands.close(opened)
+    with contextlib.suppress(QuietcoreError, OSError):
+        hands.put_back(Change(f"file:{STATE}", None, boot.state))
 
 
 def after_the_menu(

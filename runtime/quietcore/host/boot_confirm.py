@@ -12,6 +12,8 @@ from collections.abc import Callable
 from ..errors import ExitCode, QuietcoreError
 from .boot_environment import write_variable
 from .boot_files import now
+from .boot_menu import MENU
+from .boot_read_back import read_back
 from .boot_trial import CANDIDATE, REASON, STATE, Stage, Trial, load_trial, moved, stage
 from .kinds import Context, kind_of
 from .machine import AbsentError, Machine, UnreadableError, exclusive
@@ -115,6 +117,8 @@ def sshd_greets(machine: Machine) -> str | None:
 
 
 def _accept(machine: Machine, trial: Trial) -> None:
+    # That this boot, which carries the trial's mark, was healthy is on disk before the default is another one.
+    _record(machine, moved(trial, "healthy", machine.boot_id, now()))
     write_variable(machine, "saved_entry", trial.default)
     _record(machine, moved(trial, "confirmed", machine.boot_id, now()))
     write_target(machine, f"file:{FLAG}", {"content": f"{trial.id}\n", "mode": "0644"})
@@ -127,15 +131,19 @@ def _leave(machine: Machine, trial: Trial, problems: list[str]) -> None:
 
 
 def retry(machine: Machine) -> None:
-    """Put the parameters that fell back on trial again. Raises QuietcoreError where none did."""
+    """Put the parameters that fell back on trial again. Raises QuietcoreError where none did, and where the menu as it is
+    now would not boot what is meant.
+    """
     now_at, trial = boot_stage(machine)
     if trial is None or now_at is not Stage.FELL_BACK:
         raise QuietcoreError(
             "no boot fell back here", where=STATE, found=now_at.value, remedy="quietcore apply"
         )
+    trial = moved(trial, "armed", machine.boot_id, now())
+    read_back(machine, MENU, trial.words, exact=False)
     write_variable(machine, "next_entry", CANDIDATE)
     write_target(machine, f"file:{REASON}", None)
-    _record(machine, moved(trial, "armed", machine.boot_id, now()))
+    _record(machine, trial)
 
 
 def _record(machine: Machine, trial: Trial) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ..errors import ExitCode, QuietcoreError
 from . import boot_entries
+from .boot_menu import BLOCK, read_bytes
+from .grub import bytes_of, text_of
+from .grub.environment_block import BrokenBlockError, variables
 from .machine import AbsentError, Machine, UnreadableError
 
-BLOCK = "/boot/grub/grubenv"
 # GRUB writes its environment only into blocks that it finds by itself on a plain partition.
 _NOT_WRITABLE = ("btrfs", "cpiofs", "newc", "odc", "romfs", "squash4", "tarfs", "zfs")
 
@@ -41,14 +43,12 @@ def obstacle(machine: Machine) -> str | None:
 def read_variable(machine: Machine, name: str) -> str | None:
     """Return a variable of the block, None where it is not set, or empty, as GRUB leaves it. Raises UnreadableError."""
     try:
-        text = machine.read_raw(BLOCK)
+        found = variables(read_bytes(machine, BLOCK)).get(bytes_of(name))
     except AbsentError:
         return None
-    for line in text.splitlines():
-        key, equals, value = line.partition("=")
-        if equals and key == name and not line.startswith("#"):
-            return value or None
-    return None
+    except BrokenBlockError as error:
+        raise UnreadableError(f"{BLOCK}: {error}; remedy: grub-editenv {BLOCK} create") from None
+    return text_of(found) if found else None
 
 
 def write_variable(machine: Machine, name: str, value: str | None) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import ExitCode, QuietcoreError
-from . import boot_loader
+from . import boot_entries, boot_loader
 from .boot_environment import read_variable
+from .boot_loader import menu_bytes
+from .boot_others import refuse_others
 from .boot_trial import (
     GOOD,
     SCRIPT,
@@ -23,9 +25,12 @@ from .boot_trial import (
     prepared,
     stage,
 )
+from .grub import CannotTellError
+from .grub_defaults import DROP_IN, words_in
 from .kinds import Context
 from .kinds.kernel_parameter import parameter_value
 from .machine import AbsentError, UnreadableError
+from .settings import Setting
 from .targets import read_target
 
 
@@ -33,13 +38,17 @@ from .targets import read_target
 class BootFiles:
     """Content of the drop-in and of the script with the frozen entries, None where they are not to exist.
 
-    `plan` is there where these parameters are still to be put on trial.
+    `plan` is there where these parameters are still to be put on trial. `saved`, `state` and `menu` are what stood there
+    before: GRUB's default entry, the state file, the menu's bytes; a refusal puts them back.
     """
 
     drop_in: str | None = None
     script: str | None = None
     on_trial: bool = False
     plan: Plan | None = None
+    saved: str | None = None
+    state: dict[str, str] | None = None
+    menu: bytes | None = None
 
     @property
     def words(self) -> list[str]:
@@ -47,15 +56,9 @@ class BootFiles:
         return words_in(self.drop_in)
 
 
-def words_in(content: str | None) -> list[str]:
-    """Return the parameters in a drop-in's content."""
-    lines = (line for line in (content or "").splitlines() if line and not line.startswith("#"))
-    return [word for line in lines for word in line.rstrip('"').split()[1:]]
-
-
 def drop_in_history(context: Context) -> list[list[str]]:
     """Return the parameters of each content that our drop-in has had, the present one included."""
-    target = f"file:{boot_loader.DROP_IN}"
+    target = f"file:{DROP_IN}"
     contents = [entry.new for entry in context.journal.entries() if entry.target == target]
     contents.append(read_target(context.machine, target))
     return [words_in(str(content["content"])) for content in contents if isinstance(content, dict)]
@@ -78,6 +81,7 @@ def boot_files(context: Context) -> BootFiles:
     )
     drop_in = boot_loader.drop_in_content(parameters, map(parameter_value, parameters), saved=on_trial)
     files = BootFiles(drop_in, on_trial=on_trial)
+    _refuse_others(context, parameters, files.words)
     if not on_trial:
         return files
     there = read_target(machine, f"file:{SCRIPT}")
@@ -94,8 +98,27 @@ def boot_files(context: Context) -> BootFiles:
             remedy="wait until the boot is confirmed (`quietcore boot wait`), then run this again",
             code=ExitCode.UNKNOWN,
         )
-    plan = plan_trial(machine, files.words, drop_in_history(context), trial)
-    return replace(files, script=plan.script, plan=plan)
+    history = drop_in_history(context)
+    plan = plan_trial(machine, files.words, history, trial)
+    return replace(
+        files,
+        script=plan.script,
+        plan=plan,
+        saved=read_variable(machine, "saved_entry"),
+        state=read_target(machine, f"file:{STATE}"),
+        menu=menu_bytes(machine),
+    )
+
+
+def _refuse_others(context: Context, parameters: list[Setting], words: list[str]) -> None:
+    """Refuse new parameters of which another value is configured. Raises QuietcoreError, before anything is changed."""
+    if boot_entries.in_use(context.machine):
+        return
+    there = read_target(context.machine, f"file:{DROP_IN}")
+    written = words_in(None if there is None else str(there["content"]))
+    new = [setting for setting, word in zip(parameters, words, strict=True) if word not in written]
+    if new:
+        refuse_others(context.machine, new, words_ever_written(context))
 
 
 def in_effect(context: Context, words: Sequence[str]) -> bool:
@@ -145,10 +168,13 @@ def trial_to_settle(context: Context, files: BootFiles) -> Trial | None:
     if (
         trial is not None
         and list(trial.words) == files.words
-        and stage(machine, trial) is not Stage.CONFIRMED
+        and stage(machine, trial) not in (Stage.CONFIRMED, Stage.IN_EFFECT)
     ):
         return None
-    if trial is not None and trial.status == "confirmed" and list(trial.words) == files.words:
+    if trial is not None and trial.status in ("confirmed", "settled") and list(trial.words) == files.words:
         return None if read_variable(machine, "saved_entry") != GOOD else trial
-    default = trial.default if trial is not None else default_before(machine)
-    return Trial("settled", "confirmed", tuple(files.words), default, machine.boot_id, now())
+    try:
+        default = trial.default if trial is not None else default_before(machine)
+    except CannotTellError:
+        default = "0"
+    return Trial("settled", "settled", tuple(files.words), default, machine.boot_id, now())

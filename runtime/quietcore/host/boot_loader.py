@@ -13,15 +13,16 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import ExitCode, QuietcoreError
 from . import boot_entries
-from .machine import AbsentError, Machine, UnreadableError, split_command_line
-from .menu_entries import menu_entries
+from .boot_menu import MENU
+from .boot_read_back import read_back
+from .boot_trial import ordinary_boot
+from .grub.kernel_line import quoted
+from .grub_defaults import DROP_IN, VARIABLE
+from .machine import AbsentError, Machine, UnreadableError
 from .settings import Setting
 
-DROP_IN = "/etc/default/grub.d/zz-quietcore.cfg"
-MENU = "/boot/grub/grub.cfg"
 _BESIDE = f"{MENU}.quietcore"
 _SAFE = re.compile(r"[A-Za-z0-9_.,:;=/@+-]*")
-_VARIABLE = "GRUB_CMDLINE_LINUX_DEFAULT"
 _SAVED = "GRUB_DEFAULT=saved"
 
 
@@ -31,7 +32,7 @@ def word(name: str, value: str) -> str:
 
 
 def check_word(name: str, value: str, variable: str) -> None:
-    """Refuse a parameter that would not survive the shell that GRUB's files are."""
+    """Refuse a parameter with characters that the shell of GRUB's files, GRUB or the kernel would take for signs."""
     if not name or not _SAFE.fullmatch(name) or "=" in name or not _SAFE.fullmatch(value):
         raise QuietcoreError(
             "not a kernel parameter",
@@ -49,7 +50,8 @@ def drop_in_content(settings: Iterable[Setting], values: Iterable[str], saved: b
     lines: list[str] = []
     for setting, value in zip(settings, values, strict=True):
         lines.append(f"# {setting.id}: {setting.why}")
-        lines.append(f'{_VARIABLE}="${_VARIABLE} {word(setting.name, value)}"')
+        # A `;` ends a command for GRUB, so that such a word stands in quotes in the menu too.
+        lines.append(f'{VARIABLE}="${VARIABLE} {quoted(word(setting.name, value))}"')
     if not lines:
         return None
     if saved:
@@ -72,17 +74,16 @@ def obstacle(machine: Machine) -> str | None:
 
 
 def default_entry(machine: Machine) -> tuple[str, ...]:
-    """Return the command line that is booted by default: that of the menu's first entry, or of grubby's default.
+    """Return the command line that is booted by default once nothing is on trial, as GRUB makes it of its menu.
 
     Raises AbsentError or UnreadableError.
     """
     if boot_entries.in_use(machine):
         return boot_entries.default_words(machine)
-    for line in machine.read(MENU).splitlines():
-        words = line.split(None, 2)
-        if len(words) == 3 and words[0] in ("linux", "linuxefi", "linux16"):
-            return split_command_line(words[2])
-    raise UnreadableError(f"{MENU}: no entry with a Linux kernel")
+    boot = ordinary_boot(machine).boot
+    if not boot.kernel:
+        raise UnreadableError(f"{MENU}: its default entry boots no Linux kernel: {boot.why}")
+    return boot.words[: boot.words.index("--")] if "--" in boot.words else boot.words
 
 
 def values_of(words: Sequence[str], name: str) -> list[str]:
@@ -91,12 +92,20 @@ def values_of(words: Sequence[str], name: str) -> list[str]:
 
 
 def menu_is_current(machine: Machine, wanted: Iterable[str], gone: Iterable[str]) -> bool:
-    """Tell whether the menu's first entry has these words and has none of those."""
+    """Tell whether the menu's default entry has these words and has none of those."""
     try:
         entry = default_entry(machine)
     except (AbsentError, UnreadableError):
         return False
     return all(item in entry for item in wanted) and not any(item in entry for item in gone)
+
+
+def menu_is_newer(machine: Machine) -> bool:
+    """Tell whether the menu was written after our drop-in: what it lacks, another file keeps out of it."""
+    try:
+        return machine.path(MENU).stat().st_mtime > machine.path(DROP_IN).stat().st_mtime
+    except OSError:
+        return False
 
 
 def regenerate_menu(machine: Machine, words: Sequence[str] = (), gone: Sequence[str] = ()) -> None:
@@ -118,6 +127,7 @@ def regenerate_menu(machine: Machine, words: Sequence[str] = (), gone: Sequence[
             last = (result.stderr or result.stdout).strip().splitlines()[-1:] or ["no message"]
             raise _not_written(last[0])
         _check_menu(machine)
+        read_back(machine, _BESIDE, words, exact=False)
         try:
             machine.rename_file(_BESIDE, MENU)
         except OSError as error:
@@ -128,17 +138,38 @@ def regenerate_menu(machine: Machine, words: Sequence[str] = (), gone: Sequence[
 
 
 def _check_menu(machine: Machine) -> None:
-    """See that the new menu is whole and boots something. Raises QuietcoreError."""
-    try:
-        entries = menu_entries(machine.read_raw(_BESIDE))
-    except (AbsentError, UnreadableError) as error:
-        raise _not_written(str(error)) from None
-    if not entries:
-        raise _not_written("what grub-mkconfig wrote has no entry with a Linux kernel")
-    if machine.program("grub-script-check") is not None:
+    """See that the new menu is whole, as far as GRUB's own check is there to tell. Raises QuietcoreError."""
+    if not machine.exists(_BESIDE):
+        raise _not_written("grub-mkconfig wrote nothing")
+    if unchecked(machine) is None:
         result = machine.run("grub-script-check", str(machine.path(_BESIDE)))
         if result.returncode != 0:
             raise _not_written(" ".join(result.stderr.split()) or "grub-script-check does not take it")
+
+
+def unchecked(machine: Machine) -> str | None:
+    """Return what is said where GRUB's own check of its menu is not there, None where it is."""
+    if machine.program("grub-script-check") is not None:
+        return None
+    return (
+        "grub-script-check is not installed (package grub-common): GRUB's own check of the menu was left out"
+    )
+
+
+def menu_bytes(machine: Machine) -> bytes | None:
+    """Return the menu as it is now, None where there is none."""
+    try:
+        return machine.path(MENU).read_bytes()
+    except OSError:
+        return None
+
+
+def put_menu_back(machine: Machine, content: bytes | None) -> None:
+    """Put an earlier menu in the place of the present one, whole."""
+    if content is None or content == menu_bytes(machine):
+        return
+    machine.path(_BESIDE).write_bytes(content)
+    machine.rename_file(_BESIDE, MENU)
 
 
 def _not_written(found: str) -> QuietcoreError:

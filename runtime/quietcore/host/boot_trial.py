@@ -10,15 +10,18 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..errors import ExitCode, QuietcoreError
 from .boot_environment import read_variable
-from .boot_loader import MENU
+from .boot_menu import MENU, boots, entries, environment
+from .grub import Boot, CannotTellError, Chosen
+from .grub.kernel_line import words_of
 from .machine import AbsentError, Machine, UnreadableError
-from .menu_entries import MenuEntry, default_of, menu_entries, render
+from .menu_entries import render
 
 GOOD = "quietcore-good"
 CANDIDATE = "quietcore-candidate"
@@ -38,7 +41,8 @@ class Stage(enum.StrEnum):
     NONE = "none"  # nothing is on trial, or its preparation was cut off
     ARMED = "armed"  # the next boot is the trial
     RUNNING = "running"  # this boot is the trial
-    CONFIRMED = "confirmed"
+    CONFIRMED = "confirmed"  # a boot that carried the trial's mark was healthy
+    IN_EFFECT = "in effect"  # the parameters ran before they were promised: no boot was on trial
     FELL_BACK = "fell back"
 
 
@@ -47,7 +51,7 @@ class Trial:
     """What was put on trial. `default` is what GRUB booted before, `boot_id` the boot that armed it."""
 
     id: str
-    status: str  # prepared · armed · confirmed
+    status: str  # prepared · armed · healthy (by a boot that carries the mark) · confirmed · settled (without a trial)
     words: tuple[str, ...]
     default: str
     boot_id: str
@@ -92,19 +96,25 @@ def load_trial(machine: Machine) -> Trial | None:
 
 
 def stage(machine: Machine, trial: Trial | None) -> Stage:
-    """Return where the trial stands. Raises UnreadableError, AbsentError where the command line cannot be read."""
+    """Return where the trial stands. Raises UnreadableError, AbsentError where the command line cannot be read.
+
+    Confirmed is only what a boot whose own command line carries the trial's mark has recorded as healthy: that the new
+    parameters run is no proof of anything, GRUB may have booted them after a panic.
+    """
     if trial is None:
         return Stage.NONE
+    if "settled" in (trial.status, trial.id):
+        return Stage.IN_EFFECT
     if trial.status == "confirmed":
         return Stage.CONFIRMED
     if f"{MARK}={trial.id}" in machine.command_line:
         return Stage.RUNNING
-    if trial.status != "armed":
+    if trial.status == "healthy" and read_variable(machine, "saved_entry") == trial.default:
+        return Stage.CONFIRMED  # the power went between setting the default and recording it
+    if trial.status not in ("armed", "healthy"):
         return Stage.NONE
     if trial.boot_id == machine.boot_id or read_variable(machine, "next_entry") == CANDIDATE:
         return Stage.ARMED
-    if all(word in machine.command_line for word in trial.words):
-        return Stage.CONFIRMED  # the power went between setting the default and recording it
     return Stage.FELL_BACK
 
 
@@ -134,102 +144,154 @@ def plan_trial(
 ) -> Plan:
     """Return the frozen entries for these parameters; the same host and parameters give the same plan.
 
-    `earlier` are the sets of parameters that our drop-in may have put at the end of the menu's command lines.
+    The candidate is the entry that an ordinary boot boots, wherever it stands in the menu. `earlier` are the sets of
+    parameters that our drop-in may have put on the menu's command lines.
     Raises QuietcoreError where the running kernel or the menu cannot be frozen.
     """
+    default = before.default if before is not None else default_before(machine)
     try:
-        menu, running = machine.read_raw(MENU), list(machine.command_line)
-    except (AbsentError, UnreadableError) as error:
+        ordinary = boots(machine, ordinary_environment(machine, default))
+        if ordinary.loaded is None:
+            raise _cannot_freeze(f"GRUB's default entry ({default}) boots nothing: {ordinary.boot.why}")
+        running = running_words(machine)
+        image = running[0].partition("=")[2] if running[:1] and running[0].startswith("BOOT_IMAGE=") else ""
+        booted = _booted(machine, ordinary, image)
+    except (AbsentError, UnreadableError, CannotTellError) as error:
         raise _cannot_freeze(str(error)) from None
-    entries = [entry for entry in menu_entries(menu) if entry.identifier not in (GOOD, CANDIDATE)]
-    if not entries:
-        raise _cannot_freeze(f"{MENU} has no entry with a Linux kernel")
-    image = next((word.partition("=")[2] for word in running if word.startswith("BOOT_IMAGE=")), "")
-    booted = next((entry for entry in entries if _same_kernel(entry.kernel, image)), None)
     if booted is None:
         raise _cannot_freeze(f"the running kernel ({image or 'not started by GRUB'}) is not in {MENU}")
-    good = without_trial(word for word in running if not word.startswith("BOOT_IMAGE="))
-    candidate = candidate_words(entries[0], words, earlier)
+    good = without_trial(running[1:])
+    candidate = candidate_words(ordinary.boot.words, ordinary.loaded.appended, words, earlier)
     frozen = render(booted, GOOD, "Quietcore: known good", good)
-    text = render(entries[0], CANDIDATE, "Quietcore: on trial", candidate)
-    digest = hashlib.sha256((frozen + text).encode()).hexdigest()[:12]
-    text = render(
-        entries[0],
-        CANDIDATE,
-        "Quietcore: on trial",
-        [*candidate, *TRIAL_WORDS, f"{MARK}={digest}"],
-    )
-    default = before.default if before is not None else default_before(machine)
-    return Plan(digest, _script([(booted, frozen), (entries[0], text)]), default, entries[0].kernel)
+    text = render(ordinary, CANDIDATE, "Quietcore: on trial", candidate)
+    digest = hashlib.sha256((frozen + text).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    marked = with_trial(candidate, digest)
+    text = render(ordinary, CANDIDATE, "Quietcore: on trial", marked)
+    script = _script([(booted.boot, frozen), (ordinary.boot, text)])
+    return Plan(digest, script, default, ordinary.boot.kernel)
+
+
+def running_words(machine: Machine) -> list[str]:
+    """Return the words that GRUB gave the running kernel, `BOOT_IMAGE=` first. Raises QuietcoreError for a command line
+    that GRUB cannot write.
+    """
+    line = machine.read_raw("/proc/cmdline").strip("\n")
+    found = words_of(line)
+    if found is None:
+        found = words_of(line.rstrip(" "))
+    if found is None:
+        raise _cannot_freeze(f"GRUB cannot write the running command line: {line}")
+    return [word for word in found if word]
+
+
+def _booted(machine: Machine, ordinary: Chosen, image: str) -> Chosen | None:
+    """Return the entry of the running kernel: the ordinary one, else the first that boots it."""
+    if _same_kernel(ordinary.boot.kernel, image):
+        return ordinary
+    for chosen in entries(machine):
+        if chosen.boot.identifier not in (GOOD, CANDIDATE) and _same_kernel(chosen.boot.kernel, image):
+            return chosen
+    return None
 
 
 def default_before(machine: Machine) -> str:
-    """Return what GRUB boots by itself, our own entries aside. Raises UnreadableError."""
+    """Return what GRUB boots by itself, our own entries aside. Raises UnreadableError, CannotTellError."""
+    saved = read_variable(machine, "saved_entry")
+    if saved in (GOOD, CANDIDATE):
+        saved = None
     try:
-        default = default_of(machine.read_raw(MENU))
+        return (
+            boots(machine, environment(machine, {"next_entry": None, "saved_entry": saved})).boot.default
+            or "0"
+        )
     except AbsentError:
         return "0"
-    if default != "${saved_entry}":
-        return default
-    saved = read_variable(machine, "saved_entry")
-    return saved if saved and saved not in (GOOD, CANDIDATE) else "0"
 
 
-def candidate_words(entry: MenuEntry, words: Sequence[str], earlier: Iterable[Sequence[str]]) -> list[str]:
-    """Return the entry's command line as the drop-in will make it: the parameters go to its end."""
-    base = list(entry.words)
-    tail: list[str] = []
-    while base and base[-1].startswith(
-        "$"
-    ):  # what a distribution appends after all else, such as $vt_handoff
-        tail.insert(0, base.pop())
-    for given in sorted(map(list, earlier), key=len, reverse=True):
-        if given and base[-len(given) :] == given:
-            base = base[: -len(given)]
-            break
-    return [*base, *words, *tail]
+def ordinary_environment(machine: Machine, default: str) -> dict[str, str]:
+    """Return GRUB's environment as an ordinary boot has it once nothing is on trial."""
+    return environment(machine, {"next_entry": None, "saved_entry": default})
+
+
+def ordinary_boot(machine: Machine) -> Chosen:
+    """Return what an ordinary boot boots once nothing is on trial. Raises AbsentError or UnreadableError."""
+    try:
+        trial = load_trial(machine)
+        default = trial.default if trial is not None else default_before(machine)
+        return boots(machine, ordinary_environment(machine, default))
+    except QuietcoreError as error:
+        raise UnreadableError(str(error)) from None
+
+
+def candidate_words(
+    base: Sequence[str], appended: int, words: Sequence[str], earlier: Iterable[Sequence[str]]
+) -> list[str]:
+    """Return an entry's words as the drop-in will make them.
+
+    The parameters take the place of those that the drop-in had there before, else they go to the end; what a distribution
+    appends after all else by a variable of GRUB (`$vt_handoff`), the last `appended` words, stays last.
+    """
+    found = list(base)
+    for given in sorted({tuple(words), *map(tuple, earlier)}, key=len, reverse=True):
+        for start in range(len(found) - len(given) + 1):
+            if given and found[start : start + len(given)] == list(given):
+                return [*found[:start], *words, *found[start + len(given) :]]
+    end = len(found) - appended
+    return [*found[:end], *words, *found[end:]]
+
+
+def with_trial(words: Sequence[str], digest: str) -> list[str]:
+    """Return a command line with the words that a trial adds; what follows `--` is not the kernel's."""
+    end = words.index("--") if "--" in words else len(words)
+    return [*words[:end], *TRIAL_WORDS, f"{MARK}={digest}", *words[end:]]
 
 
 def _same_kernel(path: str, image: str) -> bool:
-    """Tell whether two paths are of one kernel; BOOT_IMAGE may begin with the device, as `(hd0,gpt2)/boot/…`."""
-    return bool(image) and path == image[image.rfind(")") + 1 :]
+    """Tell whether two paths are of one kernel; either may begin with the device, as `(hd0,gpt2)/boot/…`."""
+    return bool(image) and path[path.rfind(")") + 1 :] == image[image.rfind(")") + 1 :]
 
 
-def _script(entries: Iterable[tuple[MenuEntry, str]]) -> str:
+_END = "QUIETCORE_END"
+
+
+def _script(frozen: Iterable[tuple[Boot, str]]) -> str:
     parts = [
         "#!/bin/sh",
         "# Written by Quietcore: two frozen entries. `quietcore revert` removes them. Edits are lost.",
         "# An entry whose kernel was removed is left out, so that GRUB never stops at it.",
         "set -e",
     ]
-    for entry, text in entries:
-        files = [entry.kernel, *entry.initial]
+    for boot, text in frozen:
+        files = [path[path.rfind(")") + 1 :] for path in (boot.kernel, *boot.initial)]
         # Where /boot is a file system of its own, GRUB's paths begin below it.
-        tests = " && ".join(f'{{ [ -e "{file}" ] || [ -e "/boot{file}" ]; }}' for file in files)
-        parts += [f"if {tests}; then", "cat <<'END'", text.rstrip("\n"), "END", "fi"]
+        tests = " && ".join(
+            f"{{ [ -e {shlex.quote(file)} ] || [ -e {shlex.quote('/boot' + file)} ]; }}" for file in files
+        )
+        parts += [f"if {tests}; then", f"cat <<'{_END}'", text.rstrip("\n"), _END, "fi"]
     return "\n".join(parts) + "\n"
 
 
-def frozen_lines(script: str) -> list[str]:
-    """Return the lines of the script's entries that boot a kernel."""
-    return [line.strip() for line in script.splitlines() if line.startswith("\tlinux")]
+def frozen_entries(script: str) -> dict[str, str]:
+    """Return the script's entries by identifier, as they stand in the menu."""
+    texts = [part.partition(f"\n{_END}\n")[0] for part in script.split(f"<<'{_END}'\n")[1:]]
+    return {name: text for text in texts for name in (GOOD, CANDIDATE) if f" --id '{name}' {{" in text}
 
 
 def menu_has(machine: Machine, script: str | None) -> bool:
     """Tell whether the menu has the script's entries, and (without a script) none of ours."""
     try:
-        lines = [line.strip() for line in machine.read_raw(MENU).splitlines()]
+        text = machine.read_raw(MENU)
     except (AbsentError, UnreadableError):
         return script is None
     if script is None:
-        return not any(GOOD in line or CANDIDATE in line for line in lines)
-    there = [line for line in frozen_lines(script) if _kernel_exists(machine, line.split()[1])]
-    return all(line in lines for line in there) and 'set default="${saved_entry}"' in lines
-
-
-def _kernel_exists(machine: Machine, path: str) -> bool:
-    """Tell whether a kernel is installed; GRUB's path begins below /boot where that is a file system of its own."""
-    return machine.exists(path) or machine.exists(f"/boot{path}")
+        return not any(f" --id '{name}' {{" in text for name in (GOOD, CANDIDATE))
+    guards = [line for line in script.splitlines() if line.startswith("if ")]
+    for guard, entry in zip(guards, frozen_entries(script).values(), strict=False):
+        files = [word for word in shlex.split(guard) if word.startswith("/")]
+        pairs = zip(files[::2], files[1::2], strict=True)
+        if all(any(map(machine.exists, pair)) for pair in pairs) and f"\n{entry}\n" not in text:
+            return False
+    return 'set default="${saved_entry}"' in text
 
 
 def prepared(plan: Plan, words: Sequence[str], boot_id: str, moment: str) -> Trial:
@@ -247,6 +309,6 @@ def _cannot_freeze(found: str) -> QuietcoreError:
         "the entry that is known to be good cannot be frozen, so nothing is put on trial",
         where=MENU,
         found=found,
-        remedy="reboot into the kernel that GRUB's menu begins with, or set boot_params_fallback to never",
+        remedy="reboot into the kernel that GRUB boots by default, or set boot_params_fallback to never",
         code=ExitCode.FOUND,
     )

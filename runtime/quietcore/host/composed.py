@@ -17,7 +17,10 @@ BOOT_TARGETS = (f"file:{SCRIPT}", f"file:{boot_loader.DROP_IN}")
 def wanted_files(context: Context, boot: BootFiles) -> dict[str, dict[str, str] | None]:
     """Return content and mode of each composed file by path, None where it is not to exist."""
     contents = {
-        sysctl_kind.DROP_IN: (sysctl_kind.drop_in_content(context.of_kind("sysctl")), "0644"),
+        sysctl_kind.DROP_IN: (
+            sysctl_kind.drop_in_content(context.of_kind("sysctl"), context.machine),
+            "0644",
+        ),
         SCRIPT: (boot.script, "0755"),
         boot_loader.DROP_IN: (boot.drop_in, "0644"),
     }

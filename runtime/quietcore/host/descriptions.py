@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import QuietcoreError
-from .cpulist import parse_cpu_list
+from .network_stack import Card
+from .texts.lscpu import Row, read_json, read_parsable, read_summary, read_table
 from .topology import Cpu, Topology, read_topology
 from .tree import LISTING_COMMAND, ListedTree
+from .unreadable import NotUnderstoodError
 
 _LIMIT = 32 << 20  # bytes; a listing of 4,096 CPUs has about 1 MiB
+_Read = TypeVar("_Read")
 _TABLE = "lscpu -J -e=CPU,CORE,SOCKET,NODE,ONLINE"
 
 
 def load_description(path: Path, interface: str = "") -> Topology:
     """Read a saved description: our own JSON (or a plan file), either form of `lscpu -J`, or a listing.
 
+    The texts of lscpu are read as `texts.lscpu` says, those of a listing as `read_topology` says.
     Only a listing knows network cards: `interface` chooses one of it. Raises QuietcoreError.
     """
     try:
@@ -39,8 +42,10 @@ def load_description(path: Path, interface: str = "") -> Topology:
             found=interface,
             remedy=f'give --interface-node, or save a listing: bash -c "{LISTING_COMMAND}"',
         )
+    if text.startswith("#"):
+        return _from_rows(_refused_as_given(read_parsable, text, str(path)), str(path))
     try:
-        value = json.loads(text)
+        value = read_json(text)
     except (ValueError, RecursionError) as error:
         raise QuietcoreError(
             "neither JSON nor a listing",
@@ -65,6 +70,7 @@ def from_json(value: Any, where: str = "saved topology") -> Topology:
             distances=tuple(tuple(map(int, row)) for row in value.get("distances", ())),
             node_memory_kib=tuple(map(int, value.get("node_memory_kib", ()))),
             rotating_disk=str(value.get("rotating_disk", "")),
+            cards=tuple(Card(str(card["name"]), int(card["node"])) for card in value.get("cards", ())),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise QuietcoreError(
@@ -79,7 +85,7 @@ def from_json(value: Any, where: str = "saved topology") -> Topology:
 def _own_cpu(value: Any) -> Cpu:
     """Return a CPU of our own JSON. Raises TypeError."""
     for field in fields(Cpu):
-        wanted = bool if field.name in ("online", "efficient") else int
+        wanted = bool if field.name in ("online", "efficient", "low_power") else int
         if field.name in value and type(value[field.name]) is not wanted:
             raise TypeError(f"{field.name}: {value[field.name]!r} is no {wanted.__name__}")
     return Cpu(**value)
@@ -91,29 +97,33 @@ def from_lscpu(value: Any, where: str = "lscpu") -> Topology:
     Raises QuietcoreError, also where the summary cannot tell which CPUs are siblings.
     """
     if isinstance(value, Mapping) and isinstance(value.get("cpus"), list):
-        return _from_table(value["cpus"], where)
+        return _from_rows(_refused_as_given(read_table, value["cpus"], where), where)
     if isinstance(value, Mapping) and isinstance(value.get("lscpu"), list):
         return _from_summary(value["lscpu"], where)
     raise QuietcoreError("not the output of lscpu", where=where, expected=_TABLE)
 
 
-def _from_table(rows: list[Any], where: str) -> Topology:
-    first: dict[tuple[int, int], int] = {}
+def _refused_as_given(read: Callable[[Any, str], _Read], value: Any, where: str) -> _Read:
+    """Return what a reader makes of a file that was given to us: what it refuses is wrong usage."""
+    try:
+        return read(value, where)
+    except NotUnderstoodError as error:
+        raise QuietcoreError(
+            error.what, where=where, found=error.found, expected=error.expected, remedy=f"save `{_TABLE}`"
+        ) from None
+
+
+def _from_rows(rows: list[Row], where: str) -> Topology:
+    first: dict[tuple[int, ...], int] = {}
     cpus: list[Cpu] = []
     for row in rows:
-        try:
-            number = int(row["cpu"])
-            online = row.get("online") in (True, "yes", "true", None)
-            if online:
-                package, node = _index(row.get("socket")), _index(row.get("node"))
-                core = first.setdefault((package, int(row["core"])), number)
-                cpus.append(Cpu(number, core, package, node))
-            else:  # lscpu prints no core for a CPU that is off
-                cpus.append(Cpu(number, number, online=False))
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise QuietcoreError(
-                "a row of lscpu without cpu or core", where=where, found=row, remedy=_TABLE
-            ) from None
+        number = row["cpu"]
+        if not row["online"]:  # lscpu knows no core of a CPU that is off
+            cpus.append(Cpu(number, number, online=False))
+            continue
+        # Cores may be numbered in each socket, and sockets in each book or drawer (s390), from 0.
+        place = tuple(row.get(name, 0) for name in ("drawer", "book", "socket", "core"))
+        cpus.append(Cpu(number, first.setdefault(place, number), row.get("socket", 0), row.get("node", 0)))
     return _checked(Topology(_without_smt_efficient(cpus)), where)
 
 
@@ -129,38 +139,16 @@ def _without_smt_efficient(cpus: list[Cpu]) -> tuple[Cpu, ...]:
     return tuple(replace(cpu, efficient=threads[cpu.core] == 1) for cpu in cpus)
 
 
-def _index(value: Any) -> int:
-    """Return a number of lscpu's table; a machine without sockets or nodes shows nothing, or a dash."""
-    return 0 if value in (None, "", "-") else int(value)
-
-
 def _from_summary(rows: list[Any], where: str) -> Topology:
-    fields_of: dict[str, str] = {}
-
-    def collect(items: Any) -> None:
-        for item in items if isinstance(items, list) else ():
-            if isinstance(item, Mapping):
-                fields_of[str(item.get("field", "")).rstrip(":")] = str(item.get("data", ""))
-                collect(item.get("children"))
-
-    collect(rows)
-    if fields_of.get("Thread(s) per core") != "1":
+    threads, cpus = _refused_as_given(read_summary, rows, where)
+    if threads != "1":
         raise QuietcoreError(
             "this summary does not tell which CPUs share a core",
             where=where,
-            found=f"{fields_of.get('Thread(s) per core', 'no line')} thread(s) per core",
+            found=f"{threads or 'no line'} thread(s) per core",
             remedy=f"save `{_TABLE}` instead",
         )
-    online = sorted(parse_cpu_list(fields_of.get("On-line CPU(s) list", "")))
-    node_of = {
-        number: int(name.split()[1][4:])
-        for name, text in fields_of.items()
-        if name.startswith("NUMA node") and name.endswith("CPU(s)") and name.split()[1][4:].isdecimal()
-        for number in parse_cpu_list(text)
-    }
-    off = sorted(parse_cpu_list(fields_of.get("Off-line CPU(s) list", "")))
-    cpus = [Cpu(number, number, node=node_of.get(number, 0)) for number in online]
-    return _checked(Topology((*cpus, *(Cpu(number, number, online=False) for number in off))), where)
+    return _from_rows([{**row, "core": row["cpu"]} for row in cpus], where)
 
 
 def _checked(topology: Topology, where: str) -> Topology:

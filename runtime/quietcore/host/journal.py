@@ -19,12 +19,20 @@ from typing import Any
 from ..errors import ExitCode, QuietcoreError
 from .machine import JOURNAL, Machine, make_folders, sync_folder
 
+_BESIDE = "beside "
+Row = tuple[str, str, str, Any, Any]  # event, role, target, previous, new
+
+
+def kept_beside(target: str) -> str:
+    """Return the event of an entry that keeps what a write of this target may change."""
+    return f"{_BESIDE}{target}"
+
 
 @dataclass(frozen=True)
 class Entry:
     """One line of the journal."""
 
-    event: str  # change · restored
+    event: str  # change · beside TARGET (kept because that target was about to be written) · restored
     role: str
     target: str  # `kind:address`, as in `targets`
     previous: Any  # None: it was not there
@@ -75,6 +83,26 @@ class Journal:
                 found.setdefault(entry.target, entry)
         return found
 
+    def merely_kept(self, target: str) -> bool:
+        """Tell whether a target is open, and only because its original was to be known: we have not changed it."""
+        changes = self._since_open(target)
+        return bool(changes) and all(entry.previous == entry.new for entry in changes)
+
+    def kept_for(self, target: str) -> set[str]:
+        """Return the targets whose writing may change this one, and for which its original was kept."""
+        return {
+            entry.event.removeprefix(_BESIDE)
+            for entry in self._since_open(target)
+            if entry.event.startswith(_BESIDE)
+        }
+
+    def _since_open(self, target: str) -> list[Entry]:
+        changes: list[Entry] = []
+        for entry in self.entries():
+            if entry.target == target:
+                changes = [] if entry.event == "restored" else [*changes, entry]
+        return changes
+
     def last_change(self, target: str) -> Entry | None:
         """Return the latest change of a target, if it is not closed."""
         last: Entry | None = None
@@ -83,7 +111,7 @@ class Journal:
                 last = entry if entry.event == "change" else None
         return last
 
-    def append(self, entries: Iterable[tuple[str, str, str, Any, Any]]) -> None:
+    def append(self, entries: Iterable[Row]) -> None:
         """Append (event, role, target, previous, new) and force them to disk. Raises QuietcoreError."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         new = [

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from ..errors import ExitCode, QuietcoreError
 from .topology import Topology, read_topology, with_siblings_off
+from .unreadable import AbsentError as AbsentError
+from .unreadable import EndedError
+from .unreadable import UnreadableError as UnreadableError
 
 DESIRED_FOLDER = "/etc/quietcore/host.d"
 JOURNAL = "/var/lib/quietcore/journal.jsonl"
@@ -23,14 +26,6 @@ PLAN = "/etc/quietcore/plan.json"
 LOCK_WAIT = 120.0
 
 Runner = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
-
-
-class AbsentError(Exception):
-    """The file is not there although the tree around it is: the kernel or the system does not offer it."""
-
-
-class UnreadableError(Exception):
-    """Nobody can tell: not permitted, an input/output error, or a tree that was never copied."""
 
 
 def run_program(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -75,6 +70,12 @@ class Machine:
         except OSError:
             return False
 
+    def glob(self, pattern: str) -> list[str]:
+        """Return the paths of the host that match a pattern, sorted; what may not be looked at is not among them."""
+        start = len(self.root.parts)
+        found = sorted(self.root.glob(pattern.lstrip("/")))
+        return ["/" + "/".join(path.parts[start:]) for path in found]
+
     def read(self, path: str) -> str:
         """Return a file's text without white space at its ends. Raises AbsentError or UnreadableError."""
         return self.read_raw(path).strip()
@@ -90,8 +91,17 @@ class Machine:
             if top is not None and not self.exists(top):
                 raise UnreadableError(f"{path}: there is no /{top.split('/')[1]} to read here") from None
             raise AbsentError(f"{path} does not exist") from None
+        except ProcessLookupError:
+            raise EndedError(f"{path}: the process has ended") from None
         except OSError as error:
             raise UnreadableError(f"{path}: {error.strerror}") from error
+
+    def processes(self) -> list[int]:
+        """Return the numbers of the processes that /proc shows, ascending. Raises UnreadableError."""
+        try:
+            return sorted(int(path.name) for path in self.path("/proc").iterdir() if path.name.isdecimal())
+        except OSError as error:
+            raise UnreadableError(f"/proc: {error.strerror}") from error
 
     def write_value(self, path: str, value: str) -> None:
         """Write a value to a file of the kernel. Raises OSError with the kernel's own reason."""
@@ -244,11 +254,32 @@ def split_command_line(text: str) -> tuple[str, ...]:
 
 
 def make_folders(folder: Path) -> None:
-    """Make a folder and those above it (0755), each forced to disk."""
+    """Make a folder and those above it, each forced to disk: 0755, whatever this process's umask takes away.
+
+    A folder appears under its name with its mode: one that a power cut left half made would shut the services out.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
-        path.mkdir(mode=0o755, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            beside.chmod(0o755)
+            beside.rename(path)
+        except OSError:
+            beside.rmdir()
+            if not path.is_dir():  # another process was quicker
+                raise
         sync_folder(path.parent)
+
+
+# Read by services that are not root, whose own files lie below them.
+OPEN_FOLDERS = ("/etc/quietcore", DESIRED_FOLDER, "/var/lib/quietcore")
+
+
+def _open_to_all(machine: Machine) -> None:
+    """Give our folders their mode where an earlier run under another umask took it away. Raises OSError."""
+    for folder in map(machine.path, OPEN_FOLDERS):
+        if folder.is_dir() and folder.stat().st_mode & 0o7777 != 0o755:
+            folder.chmod(0o755)
 
 
 def sync_folder(folder: Path) -> None:
@@ -270,6 +301,7 @@ def exclusive(machine: Machine) -> Iterator[None]:
     path = machine.path("/var/lib/quietcore/lock")
     try:
         make_folders(path.parent)
+        _open_to_all(machine)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise QuietcoreError(

@@ -12,6 +12,14 @@ from dataclasses import dataclass
 
 from ..errors import ExitCode, QuietcoreError
 from .machine import AbsentError, Machine, UnreadableError
+from .texts.ethtool import (
+    NO_ADDRESS,
+    read_bounded,
+    read_coalesce,
+    read_features,
+    read_indirection,
+    read_permanent_address,
+)
 
 PARTS = ("ring", "channels", "coalesce", "offload", "rss")
 _SHOW = {"ring": "-g", "channels": "-l", "coalesce": "-c", "offload": "-k", "rss": "-x"}
@@ -43,6 +51,8 @@ _VIRTUAL = {
     "xen_netfront": "Xen",
     "vmxnet3": "VMware",
 }
+# Parts whose words do not depend on each other.
+_EACH_ALONE = ("ring", "coalesce", "offload")
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,15}")
 
 
@@ -70,7 +80,7 @@ def read_part(machine: Machine, interface: str, part: str) -> Part:
         if "not supported" in said:
             raise AbsentError(f"ethtool {_SHOW[part]} {interface}: {said}")
         raise UnreadableError(f"ethtool {_SHOW[part]} {interface}: {said}")
-    found = _rss(result.stdout) if part == "rss" else _lines(result.stdout, part)
+    found = _part(result.stdout, part, f"ethtool {_SHOW[part]} {interface}")
     if not found.current:
         raise AbsentError(f"the driver of {interface} lets nobody set this (ethtool {_SHOW[part]})")
     return found
@@ -92,7 +102,16 @@ def check_card(machine: Machine, interface: str) -> None:
 
 
 def bounded(part: Part, wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return what is wanted of a part as far as the card offers it."""
+    """Return what is wanted of a part as far as the card offers it.
+
+    A card whose queues are not combined gets as many of each kind. One that has both kinds (bnxt) refuses combined ones
+    beside others, so those are set to none.
+    """
+    combined = wanted.get("combined")
+    if combined is not None and "combined" not in part.current:
+        wanted = {**dict.fromkeys(("rx", "tx"), combined), **wanted}
+    elif combined is not None and combined != "0":
+        wanted = {**{word: "0" for word in ("rx", "tx") if part.current.get(word, "0") != "0"}, **wanted}
     result: dict[str, str] = {}
     for word, value in wanted.items():
         if word not in part.current:
@@ -112,64 +131,49 @@ def write_part(machine: Machine, interface: str, part: str, values: Mapping[str,
     if part == "rss":  # 0: a table of the driver's own
         words = ["default"] if differing["equal"] == "0" else words
     result = machine.run("ethtool", _SET[part], interface, *words)
-    if result.returncode != 0:
+    failed = [(words, result)] if result.returncode != 0 else []
+    if failed and len(words) > 2 and part in _EACH_ALONE:
+        # One word that the driver refuses takes the others with it: each for itself, and the refused ones named.
+        alone = [[word, value] for word, value in sorted(differing.items())]
+        results = [(pair, machine.run("ethtool", _SET[part], interface, *pair)) for pair in alone]
+        failed = [(pair, result) for pair, result in results if result.returncode != 0]
+    if failed:
+        said = [
+            f"{' '.join(pair)}: {' '.join(result.stderr.split()) or f'exit status {result.returncode}'}"
+            for pair, result in failed
+        ]
         raise QuietcoreError(
-            f"ethtool {_SET[part]} {interface} {' '.join(words)} failed",
-            found=" ".join(result.stderr.split()) or f"exit status {result.returncode}",
+            f"ethtool {_SET[part]} {interface} failed",
+            found="; ".join(said),
             remedy="choose values that this card takes",
             code=ExitCode.FOUND,
         )
 
 
 def permanent_address(machine: Machine, interface: str) -> str:
-    """Return the address that the card was made with. Raises UnreadableError."""
+    """Return the address that the card was made with. Raises AbsentError, UnreadableError."""
     result = machine.run("ethtool", "-P", interface)
-    match = re.search(r"((?:[0-9a-f]{2}:){5}[0-9a-f]{2})\s*$", result.stdout)
-    if result.returncode != 0 or match is None:
+    if result.returncode != 0:
         raise UnreadableError(f"ethtool -P {interface}: {' '.join(result.stderr.split()) or 'no address'}")
-    return match[1]
+    address = read_permanent_address(result.stdout, f"ethtool -P {interface}")
+    if address == NO_ADDRESS:  # such as a virtual function's: a file cannot name it
+        raise AbsentError(f"{interface} has no permanent address")
+    return address
 
 
-def _lines(text: str, part: str) -> Part:
-    names = _LINES[part]
-    most: dict[str, int] = {}
-    current: dict[str, str] = {}
-    preset = False
-    for line in text.splitlines():
-        if line.startswith("Pre-set maximums"):
-            preset = True
-        elif line.startswith("Current hardware settings"):
-            preset = False
-        key, colon, value = line.strip().partition(":")
-        value = value.strip()
-        if key == "Adaptive RX":  # Adaptive RX: off  TX: off
-            words = value.replace("TX:", " ").split()
-            current.update(
-                (word, state)
-                for word, state in zip(("adaptive-rx", "adaptive-tx"), words, strict=False)
-                if state in ("on", "off")
-            )
-        if not colon or key not in names or value in ("n/a", "") or "[fixed]" in value:
-            continue
-        if preset:
-            most[names[key]] = int(value)
-        else:
-            current[names[key]] = value.split()[0]
-    if part in ("ring", "channels"):  # what has no maximum cannot be set
-        current = {word: value for word, value in current.items() if most.get(word, 0) > 0}
-    return Part(current, most)
-
-
-def _rss(text: str) -> Part:
-    """Read the indirection table: `equal N` where it goes round N queues, 0 where it does something else."""
-    entries: list[int] = []
-    rings = re.search(r"with (\d+) RX ring", text)
-    for line in text.splitlines():
-        match = re.match(r"\s*\d+:((?:\s+\d+)+)\s*$", line)
-        if match is not None:
-            entries += map(int, match[1].split())
-    if not entries or rings is None:
-        return Part({}, {})
-    count = max(entries) + 1
-    round_robin = entries == [index % count for index in range(len(entries))]
-    return Part({"equal": str(count) if round_robin else "0"}, {"equal": int(rings[1])})
+def _part(text: str, part: str, where: str) -> Part:
+    if part == "rss":
+        rings, entries = read_indirection(text, where)
+        if not entries:
+            return Part({}, {})
+        count = max(entries) + 1
+        round_robin = entries == [index % count for index in range(len(entries))]
+        return Part({"equal": str(count) if round_robin else "0"}, {"equal": rings})
+    if part == "coalesce":
+        return Part(read_coalesce(text, _LINES[part], where), {})
+    if part == "offload":
+        return Part(read_features(text, _LINES[part], where), {})
+    shown = read_bounded(text, _LINES[part], where)
+    # What has no maximum cannot be set.
+    most = {word: value for word, value in shown.most.items() if value > 0}
+    return Part({word: str(value) for word, value in shown.current.items() if word in most}, most)

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import ExitCode, QuietcoreError
-from .cpulist import format_cpu_list, parse_cpu_list
+from .cpulist import format_cpu_list, kernel_cpu_list, parse_cpu_list
 from .machine import PLAN, AbsentError, Machine, UnreadableError
 from .plan import SETS
+from .texts.control_groups import read_control_groups
 from .threads import Thread, processes_of, read_thread, read_threads
 
 PINNED, HELD, REFUSED, ENDED, SHOWN = "pinned", "already there", "refused", "ended", "as it is"
@@ -140,12 +141,24 @@ def _reason(machine: Machine, thread: Thread, cpus: frozenset[int], error: OSErr
 
 def _cpuset(machine: Machine, thread: Thread, cpus: frozenset[int]) -> str:
     """Return which control group keeps a thread off some of the CPUs, the innermost with a cpuset."""
-    parts = [part for part in thread.group.split("/") if part]
+    path = f"/proc/{thread.pid}/cgroup"
+    try:
+        groups = read_control_groups(machine.read_raw(path), path)
+    except (AbsentError, UnreadableError):
+        return ""
+    own = groups.by_controller.get("cpuset")  # of version 1, below its own mount
+    base, file = (
+        ("/sys/fs/cgroup", "cpuset.cpus.effective")
+        if own is None
+        else ("/sys/fs/cgroup/cpuset", "cpuset.effective_cpus")
+    )
+    parts = [part for part in (own or groups.unified or "/").split("/") if part]
     for depth in range(len(parts), -1, -1):
         group = "/".join(["", *parts[:depth]])
+        place = f"{base}{group}/{file}"
         try:
-            effective = parse_cpu_list(machine.read(f"/sys/fs/cgroup{group}/cpuset.cpus.effective"))
-        except (AbsentError, UnreadableError, QuietcoreError):
+            effective = kernel_cpu_list(machine.read(place), place)
+        except (AbsentError, UnreadableError):
             continue
         if cpus - effective:
             return f"its control group {group or '/'} has the CPUs {format_cpu_list(effective)} only"
@@ -158,7 +171,7 @@ def _line(thread: Thread, cpus: frozenset[int], after: str, result: str, reason:
         pid=thread.pid,
         tid=thread.tid,
         name=thread.name,
-        unit=next((part for part in reversed(thread.group.split("/")) if part), ""),
+        unit=next((part for part in reversed((thread.group or "").split("/")) if part), ""),
         before=format_cpu_list(thread.allowed),
         wanted=format_cpu_list(cpus),
         after=after,

@@ -123,6 +123,7 @@ def plan_cores(topology: Topology, wishes: Wishes | None = None) -> CorePlan:
     isolated = tuple(sorted(cpu for name in ISOLATED if name not in shared for cpu in sets[name]))
     if not isolated:
         warnings.append("no core can be isolated on this machine: nothing here will be quiet")
+    warnings += _slow(topology, {name: sets[name] for name in ISOLATED if name not in shared})
     off = _siblings_off(topology, sets, shared, wanted, warnings)
     return CorePlan(
         {name: tuple(cpu for cpu in sets[name] if cpu not in off) for name in SETS},
@@ -132,6 +133,19 @@ def plan_cores(topology: Topology, wishes: Wishes | None = None) -> CorePlan:
         topology,
         tuple(sorted(off)),
     )
+
+
+def _slow(topology: Topology, sets: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """Return a warning for each kind of slow core on which a part of the pipeline is."""
+    grades = {cpu.number: cpu.grade for cpu in topology.online()}
+    if len(set(grades.values())) < 2:
+        return []  # all alike: there is no quicker one
+    warnings: list[str] = []
+    for grade, kind in ((1, "efficiency"), (2, "low-power efficiency")):
+        names = [name for name, cpus in sets.items() if any(grades[cpu] == grade for cpu in cpus)]
+        if names:
+            warnings.append(f"slow cores for the pipeline: {', '.join(names)} on {kind} cores")
+    return warnings
 
 
 def _siblings_off(
@@ -161,7 +175,9 @@ def _siblings_off(
 
 def _check_node(topology: Topology) -> None:
     """Refuse a network card on a node that the machine does not have. Raises QuietcoreError."""
-    nodes = set(range(len(topology.node_memory_kib))) | {cpu.node for cpu in topology.cpus}
+    described = (topology.node_memory_kib, topology.distances)  # node numbers may have gaps
+    nodes = {node for values in described for node, value in enumerate(values) if value}
+    nodes |= {cpu.node for cpu in topology.cpus}
     if topology.interface_node >= 0 and topology.interface_node not in nodes:
         raise QuietcoreError(
             "no such memory node",
@@ -290,21 +306,24 @@ def _place(
     def far(core: int) -> int:
         return topology.distance(home, first[core].node)
 
-    def rank(cores: list[int], efficient: bool) -> list[int]:
-        return sorted(cores, key=lambda core: (first[core].efficient is not efficient, far(core), -core))
+    def rank(cores: list[int], grades: tuple[int, ...]) -> list[int]:
+        return sorted(cores, key=lambda core: (grades.index(first[core].grade), far(core), -core))
 
-    hybrid = any(first[core].efficient for core in free) and any(not first[core].efficient for core in free)
+    hybrid = len({core.grade for core in first.values()}) > 1
     placed: dict[str, list[int]] = {}
     remaining = list(free)
-    # On a hybrid processor the pipeline takes performance cores first and interrupts efficiency cores.
-    for names, efficient in ((ISOLATED, False), (("irq",), True)) if hybrid else ((_NEAREST, False),):
+    # On a hybrid processor the pipeline takes performance cores first and interrupts efficiency cores; neither takes a
+    # low-power one while there is another.
+    for names, grades in (
+        ((ISOLATED, (0, 1, 2)), (("irq",), (1, 0, 2))) if hybrid else ((_NEAREST, (0, 1, 2)),)
+    ):
         order = [name for name in names for _ in range(counts.get(name, 0))]
-        chosen = rank(remaining, efficient)[: len(order)]
+        chosen = rank(remaining, grades)[: len(order)]
         remaining = [core for core in remaining if core not in chosen]
         # Cores of one class (equally near, equally fast): ascending, in the order of the sets.
         while chosen:
-            grade = (first[chosen[0]].efficient, far(chosen[0]))
-            group = sorted(core for core in chosen if (first[core].efficient, far(core)) == grade)
+            grade = (first[chosen[0]].grade, far(chosen[0]))
+            group = sorted(core for core in chosen if (first[core].grade, far(core)) == grade)
             for name, core in zip(sorted(order[: len(group)], key=SETS.index), group, strict=True):
                 placed.setdefault(name, []).append(core)
             chosen, order = chosen[len(group) :], order[len(group) :]
@@ -317,6 +336,9 @@ def _place(
 def _home_node(topology: Topology, free: list[int], warnings: list[str]) -> int:
     """Return the memory node that the pipeline lives on: the network card's, where it is known."""
     nodes = topology.nodes()
+    apart = [f"{card.name} on {card.node}" for card in topology.cards if card.node >= 0]
+    if len({card.node for card in topology.cards if card.node >= 0}) > 1:
+        warnings.append(f"the cards of {topology.interface} are on several memory nodes: {', '.join(apart)}")
     if topology.interface_node in nodes:
         return topology.interface_node
     if len(nodes) == 1:

@@ -78,6 +78,17 @@ SYSCTL: tuple[Refusal, ...] = (
 EXCLUSIVE_SYSCTL: tuple[tuple[str, str], ...] = (
     ("vm.dirty_bytes", "vm.dirty_ratio"),
     ("vm.dirty_background_bytes", "vm.dirty_background_ratio"),
+    ("vm.overcommit_kbytes", "vm.overcommit_ratio"),
+)
+
+# (one key and its value, others and their value): the kernel cannot hold these together, writing either undoes the
+# other. kernel/watchdog.c: `watchdog` is on where one of the two is. net/ipv4/devinet.c: two names of one switch.
+CONTRADICTING_SYSCTL: tuple[tuple[tuple[str, str], tuple[tuple[str, str], ...]], ...] = (
+    (("kernel.watchdog", "0"), (("kernel.nmi_watchdog", "1"),)),
+    (("kernel.watchdog", "0"), (("kernel.soft_watchdog", "1"),)),
+    (("kernel.watchdog", "1"), (("kernel.nmi_watchdog", "0"), ("kernel.soft_watchdog", "0"))),
+    (("net.ipv4.ip_forward", "0"), (("net.ipv4.conf.all.forwarding", "1"),)),
+    (("net.ipv4.ip_forward", "1"), (("net.ipv4.conf.all.forwarding", "0"),)),
 )
 
 KERNEL_PARAMETERS: tuple[Refusal, ...] = (

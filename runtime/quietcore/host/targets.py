@@ -10,13 +10,14 @@ one, by revert with the one that was there.
 from __future__ import annotations
 
 import errno
-import os
 import stat
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ExitCode, QuietcoreError
 from .boot_environment import read_variable, write_variable
 from .cpulist import parse_cpu_list
+from .kernel_answers import meaning, refused, words
 from .machine import AbsentError, Machine, UnreadableError
 from .network_card import read_part, write_part
 from .threads import move
@@ -40,6 +41,7 @@ def chosen(text: str) -> str:
 _PAIRS = (
     ("/proc/sys/vm/dirty_bytes", "/proc/sys/vm/dirty_ratio"),
     ("/proc/sys/vm/dirty_background_bytes", "/proc/sys/vm/dirty_background_ratio"),
+    ("/proc/sys/vm/overcommit_kbytes", "/proc/sys/vm/overcommit_ratio"),
 )
 
 
@@ -106,7 +108,7 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
         elif kind == "unit":
             _write_unit(machine, address, value)
         elif kind == "threads":
-            move(machine, value)
+            _move_threads(machine, target, value)
         elif kind == "network":
             interface, _, part = address.partition(":")
             write_part(machine, interface, part, value)
@@ -119,23 +121,20 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
         raise refused(target, value, error) from error
 
 
-def refused(target: str, value: Any, error: OSError) -> QuietcoreError:
-    """Return the error for a write that the kernel refused."""
-    remedies = {
-        errno.EACCES: "run as root",
-        errno.EPERM: "run as root on a host whose kernel allows it (no container)",
-        errno.EROFS: "make the file system writable (inside a container it never is)",
-        errno.ENOSPC: "make room on the disk",
-    }
-    remedy = remedies.get(error.errno or 0, "choose a value that this kernel accepts")
-    if target.endswith("/no_turbo") and error.errno == errno.EPERM:
-        remedy = "allow turbo in the firmware, or leave it as it is (cpu_power_turbo: keep)"
-    shown = value.get("mode", "") if target.startswith("file:") and isinstance(value, dict) else value
-    return QuietcoreError(
-        "the kernel refused a value",
-        where=target.partition(":")[2],
-        found=f"{os.strerror(error.errno or 0)} for {shown!r}",
-        remedy=remedy,
+def _move_threads(machine: Machine, target: str, wanted: Mapping[str, str]) -> None:
+    """Move every thread that lets itself be moved, then name those that do not. Raises QuietcoreError."""
+    refusing = move(machine, wanted)
+    if not refusing:
+        return
+    said = [
+        f"thread {key.split(':')[1]} to {wanted[key]}: {words(target, error)}"
+        for key, error in refusing.items()
+    ]
+    raise QuietcoreError(
+        f"the kernel refused to move {len(refusing)} of {len(wanted)} threads",
+        found="; ".join(said),
+        remedy=meaning(target, next(iter(refusing.values())))[1]
+        or "leave them, or widen their control group",
         code=ExitCode.FOUND,
     )
 
@@ -180,7 +179,7 @@ def probe_immovable(machine: Machine, number: int) -> str | None:
         read_only = error.errno == errno.EACCES and not machine.path(path).stat().st_mode & stat.S_IWUSR
         if error.errno in (errno.EIO, errno.EPERM) or read_only:
             return "the kernel manages it and refuses to move it"
-        raise UnreadableError(f"{path}: {error.strerror}") from error
+        raise UnreadableError(f"{path}: {words(f'irq:{number}:', error)}") from error
     except AbsentError as error:
         raise UnreadableError(str(error)) from error
     return None

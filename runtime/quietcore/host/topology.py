@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..errors import ExitCode, QuietcoreError
-from .cpulist import format_cpu_list, parse_cpu_list
+from .cpulist import format_cpu_list, kernel_cpu_list
+from .network_stack import Card, cards_below, interfaces
+from .texts.memory import read_total_kib
+from .texts.mounts import read_mounts
+from .texts.routes import default_interface_4, default_interface_6
 from .tree import FolderTree, Tree
+from .unreadable import NotUnderstoodError
 
 _CPUS = "/sys/devices/system/cpu"
 _NODES = "/sys/devices/system/node"
@@ -28,6 +34,12 @@ class Cpu:
     node: int = 0
     online: bool = True
     efficient: bool = False  # an efficiency core of a hybrid processor
+    low_power: bool = False  # one of those outside the other cores' cache and clock domain: the slowest
+
+    @property
+    def grade(self) -> int:
+        """Return how slow its kind of core is: 0 performance, 1 efficiency, 2 low-power efficiency."""
+        return 2 if self.low_power else int(self.efficient)
 
 
 @dataclass(frozen=True)
@@ -37,10 +49,11 @@ class Topology:
     cpus: tuple[Cpu, ...]
     memory_kib: int = 0  # 0: not known
     interface: str = ""  # the network interface whose node is meant; empty: none found
-    interface_node: int = -1  # -1: not known
-    distances: tuple[tuple[int, ...], ...] = ()  # between nodes, as the firmware states them
+    interface_node: int = -1  # of its cards, of most of them where they differ; -1: not known
+    distances: tuple[tuple[int, ...], ...] = ()  # by node and node; 0, or a row too short: not known
     node_memory_kib: tuple[int, ...] = ()  # by node; 0: not known
     rotating_disk: str = ""  # the disk below / where it is a rotating one
+    cards: tuple[Card, ...] = ()  # the network cards that the interface stands on
 
     def online(self) -> tuple[Cpu, ...]:
         """Return the CPUs that run."""
@@ -60,10 +73,8 @@ class Topology:
 
     def distance(self, node: int, other: int) -> int:
         """Return how far two nodes are apart: 10 within a node, 20 where the firmware does not say."""
-        try:
-            return self.distances[node][other]
-        except IndexError:
-            return 10 if node == other else 20
+        row = self.distances[node] if node < len(self.distances) else ()
+        return (row[other] if other < len(row) else 0) or (10 if node == other else 20)
 
     def memory_of(self, node: int) -> int:
         """Return a memory node's size in KiB, 0 where it is not known."""
@@ -79,6 +90,7 @@ class Topology:
             "distances": [list(row) for row in self.distances],
             "node_memory_kib": list(self.node_memory_kib),
             "rotating_disk": self.rotating_disk,
+            "cards": [asdict(card) for card in self.cards],
         }
 
     @cached_property
@@ -101,13 +113,23 @@ class Topology:
 def read_topology(source: Path | str | Tree = "/", interface: str = "") -> Topology:
     """Read the topology from sysfs and procfs, below a root or in a listing.
 
-    `interface` names the network card that market data arrives on; empty: the one of the default route.
-    Raises QuietcoreError (could not tell) where there is no readable description of the CPUs.
+    `interface` names the network card, or what stands on cards (a bond, a bridge, a VLAN), that market data arrives on;
+    empty: the one of the default route.
+
+    What is accepted, from drivers/base/{cpu,node,topology}.c: `present` and `online` are CPU lists; each running CPU
+    has `topology/core_cpus_list` (before 5.2 `thread_siblings_list`), the running CPUs of its core, itself among them
+    and the same for all of them; `physical_package_id` is a number, -1 where the firmware has none. A CPU that is off
+    line has no `topology`, and no node. Where there are nodes each running CPU is in the `cpulist` of one; their
+    numbers may have gaps, `distance` has an entry for each node that is there, in their order, and a node may have no
+    CPU or no memory. `cpu_atom/cpus`, `cpu_lowpower/cpus` and `cpu_capacity` are there on hybrid processors only.
+
+    Raises QuietcoreError (could not tell) where there is no readable description of the CPUs, NotUnderstoodError where
+    it is of another form.
     """
     tree: Tree = FolderTree(source) if isinstance(source, (Path, str)) else source
-    present_text = tree.text(f"{_CPUS}/present") or tree.text(f"{_CPUS}/possible")
-    online_text = tree.text(f"{_CPUS}/online")
-    if not present_text or not online_text:
+    present = _listed(tree, f"{_CPUS}/present") or _listed(tree, f"{_CPUS}/possible")
+    online = _listed(tree, f"{_CPUS}/online")
+    if not present or not online:
         raise QuietcoreError(
             "the machine's CPUs cannot be read",
             where=tree.shown(_CPUS),
@@ -115,26 +137,22 @@ def read_topology(source: Path | str | Tree = "/", interface: str = "") -> Topol
             remedy="run on Linux, or give a saved description",
             code=ExitCode.UNKNOWN,
         )
-    online = parse_cpu_list(online_text)
     nodes = {int(name[4:]): f"{_NODES}/{name}" for name in tree.names(_NODES, "node[0-9]*")}
-    node_of = {
-        number: node
-        for node, folder in nodes.items()
-        for number in parse_cpu_list(tree.text(f"{folder}/cpulist") or "")
-    }
+    members = {node: _listed(tree, f"{folder}/cpulist") for node, folder in nodes.items()}
     rows = range(max(nodes, default=-1) + 1)
     name = interface or _default_interface(tree)
+    cards = _cards(tree, name, required=bool(interface))
     return Topology(
-        cpus=_cpus(tree, parse_cpu_list(present_text) | online, online, node_of),
-        memory_kib=_memory_kib(tree.text("/proc/meminfo")),
+        cpus=_cpus(tree, present | online, online, members),
+        memory_kib=_memory_kib(tree, "/proc/meminfo"),
         interface=name,
-        interface_node=_interface_node(tree, name, required=bool(interface)),
-        distances=tuple(
-            tuple(int(word) for word in (tree.text(f"{nodes.get(node)}/distance") or "").split())
-            for node in rows
+        interface_node=_common_node(cards),
+        distances=tuple(_distances(tree, nodes, node) for node in rows),
+        node_memory_kib=tuple(
+            _memory_kib(tree, f"{nodes[node]}/meminfo") if node in nodes else 0 for node in rows
         ),
-        node_memory_kib=tuple(_memory_kib(tree.text(f"{nodes.get(node)}/meminfo")) for node in rows),
         rotating_disk=_rotating_disk(tree),
+        cards=cards,
     )
 
 
@@ -157,71 +175,132 @@ def with_siblings_off(topology: Topology, plan: Any) -> Topology:
 
 
 def _cpus(
-    tree: Tree, numbers: frozenset[int], online: frozenset[int], node_of: dict[int, int]
+    tree: Tree, numbers: frozenset[int], online: frozenset[int], members: dict[int, frozenset[int]]
 ) -> tuple[Cpu, ...]:
-    efficient = _efficient(tree, numbers)
+    low_power = _listed(tree, "/sys/devices/cpu_lowpower/cpus")
+    efficient = _efficient(tree, numbers) | low_power
+    node_of = {number: node for node, cpus in members.items() for number in cpus}
+    siblings_of = {number: _siblings(tree, number) for number in sorted(online)}
+    for number, siblings in siblings_of.items():
+        other = next((cpu for cpu in siblings & online if siblings_of[cpu] != siblings), None)
+        if other is not None:
+            raise NotUnderstoodError(
+                "two CPUs of one core tell of different cores",
+                where=tree.shown(f"{_CPUS}/cpu{number}/topology"),
+                found=f"CPU {number}: {format_cpu_list(siblings)}; CPU {other}: {format_cpu_list(siblings_of[other])}",
+                expected="the same siblings; a CPU that came or went meanwhile is settled when read again",
+            )
+        if members and number not in node_of:
+            raise NotUnderstoodError(
+                "a running CPU in no memory node",
+                where=tree.shown(_NODES),
+                found=f"CPU {number}",
+                expected="each in one node's cpulist",
+            )
     cpus: list[Cpu] = []
     for number in sorted(numbers):
-        folder = f"{_CPUS}/cpu{number}/topology"
-        siblings_text = tree.text(f"{folder}/core_cpus_list") or tree.text(f"{folder}/thread_siblings_list")
-        if number in online and not siblings_text:
-            raise QuietcoreError(
-                "the siblings of a running CPU cannot be read",
-                where=tree.shown(f"{folder}/core_cpus_list"),
-                remedy="give a saved description with --from",
-                code=ExitCode.UNKNOWN,
-            )
-        siblings = parse_cpu_list(siblings_text) if siblings_text else frozenset({number})
+        package = tree.text(f"{_CPUS}/cpu{number}/topology/physical_package_id") if number in online else None
         cpus.append(
             Cpu(
                 number=number,
-                core=min(siblings | {number}),
+                core=min(siblings_of.get(number, {number})),
                 # Firmware that does not number its packages shows -1.
-                package=max(0, _number(tree.text(f"{folder}/physical_package_id"), 0)),
+                package=max(0, _number(tree, package, number)),
                 node=node_of.get(number, 0),
                 online=number in online,
                 efficient=number in efficient,
+                low_power=number in low_power,
             )
         )
     return tuple(cpus)
 
 
+def _siblings(tree: Tree, number: int) -> frozenset[int]:
+    """Return the CPUs of a running CPU's core. Raises QuietcoreError."""
+    path = f"{_CPUS}/cpu{number}/topology/core_cpus_list"
+    siblings = _listed(tree, path) or _listed(tree, path.replace("core_cpus_list", "thread_siblings_list"))
+    if not siblings:
+        raise QuietcoreError(
+            "the siblings of a running CPU cannot be read",
+            where=tree.shown(path),
+            remedy="give a saved description with --from",
+            code=ExitCode.UNKNOWN,
+        )
+    if number not in siblings:
+        raise NotUnderstoodError(
+            "a CPU that is not of its own core",
+            where=tree.shown(path),
+            found=format_cpu_list(siblings),
+            expected=f"CPU {number} among them",
+        )
+    return siblings
+
+
 def _efficient(tree: Tree, numbers: frozenset[int]) -> frozenset[int]:
     """Return the efficiency cores: as Intel's second set of counters names them, or by their capacity."""
-    atoms = parse_cpu_list(tree.text("/sys/devices/cpu_atom/cpus") or "")
-    capacity = {number: _number(tree.text(f"{_CPUS}/cpu{number}/cpu_capacity"), 0) for number in numbers}
+    capacity = {}
+    for number in numbers:
+        text = tree.text(f"{_CPUS}/cpu{number}/cpu_capacity")
+        if text is not None:
+            capacity[number] = _decimal(text, tree.shown(f"{_CPUS}/cpu{number}/cpu_capacity"))
     least = _EFFICIENT_CAPACITY * max(capacity.values(), default=0)
-    return atoms | {number for number, value in capacity.items() if 0 < value < least}
+    slow = {number for number, value in capacity.items() if 0 < value < least}
+    return _listed(tree, "/sys/devices/cpu_atom/cpus") | slow
 
 
-def _number(text: str | None, default: int) -> int:
-    try:
-        return default if text is None else int(text)
-    except ValueError:
-        return default
+def _listed(tree: Tree, path: str) -> frozenset[int]:
+    """Return the CPUs of a list in sysfs, none where there is no such file. Raises NotUnderstoodError."""
+    text = tree.text(path)
+    return frozenset() if text is None else kernel_cpu_list(text, tree.shown(path))
 
 
-def _memory_kib(meminfo: str | None) -> int:
-    """Return the total of a meminfo file; those of nodes put `Node 0` before the name."""
-    for line in (meminfo or "").splitlines():
-        name, _, value = line.partition(":")
-        if name.split()[-1:] == ["MemTotal"]:
-            return _number(value.split()[0] if value.split() else None, 0)
-    return 0
+def _decimal(text: str, where: str) -> int:
+    if not text.isdecimal():
+        raise NotUnderstoodError("not a number", where=where, found=text, expected="digits")
+    return int(text)
+
+
+def _number(tree: Tree, package: str | None, cpu: int) -> int:
+    """Return a package's number; architectures without packages have no file."""
+    if package is None:
+        return 0
+    where = tree.shown(f"{_CPUS}/cpu{cpu}/topology/physical_package_id")
+    return -1 if package == "-1" else _decimal(package, where)
+
+
+def _distances(tree: Tree, nodes: dict[int, str], node: int) -> tuple[int, ...]:
+    """Return the distances from a node by the other one's number, 0 to one that is not there."""
+    text = tree.text(f"{nodes[node]}/distance") if node in nodes else None
+    if text is None:
+        return ()
+    where, words = tree.shown(f"{nodes[node]}/distance"), text.split()
+    if len(words) != len(nodes):
+        raise NotUnderstoodError(
+            "not a distance to each node", where=where, found=text, expected=f"{len(nodes)} numbers"
+        )
+    to = dict(zip(sorted(nodes), (_decimal(word, where) for word in words), strict=True))
+    return tuple(to.get(other, 0) for other in range(max(nodes) + 1))
+
+
+def _memory_kib(tree: Tree, path: str) -> int:
+    """Return the total of a meminfo file, 0 where there is none."""
+    text = tree.text(path)
+    return 0 if text is None else read_total_kib(text, tree.shown(path))
 
 
 def _default_interface(tree: Tree) -> str:
-    for line in (tree.text("/proc/net/route") or "").splitlines()[1:]:
-        words = line.split()
-        if len(words) > 7 and words[1] == "00000000" and words[7] == "00000000":
-            return words[0]
-    return ""
+    """Return the interface that the default route leaves by: IPv4's, or IPv6's where there is none."""
+    text = tree.text("/proc/net/route")
+    found = "" if not text else default_interface_4(text, tree.shown("/proc/net/route"))
+    text = None if found else tree.text("/proc/net/ipv6_route")
+    return found if not text else default_interface_6(text, tree.shown("/proc/net/ipv6_route"))
 
 
-def _interface_node(tree: Tree, name: str, required: bool) -> int:
+def _cards(tree: Tree, name: str, required: bool) -> tuple[Card, ...]:
+    """Return the cards that carry an interface; itself, of no known node, where none is to be seen below it."""
     if not name:
-        return -1
-    known = tree.names("/sys/class/net")
+        return ()
+    known = interfaces(tree)
     if name not in known:
         if required:
             raise QuietcoreError(
@@ -229,20 +308,25 @@ def _interface_node(tree: Tree, name: str, required: bool) -> int:
                 where="core_plan_interface",
                 found=name,
                 expected=f"one of: {', '.join(known) or 'none'}",
+                remedy="give the name that `ip link` shows first: an alternative name is not looked for",
             )
-        return -1
-    # A virtio card has no node of its own: its PCI function, above it, does.
-    device = f"/sys/class/net/{name}/device"
-    return _number(tree.text(f"{device}/numa_node") or tree.text(f"{device}/../numa_node"), -1)
+        return ()
+    return cards_below(tree, name) or (Card(name),)
+
+
+def _common_node(cards: tuple[Card, ...]) -> int:
+    """Return the node of most of the cards, the lowest of equals; -1 where none is known."""
+    count = Counter(card.node for card in cards if card.node >= 0)
+    return min(count, key=lambda node: (-count[node], node), default=-1)
 
 
 def _rotating_disk(tree: Tree) -> str:
     """Return the disk below `/` where it rotates. Hypervisors say so of any disk, so theirs do not count."""
     device = ""
-    for line in (tree.text("/proc/mounts") or "").splitlines():
-        words = line.split()
-        if len(words) > 1 and words[1] == "/" and words[0].startswith("/dev/"):
-            device = words[0].removeprefix("/dev/")
+    text = tree.text("/proc/mounts")
+    for mount in read_mounts(text, tree.shown("/proc/mounts")) if text else ():
+        if mount.point == "/":  # the last one is what is seen
+            device = mount.source.removeprefix("/dev/") if mount.source.startswith("/dev/") else ""
     disks = [name for name in tree.names("/sys/block") if name.startswith(("sd", "hd", "md", "dm-", "cciss"))]
     below = [name for name in disks if device.startswith(name)]
     if not below and device.startswith("mapper/"):

@@ -19,9 +19,9 @@ LISTING_COMMAND = (
     "grep -s '' /sys/devices/system/cpu/{present,possible,online} "
     "/sys/devices/system/cpu/cpu*/cpu_capacity "
     "/sys/devices/system/cpu/cpu*/topology/{core_cpus_list,thread_siblings_list,physical_package_id} "
-    "/sys/devices/system/node/node*/{cpulist,distance,meminfo} /sys/devices/cpu_atom/cpus "
-    "/sys/class/net/*/{mtu,device/numa_node,device/../numa_node} /sys/block/*/queue/rotational "
-    "/proc/meminfo /proc/mounts /proc/net/route"
+    "/sys/devices/system/node/node*/{cpulist,distance,meminfo} /sys/devices/{cpu_atom,cpu_lowpower}/cpus "
+    "/sys/class/net/*/{mtu,lower_*/mtu,device/uevent,device/numa_node,device/../numa_node} "
+    "/sys/block/*/queue/rotational /proc/meminfo /proc/mounts /proc/net/{route,ipv6_route}"
 )
 
 

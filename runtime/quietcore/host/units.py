@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import ExitCode, QuietcoreError
 from .machine import AbsentError, Machine, UnreadableError
+from .texts.systemd_show import read_properties
 
 _FOLDERS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 
@@ -33,16 +35,24 @@ def unit_state(machine: Machine, unit: str) -> UnitState:
     """
     if not machine.can_run:
         return _from_files(machine, unit)
-    result = machine.run("systemctl", "show", "--property=LoadState,ActiveState,UnitFileState", unit)
-    fields = dict(line.partition("=")[::2] for line in result.stdout.splitlines())
-    if result.returncode != 0 or "LoadState" not in fields:
-        raise UnreadableError(f"systemctl show {unit}: {result.stderr.strip() or 'no answer'}")
+    (fields,) = properties(machine, ("LoadState", "ActiveState", "UnitFileState"), unit)[:1] or (None,)
+    if fields is None:
+        raise UnreadableError(f"systemctl show {unit}: no answer")
     if fields["LoadState"] == "not-found":
         raise AbsentError(f"no unit {unit}")
     return UnitState(
-        enabled=fields.get("UnitFileState", "").startswith("enabled"),
-        active=fields.get("ActiveState") in ("active", "activating", "reloading"),
+        enabled=fields["UnitFileState"].startswith("enabled"),
+        active=fields["ActiveState"] in ("active", "activating", "reloading", "refreshing"),
     )
+
+
+def properties(machine: Machine, names: Sequence[str], *units: str) -> list[dict[str, str]]:
+    """Return properties of units, or of systemd itself where none is named. Raises UnreadableError."""
+    result = machine.run("systemctl", "show", f"--property={','.join(names)}", *units)
+    shown = " ".join(("systemctl show", *units))
+    if result.returncode != 0:
+        raise UnreadableError(f"{shown}: {' '.join(result.stderr.split()) or 'no answer'}")
+    return read_properties(result.stdout, names, shown)
 
 
 def _from_files(machine: Machine, unit: str) -> UnitState:
@@ -56,9 +66,18 @@ def _from_files(machine: Machine, unit: str) -> UnitState:
     folders = [*machine.path("/etc/systemd/system").glob("*.wants")]
     folders += machine.path("/etc/systemd/system").glob("*.requires")
     links = [folder for folder in folders if (folder / unit).is_symlink() or (folder / unit).exists()]
-    if not machine.exists("/sys/fs/cgroup/system.slice"):
-        raise UnreadableError(f"{unit}: whether it runs is not told by this tree (no /sys/fs/cgroup)")
-    return UnitState(enabled=bool(links), active=machine.exists(f"/sys/fs/cgroup/system.slice/{unit}"))
+    return UnitState(enabled=bool(links), active=machine.exists(f"{_service_groups(machine, unit)}/{unit}"))
+
+
+def _service_groups(machine: Machine, unit: str) -> str:
+    """Return the folder of the services' control groups: of the unified hierarchy, or systemd's own of version 1.
+
+    Raises UnreadableError.
+    """
+    for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"):
+        if machine.exists(f"{top}/system.slice"):
+            return f"{top}/system.slice"
+    raise UnreadableError(f"{unit}: whether it runs is not told by this tree (no system.slice in /sys/fs/cgroup)")
 
 
 def systemctl(machine: Machine, *words: str) -> None:
@@ -83,10 +102,10 @@ def environment_of(machine: Machine, unit: str) -> dict[str, str]:
 
     Raises AbsentError where it does not run, UnreadableError where nobody can tell.
     """
-    group = f"/sys/fs/cgroup/system.slice/{unit}"
-    if not machine.exists("/sys/fs/cgroup/system.slice"):
-        raise UnreadableError(f"{unit}: whether it runs is not told by this tree (no /sys/fs/cgroup)")
+    group = f"{_service_groups(machine, unit)}/{unit}"
     pids = machine.read(f"{group}/cgroup.procs").split()
+    if not all(map(str.isdecimal, pids)):
+        raise UnreadableError(f"{group}/cgroup.procs: {pids[:3]} are no processes")
     if not pids:
         raise AbsentError(f"{unit} has no process")
     text = machine.read_raw(f"/proc/{min(pids, key=int)}/environ")

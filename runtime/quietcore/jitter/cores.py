@@ -10,6 +10,8 @@ from pathlib import Path
 
 from quietcore.errors import QuietcoreError
 from quietcore.host.cpulist import format_cpu_list, parse_cpu_list
+from quietcore.host.texts.cpuinfo import flags_of, read_cpuinfo
+from quietcore.host.unreadable import NotUnderstoodError
 
 PLAN = Path("/etc/quietcore/plan.json")
 PLANNED = ("feed", "strategy", "gateway")
@@ -65,9 +67,6 @@ def virtualisation() -> str | None:
 def hypervisor_flag(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Tell whether the CPU itself says that a hypervisor is beneath it."""
     try:
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("flags"):
-                return "hypervisor" in line.split()
-    except OSError:
-        pass
-    return False
+        return "hypervisor" in flags_of(read_cpuinfo(cpuinfo.read_text(errors="replace"), str(cpuinfo)))
+    except (OSError, NotUnderstoodError):
+        return False

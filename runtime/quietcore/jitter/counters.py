@@ -3,47 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from quietcore.host.texts.counter_tables import CounterTable, read_interrupt_table, read_softirq_table
+from quietcore.host.texts.cpu_times import read_cpu_times
+from quietcore.host.texts.tasks import read_sched_stat, read_task_stat
+from quietcore.host.unreadable import NotUnderstoodError
 
 PROC = Path("/proc")
-# Lines of /proc/interrupts that count no interruption of a core, or nothing by core.
+# Lines of /proc/interrupts that count no interruption of a core.
 NO_INTERRUPTION = frozenset({"ERR", "MIS"})
+_ROUNDS = 3  # how often a text that changed while it was read is read again
+
+_Read = TypeVar("_Read")
 
 
-def parse_table(text: str) -> dict[int, dict[str, int]]:
-    """Return counts by CPU and source of /proc/interrupts or /proc/softirqs.
+def by_cpu(table: CounterTable) -> dict[int, dict[str, int]]:
+    """Return counts by CPU and source; what is counted for the whole machine only is left out.
 
-    A source is the line's label; of a numbered interrupt, its number and the device behind it: `36 virtio1-req.0`.
+    A source is the line's label and text; of a numbered interrupt its number and the device: `36 virtio1-req.0`.
     """
-    lines = text.splitlines()
-    if not lines:
-        return {}
-    cpus = [int(word.removeprefix("CPU")) for word in lines[0].split()]
-    found: dict[int, dict[str, int]] = {cpu: {} for cpu in cpus}
-    for line in lines[1:]:
-        label, colon, rest = line.partition(":")
-        words = rest.split()
-        if not colon or label.strip() in NO_INTERRUPTION or len(words) < len(cpus):
+    found: dict[int, dict[str, int]] = {cpu: {} for cpu in table.cpus}
+    for source in table.sources:
+        if source.label in NO_INTERRUPTION or not source.counts:
             continue
-        name = label.strip()
-        if name.isdecimal() and len(words) > len(cpus):
-            name = f"{name} {words[-1]}"
-        elif len(words) > len(cpus):
-            name = f"{name} {' '.join(words[len(cpus) :])}"
-        for cpu, word in zip(cpus, words, strict=False):
-            found[cpu][name] = int(word)
-    return found
-
-
-def parse_steal(text: str) -> dict[int, int]:
-    """Return the clock ticks that the hypervisor kept from each CPU, from /proc/stat."""
-    found = {}
-    for line in text.splitlines():
-        words = line.split()
-        if words and words[0].startswith("cpu") and words[0] != "cpu":
-            found[int(words[0][3:])] = int(words[8]) if len(words) > 8 else 0
+        text = source.text if source.number is None else source.names or source.chip
+        name = f"{source.label} {text}".rstrip()
+        for cpu, count in zip(table.cpus, source.counts, strict=True):
+            found[cpu][name] = count
     return found
 
 
@@ -56,13 +45,23 @@ class Counts(NamedTuple):
 
 
 def read_counts(proc: Path = PROC) -> Counts:
-    """Read the counters now."""
+    """Read the counters now. Raises OSError; NotUnderstoodError where a text is of another form, read again or not."""
     tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     return Counts(
-        parse_table((proc / "interrupts").read_text()),
-        parse_table((proc / "softirqs").read_text()),
-        {cpu: ticks * tick_ns for cpu, ticks in parse_steal((proc / "stat").read_text()).items()},
+        by_cpu(_settled(proc / "interrupts", read_interrupt_table)),
+        by_cpu(_settled(proc / "softirqs", read_softirq_table)),
+        {cpu: times.steal * tick_ns for cpu, times in _settled(proc / "stat", read_cpu_times).items()},
     )
+
+
+def _settled(path: Path, read: Callable[[str, str], _Read]) -> _Read:
+    """Read a text again where a CPU came or went meanwhile. Raises OSError or NotUnderstoodError."""
+    for _ in range(_ROUNDS):
+        try:
+            return read(path.read_text(errors="replace"), str(path))
+        except NotUnderstoodError as error:
+            refusal = error
+    raise refusal
 
 
 def grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
@@ -80,7 +79,10 @@ class Task(NamedTuple):
 
 
 def read_tasks(proc: Path = PROC) -> dict[int, Task]:
-    """Return every thread that may be seen, by thread id. Run time is from schedstat: ns on a CPU."""
+    """Return every thread that may be seen, by thread id. Run time is from schedstat: ns on a CPU.
+
+    Threads that end meanwhile are left out. Raises NotUnderstoodError.
+    """
     found: dict[int, Task] = {}
     for process in proc.iterdir():
         if not process.name.isdecimal():
@@ -91,11 +93,11 @@ def read_tasks(proc: Path = PROC) -> dict[int, Task]:
             continue  # it ended, or is not ours to see
         for thread in threads:
             try:
-                stat = (thread / "stat").read_text()
-                ran = (thread / "schedstat").read_text().split()
+                text = (thread / "stat").read_text(errors="replace")
+                ran = (thread / "schedstat").read_text()
             except OSError:
                 continue
-            name = stat[stat.index("(") + 1 : stat.rindex(")")]
-            fields = stat[stat.rindex(")") + 2 :].split()
-            found[int(thread.name)] = Task(name, int(fields[36]), int(ran[0]) if ran else 0)
+            stat = read_task_stat(text, str(thread / "stat"))
+            run = read_sched_stat(ran, str(thread / "schedstat"))
+            found[stat.tid] = Task(stat.name, stat.processor, run.ran_ns)
     return found

@@ -17,6 +17,7 @@ from typing import Any
 
 from quietcore.errors import QuietcoreError
 from quietcore.local.children import Child, Interruption
+from quietcore.observe.status_place import local_folder_prefix
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the ring of a feed lies
 FEED_NAME = "quietcore-feed"
@@ -95,7 +96,7 @@ class LocalPipeline:
     def __enter__(self) -> LocalPipeline:
         self._handler = feed_handler()
         remove_residue()
-        self.folder = Path(tempfile.mkdtemp(prefix="quietcore-local-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=local_folder_prefix(os.getpid())))
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quietcore.host.texts.cpu_times import read_cpu_times
+from quietcore.host.texts.tasks import read_task_stat
+
 PLAN = Path("/etc/quietcore/plan.json")
 MOST_RUNNERS = 4
-# Fields of /proc/PID/stat after the name, which stands in parentheses (proc(5)).
-_USER, _SYSTEM, _PROCESSOR = 11, 12, 36
 
 
 class Ran(NamedTuple):
@@ -81,21 +82,23 @@ class CoreWatch:
                     "cpu": cpu,
                     "role": roles.get(cpu, ""),
                     "isolated": cpu in isolated,
-                    "busy": round((working - before_working) / passed, 3) if passed > 0 else None,
+                    "busy": self._share(working - before_working, passed),
                     "ran": runners,
                 }
             )
         self._at, self._busy, self._threads, self._shown = now, busy, threads, shown
         return shown
 
+    @staticmethod
+    def _share(worked: int, passed: int) -> float | None:
+        """Return a share of the time; the kernel's idle time may step back a little (proc(5))."""
+        return round(min(1.0, max(0.0, worked / passed)), 3) if passed > 0 else None
+
     def _cpu_times(self) -> Iterator[tuple[int, tuple[int, int]]]:
         """Yield each CPU's clock ticks at work and in all, from /proc/stat."""
-        for line in (self._proc / "stat").read_text().splitlines():
-            name, *fields = line.split()
-            if name.startswith("cpu") and name != "cpu":
-                # user nice system idle iowait irq softirq steal; guest time is within user's
-                times = list(map(int, fields[:8]))
-                yield int(name[3:]), (sum(times) - times[3] - times[4], sum(times))
+        place = self._proc / "stat"
+        for cpu, times in read_cpu_times(place.read_text(), str(place)).items():
+            yield cpu, (times.working, times.total)
 
     def _thread_times(self) -> Iterator[tuple[tuple[int, int], Ran]]:
         for process in self._proc.iterdir():
@@ -110,7 +113,6 @@ class CoreWatch:
                     text = (task / "stat").read_text(errors="replace")
                 except OSError:
                     continue
-                name = text[text.index("(") + 1 : text.rindex(")")]
-                fields = text[text.rindex(")") + 2 :].split()
-                ticks = int(fields[_USER]) + int(fields[_SYSTEM])
-                yield (int(process.name), int(task.name)), Ran(name, ticks, int(fields[_PROCESSOR]))
+                stat = read_task_stat(text, str(task / "stat"))
+                ticks = stat.user_ticks + stat.system_ticks
+                yield (int(process.name), stat.tid), Ran(stat.name, ticks, stat.processor)

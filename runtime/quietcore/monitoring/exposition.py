@@ -177,7 +177,7 @@ def _simple_gauges(status: dict[str, Any]) -> Iterator[Metric]:
         "position": ("Position in units of the base coin", float(status["position"])),
         "runtime_degraded": ("1: it orders less, or only what reduces", bool(status["degraded"])),
         "runtime_killed": ("1: the runtime has taken the kill switch", bool(status["killed"])),
-        "runtime_warnings": ("Warnings since the start", len(status["warnings"])),
+        "runtime_warnings": ("Warnings since the start", status.get("warned", len(status["warnings"]))),
         "runtime_compiled_since_ready": ("Functions compiled on the way, 0 wanted", status["compiled_since_ready"]),
         "runtime_memory_locked_bytes": ("Memory that stays in place", status["memory"]["locked_kib"] * 1024),
     }  # fmt: skip

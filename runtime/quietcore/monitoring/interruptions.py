@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from quietcore.host.texts.tasks import TaskStatus, read_sched_stat
+from quietcore.host.unreadable import NotUnderstoodError
 from quietcore.jitter.counters import Counts, read_counts
 from quietcore.monitoring.cores import planned
 
@@ -45,7 +47,7 @@ class InterruptionWatch:
     def _look_at_cores(self) -> list[dict[str, Any]]:
         try:
             counts: Counts = read_counts(self._proc)
-        except (OSError, ValueError):
+        except (OSError, NotUnderstoodError):
             return []  # a container may hide them
         roles, isolated = planned(self._plan)
         return [
@@ -80,11 +82,8 @@ class InterruptionWatch:
         """Return a thread's counts; None where it has ended, or is not ours to see."""
         folder = self._proc / str(tid)
         try:
-            status = (folder / "status").read_text(errors="replace")
-            waited = int((folder / "schedstat").read_text().split()[1])
-            lines = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
-            return Switches(
-                int(lines["voluntary_ctxt_switches"]), int(lines["nonvoluntary_ctxt_switches"]), waited
-            )
-        except (OSError, ValueError, KeyError, IndexError):
+            status = TaskStatus((folder / "status").read_text(errors="replace"), str(folder / "status"))
+            run = read_sched_stat((folder / "schedstat").read_text(), str(folder / "schedstat"))
+            return Switches(status.given_up, status.taken, run.waited_ns)
+        except (OSError, NotUnderstoodError):
             return None

@@ -1,4 +1,4 @@
-"""A status as tables: the pipeline in one screen of 80 columns."""
+"""A status as tables: the pipeline in one screen of 80 columns; on a narrower one a number is folded, never cut."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def hops_table(status: dict[str, Any]) -> Table:
     table = Table(title="latency per hop", title_justify="left")
     table.add_column("hop", no_wrap=True)
     for column in ("count", "p50", "p99", "max", "not\ncomparable"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for name, title in HOP_TITLES.items():
         hop = status["hops"][name]
         figures = (duration(hop[key]) for key in ("p50", "p99", "max"))
@@ -76,7 +76,9 @@ def symbols_table(symbols: dict[str, Any], most: int = 12) -> Table:
     """Return the books of the first ``most`` symbols."""
     table = Table(title="books", title_justify="left")
     for column in ("symbol", "state", "bid", "ask", "messages", "ladder hash"):
-        table.add_column(column, justify="right" if column in ("bid", "ask", "messages") else "left")
+        table.add_column(
+            column, justify="right" if column in ("bid", "ask", "messages") else "left", overflow="fold"
+        )
     for name, symbol in list(symbols.items())[:most]:
         best = [
             "–"
@@ -96,7 +98,7 @@ def threads_table(status: dict[str, Any]) -> Table:
     memory = f"locked: {locked // 1024} MiB" if locked else "not locked"
     table = Table(title=f"threads of pid {status['pid']}, memory {memory}", title_justify="left")
     for column in ("thread", "tid", "last CPU", "allowed", "page faults since ready"):
-        table.add_column(column, justify="left" if column == "thread" else "right")
+        table.add_column(column, justify="left" if column == "thread" else "right", overflow="fold")
     for thread in status["threads"]:
         faults = f"{thread['minor_faults']} minor, {thread['major_faults']} major"
         table.add_row(thread["name"], str(thread["tid"]), str(thread["cpu"]), thread["allowed"], faults)

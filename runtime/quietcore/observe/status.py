@@ -1,10 +1,9 @@
-"""The status file: one JSON object, rewritten beside itself and renamed, so nobody reads half of it."""
+"""The runtime's status: what stands in it, and how it is read."""
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,8 @@ def default_path(environment: os._Environ[str] | dict[str, str] = os.environ) ->
 
 
 def hop_part(buckets: Any, marks: Any) -> dict[str, Any]:
-    """Return one hop's figures, in ns, and its histogram as it leaves the process."""
+    """Return one hop's figures, in ns, and its histogram as it leaves the process; a thread may go on recording."""
+    buckets, marks = buckets.copy(), marks.copy()
     return {**summary(buckets, marks), "cumulative": cumulative(buckets)}
 
 
@@ -103,36 +103,17 @@ def compose(
     }
 
 
-def write(path: Path, status: dict[str, Any]) -> None:
-    """Replace the file at ``path``; raise QuietcoreError where that is not possible."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(status, file)
-                file.write("\n")
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise QuietcoreError(
-            "status cannot be written",
-            where=str(path),
-            found=error.strerror,
-            remedy="name a writable place with --status, or start as a unit with RuntimeDirectory=quietcore",
-        ) from error
-
-
 def read(path: Path) -> dict[str, Any]:
     """Return the status at ``path``; raise QuietcoreError where there is none or it is of another version."""
     try:
         status = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise QuietcoreError(
-            "no status of a runtime", where=str(path), remedy="start the runtime", code=ExitCode.UNKNOWN
+            "no status of a runtime",
+            where=str(path),
+            remedy="start the runtime (quietcore-runtime.service, or `quietcore local` to try it), or name its status "
+            "file with --status",
+            code=ExitCode.UNKNOWN,
         ) from None
     except (OSError, ValueError) as error:
         raise QuietcoreError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
@@ -49,11 +51,27 @@ def by_perf(pid: int, seconds: float, rate: int) -> Stacks:
         return parse_perf_script(_run([tool, "script", "-i", data, "-F", "comm,ip,sym"], seconds))
 
 
-def by_tracemalloc(command: Callable[[], int]) -> tuple[Stacks, int, int]:
-    """Run a command in this process; return what is still allocated at its end, its peak in bytes, its exit code."""
+def by_tracemalloc(command: Callable[[], int], seconds: float | None = None) -> tuple[Stacks, int, int]:
+    """Run a command in this process; return what is still allocated at its end, its peak in bytes, its exit code.
+
+    `seconds`: the command is interrupted after so long, as the keyboard does it: such an end is right (0).
+    """
+    interrupted = threading.Event()
+
+    def interrupt() -> None:
+        interrupted.set()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(seconds or 0, interrupt)
+    timer.daemon = True
     tracemalloc.start(FRAMES)
     try:
+        if seconds is not None:
+            timer.start()
         code = command()
+        timer.cancel()
+        if interrupted.is_set():
+            code = 0
         snapshot = tracemalloc.take_snapshot()
         peak = tracemalloc.get_traced_memory()[1]
     finally:

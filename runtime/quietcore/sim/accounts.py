@@ -14,11 +14,14 @@ from quietcore.sim.faults import Fault, Faults
 from quietcore.sim.hub import Hub
 from quietcore.sim.instruments import Instrument
 from quietcore.sim.liquidity import Liquidity
-from quietcore.sim.matching import Exchange, Report
+from quietcore.sim.matching import Exchange, Report, Whims
 from quietcore.sim.order_entry import OrderEntry
 from quietcore.sim.private_messages import messages
+from quietcore.sim.queries import Queries
 from quietcore.sim.rate_limits import UNLIMITED, RateLimits, Rates
 from quietcore.sim.refusal import Reject
+from quietcore.sim.refusals import Refusals
+from quietcore.sim.statistics import Statistics
 
 LEAST_WINDOW, MOST_WINDOW = 3, 300  # seconds of a disconnect-cancel
 
@@ -38,7 +41,9 @@ class Account:
         institutional: bool = False,
         stall_limit: float = 30.0,
         prefix: int | None = None,
+        statistics: Statistics | None = None,
     ) -> None:
+        statistics = statistics or Statistics()
         self.key = credentials.key
         self.authenticator = Authenticator(credentials, now_ms)
         self.hub = Hub(stall_limit=stall_limit)
@@ -50,36 +55,57 @@ class Account:
             liquidity,
             now_ms,
             prefix=prefix,
-            refuses_post_only=lambda: faults.strikes(Fault.POST_ONLY, self.key),
+            whims=whims(faults, self.key),
         )
-        self.limits = RateLimits(rates, now_ms)
-        self.entry = OrderEntry(self.key, self.exchange, self.limits, faults, self.tell)
+        self.limits = RateLimits(rates, now_ms, statistics)
+        self.entry = OrderEntry(self.key, self.exchange, self.limits, faults, self.tell, statistics)
+        self.queries = Queries(
+            self.exchange,
+            now_ms,
+            statistics,
+            odd_status=lambda: faults.strikes(Fault.ODD_STATUS, self.key),
+        )
         self._outgoing: asyncio.Queue[tuple[str, list[dict[str, Any]]]] = asyncio.Queue()
         self._cancelling: asyncio.TimerHandle | None = None
 
     # what happened ------------------------------------------------------------------------------------------
     def tell(self, report: Report) -> None:
         """Send what happened to the private topics, in the order of the calls."""
-        for topic, rows in messages(report, self._now_ms()):
-            self._outgoing.put_nowait((topic, rows))
+        for topic, rows in messages(report, self.exchange):
+            times = 1
             if topic == "execution" and self._faults.strikes(Fault.DUPLICATE_FILL, self.key):
+                times = 2
+            for _ in range(times):
                 self._outgoing.put_nowait((topic, rows))
 
     async def run(self) -> None:
         """Deliver private messages until cancelled."""
         while True:
-            topic, rows = await self._outgoing.get()
-            message = {"id": uuid.uuid4().hex, "topic": topic, "creationTime": self._now_ms(), "data": rows}
-            await self.hub.publish(topic, msgspec.json.encode(message))
+            plain_topic, rows = await self._outgoing.get()
+            if self._faults.strikes(Fault.MUTE, self.key):
+                self.mute()
+            for topic in (plain_topic, f"{plain_topic}.linear"):
+                message = {
+                    **{"id": uuid.uuid4().hex, "topic": topic},
+                    **{"creationTime": self._now_ms(), "data": rows},
+                }
+                await self.hub.publish(topic, msgspec.json.encode(message))
 
     @property
     def told(self) -> bool:
         """Whether everything that happened has been handed to the private clients."""
         return self._outgoing.empty()
 
+    def mute(self) -> None:
+        """Leave every private connection that there is open, and say nothing on it any more."""
+        for client in self.hub.clients:
+            client.mute = True
+
     # disconnect-cancel --------------------------------------------------------------------------------------
-    def arm_disconnect(self, window: object) -> None:
+    def arm_disconnect(self, product: object, window: object) -> None:
         """Cancel everything when the last private connection has been gone for `window` seconds; raise Reject."""
+        if product not in (None, "", "DERIVATIVES"):
+            raise Reject(10001, f"params error: product {product} is not supported by this simulator")
         if not self.institutional:
             raise Reject(10005, "Permission denied: disconnect-cancel-all is for institutional accounts")
         if not isinstance(window, int) or not LEAST_WINDOW <= window <= MOST_WINDOW:
@@ -100,7 +126,7 @@ class Account:
 
     def _cancel_everything(self) -> None:
         for order in self.exchange.cancel_all():
-            self.tell(self.exchange.cancelled(order))
+            self.tell(self.exchange.cancelled(order, "CancelByDCP"))
 
     def close(self) -> None:
         """Forget a cancel that is due."""
@@ -115,9 +141,9 @@ class Account:
 class Accounts:
     """All accounts, by key; the first is the one that `state` tells of by default."""
 
-    def __init__(self, accounts: list[Account], faults: Faults) -> None:
+    def __init__(self, accounts: list[Account], refusals: Refusals) -> None:
         self._by_key = {account.key: account for account in accounts}
-        self._faults = faults
+        self._refusals = refusals
 
     def __iter__(self) -> Iterator[Account]:
         return iter(self._by_key.values())
@@ -128,17 +154,21 @@ class Accounts:
         return next(iter(self))
 
     def find(self, key: object) -> Account:
-        """Return the account of an API key; raise Reject 10003."""
+        """Return the account of an API key; raise Reject 10003, or what a fault refuses it with."""
         account = self._by_key.get(key) if isinstance(key, str) else None
-        if account is None or self._faults.strikes(Fault.WRONG_KEY, account.key):
+        if account is None:
             raise Reject(10003, "API key is invalid.")
+        self._refusals.check_authentication(account.key)
         return account
 
-    def check_rest(self, headers: Mapping[str, str], payload: str) -> Account:
-        """Return the account that signed a REST request; raise Reject 10002, 10003 or 10004."""
+    def check_rest(self, headers: Mapping[str, str], payload: bytes) -> Account:
+        """Return the account that signed a REST request; raise Reject.
+
+        `payload`: the bytes of query string or body, as they came.
+        """
         account = self.find(headers.get("X-BAPI-API-KEY", ""))
         account.authenticator.check_rest(headers, payload)
-        self.check_clock(account)
+        self._refusals.check_request(account.key)
         return account
 
     def check_socket(self, arguments: object) -> Account:
@@ -148,7 +178,16 @@ class Accounts:
         account.authenticator.check_socket(arguments)
         return account
 
-    def check_clock(self, account: Account) -> None:
-        """Refuse with 10002 where that fault is armed."""
-        if self._faults.strikes(Fault.CLOCK_SKEW, account.key):
-            raise Reject(10002, "invalid request, please check your server timestamp or recv_window param.")
+    def check_request(self, account: Account) -> None:
+        """Refuse a request of an authenticated connection where a fault is armed; raise Reject."""
+        self._refusals.check_authentication(account.key)
+        self._refusals.check_request(account.key)
+
+
+def whims(faults: Faults, key: str) -> Whims:
+    """Return the faults of an account's matching."""
+    return Whims(
+        post_only=lambda: faults.strikes(Fault.POST_ONLY, key),
+        reject_later=lambda: faults.strikes(Fault.REJECT_LATER, key),
+        used_id=lambda: faults.strikes(Fault.USED_ID, key),
+    )

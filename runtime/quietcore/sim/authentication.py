@@ -26,9 +26,9 @@ class Credentials:
     def __repr__(self) -> str:
         return f"Credentials(key={self.key!r})"
 
-    def sign(self, text: str) -> str:
-        """HMAC-SHA256 of `text`, lower-case hex."""
-        return hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    def sign(self, signed: bytes) -> str:
+        """HMAC-SHA256 of `signed`, lower-case hex."""
+        return hmac.new(self.secret.encode(), signed, hashlib.sha256).hexdigest()
 
 
 class Authenticator:
@@ -38,8 +38,12 @@ class Authenticator:
         self._credentials = credentials
         self._now_ms = now_ms
 
-    def check_rest(self, headers: Mapping[str, str], payload: str) -> None:
-        """Check a REST request (`payload`: query string or body); raise Reject 10003, 10002 or 10004."""
+    def check_rest(self, headers: Mapping[str, str], payload: bytes) -> None:
+        """Check a REST request; raise Reject 10003, 10002 or 10004.
+
+        `payload`: query string or body, byte for byte as received: whoever changes a cursor's percent signs on the
+        way after it was signed is refused.
+        """
         key = headers.get("X-BAPI-API-KEY", "")
         if not hmac.compare_digest(key.encode(), self._credentials.key.encode()):
             raise Reject(10003, "API key is invalid.")
@@ -56,7 +60,7 @@ class Authenticator:
                 "invalid request, please check your server timestamp or recv_window param. "
                 f"req_timestamp[{sent_ms}],server_timestamp[{now}],recv_window[{window_ms}]",
             )
-        expected = self._credentials.sign(f"{stamp}{key}{window}{payload}")
+        expected = self._credentials.sign(f"{stamp}{key}{window}".encode() + payload)
         if not hmac.compare_digest(headers.get("X-BAPI-SIGN", "").encode(), expected.encode()):
             raise Reject(10004, "error sign! please check your signature generation algorithm.")
 
@@ -67,7 +71,7 @@ class Authenticator:
         key, expires, signature = arguments
         if key != self._credentials.key:
             raise Reject(10003, "API key is invalid.")
-        expected = self._credentials.sign(f"GET/realtime{expires}")
+        expected = self._credentials.sign(f"GET/realtime{expires}".encode())
         if not isinstance(signature, str) or not hmac.compare_digest(signature.encode(), expected.encode()):
             raise Reject(10004, "error sign! please check your signature generation algorithm.")
         try:

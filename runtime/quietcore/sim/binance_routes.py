@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from quietcore.sim.faults import Fault
 from quietcore.sim.frames.binance import BinanceFrames
 from quietcore.sim.hub import Client
 from quietcore.sim.instruments import binance_exchange_info
@@ -25,6 +26,11 @@ PING_SECONDS = 180.0
 def error(code: int, message: str, *, status: int = 400) -> web.Response:
     """Return a refusal as the venue words it."""
     return json_response({"code": code, "msg": message}, status=status)
+
+
+def missing(request: web.Request) -> web.Response:
+    """Return the venue's answer to a path that it does not have."""
+    return error(-5000, f"Path {request.path}, Method {request.method} is invalid", status=404)
 
 
 def _join(venue: Venue, client: Client, streams: list[str]) -> None:
@@ -46,6 +52,10 @@ async def stream(request: web.Request) -> web.WebSocketResponse:
         result: object = None
         if not isinstance(parameters, list) or not all(isinstance(one, str) for one in parameters):
             failure = {"code": 2, "msg": "Invalid request: params must be a list of streams"}
+            await client.send(msgspec.json.encode({"error": failure, "id": message.get("id")}))
+            return
+        if method == "SUBSCRIBE" and venue.faults.strikes(Fault.STREAM_ERROR):
+            failure = {"code": 2, "msg": "Invalid request: unavailable at the moment"}
             await client.send(msgspec.json.encode({"error": failure, "id": message.get("id")}))
             return
         if method == "SUBSCRIBE":

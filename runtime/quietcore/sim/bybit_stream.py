@@ -12,17 +12,17 @@ import msgspec
 from aiohttp import web
 
 from quietcore.sim.accounts import Account
+from quietcore.sim.faults import Fault
 from quietcore.sim.hub import Client
 from quietcore.sim.refusal import Reject
 from quietcore.sim.sockets import serve
 from quietcore.sim.venue import VENUE
 
 ARGUMENTS_LIMIT = 21_000  # characters of `args` per connection
-PUBLIC_WITHOUT_DEPTH = ("publicTrade", "tickers", "kline", "allLiquidation")
-PRIVATE_TOPICS = {
-    *("order", "execution", "position", "wallet", "execution.fast"),
-    *("order.linear", "execution.linear", "execution.fast.linear", "position.linear"),
-}
+# Of each listed symbol; trades that a recording does not have are those of a quiet market.
+PUBLIC_WITHOUT_DEPTH = ("publicTrade", "tickers")
+EVERYTHING = ("order", "execution", "position", "execution.fast")
+PRIVATE_TOPICS = {"wallet", *EVERYTHING, *(f"{topic}.linear" for topic in EVERYTHING)}
 
 
 def answer(
@@ -59,7 +59,7 @@ async def public(request: web.Request) -> web.WebSocketResponse:
         kind, _, symbol = topic.partition(".")
         if topic in venue.source.topics:
             return False
-        return kind not in PUBLIC_WITHOUT_DEPTH or symbol.rpartition(".")[2] not in venue.source.instruments
+        return kind not in PUBLIC_WITHOUT_DEPTH or symbol not in venue.source.instruments
 
     async def subscribe(client: Client, message: dict[str, Any]) -> None:
         nonlocal used
@@ -71,6 +71,7 @@ async def public(request: web.Request) -> web.WebSocketResponse:
         if used + sum(map(len, topics)) > ARGUMENTS_LIMIT:
             error = f"error:args exceed {ARGUMENTS_LIMIT} characters per connection"
         elif missing := [topic for topic in topics if unknown(topic)]:
+            venue.statistics.refused_topic(missing[0])
             error = f"error:handler not found,topic:{missing[0]}"
         elif again := [topic for topic in topics if topic in client.topics]:
             error = f"error:already subscribed,topic:{again[0]}"
@@ -80,7 +81,7 @@ async def public(request: web.Request) -> web.WebSocketResponse:
         used += sum(map(len, topics))
         await client.send(answer("subscribe", connection, message))
         for topic in topics:
-            snapshot = venue.replay.stream_snapshot(topic)
+            snapshot = venue.replay.stream_snapshot(topic) or venue.tickers.snapshot(topic)
             # No wait between taking the book and joining its topic: the next delta must follow the snapshot.
             venue.hub.subscribe(client, [topic])
             if snapshot is not None:
@@ -115,6 +116,7 @@ async def private(request: web.Request) -> web.WebSocketResponse:
         try:
             account = venue.accounts.check_socket(message.get("args"))
         except Reject as reject:
+            venue.statistics.refusal(reject.code)
             await client.send(answer("auth", connection, message, error=f"error:{reject.code} {reject}"))
             return
         account.hub.clients.add(client)
@@ -124,6 +126,8 @@ async def private(request: web.Request) -> web.WebSocketResponse:
     async def handle(client: Client, message: dict[str, Any]) -> None:
         operation = message.get("op")
         topics = arguments_of(message)
+        if account is not None and venue.faults.strikes(Fault.MUTE, account.key):
+            account.mute()
         if operation == "ping":
             pong = {"req_id": str(message.get("req_id", "")), "op": "pong", "args": [str(venue.now_ms())]}
             await client.send(msgspec.json.encode({**pong, "conn_id": connection}))
@@ -133,14 +137,13 @@ async def private(request: web.Request) -> web.WebSocketResponse:
             await client.send(answer(str(operation), connection, message, error="error:unknown op"))
         elif account is None:
             await client.send(answer(operation, connection, message, error="error:request is not authorized"))
-        elif topics is None or not set(topics) <= PRIVATE_TOPICS:
-            wrong = next((topic for topic in topics or [] if topic not in PRIVATE_TOPICS), "")
-            await client.send(
-                answer(operation, connection, message, error=f"error:handler not found,topic:{wrong}")
-            )
+        elif error := _refused(topics):
+            venue.statistics.refused_topic(", ".join(topics or []))
+            await client.send(answer(operation, connection, message, error=error))
         else:
+            assert topics is not None
             change = account.hub.subscribe if operation == "subscribe" else account.hub.unsubscribe
-            change(client, [topic.removesuffix(".linear") for topic in topics])
+            change(client, topics)
             await client.send(answer(operation, connection, message))
 
     def closed(client: Client) -> None:
@@ -155,3 +158,15 @@ async def private(request: web.Request) -> web.WebSocketResponse:
         bad_message=answer("", connection, {}, error="error:request is not JSON"),
         closed=closed,
     )
+
+
+def _refused(topics: list[str] | None) -> str:
+    """Return why private topics cannot be subscribed, "" where they can."""
+    if topics is None:
+        return "Params Error"
+    if wrong := [topic for topic in topics if topic not in PRIVATE_TOPICS]:
+        return f"error:handler not found,topic:{wrong[0]}"
+    # A topic of everything, and the same of one category, exclude each other.
+    if both := [topic for topic in topics if f"{topic}.linear" in topics]:
+        return f"error:subscription conflict,topic:{both[0]}"
+    return ""

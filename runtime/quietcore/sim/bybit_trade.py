@@ -20,6 +20,7 @@ from quietcore.sim.authentication import AHEAD_MS, DEFAULT_WINDOW_MS
 from quietcore.sim.bybit_rest import BEHIND_SECONDS, RESTART_SECONDS
 from quietcore.sim.hub import Client
 from quietcore.sim.order_entry import Answer, Delivery
+from quietcore.sim.parameters import CATEGORY
 from quietcore.sim.refusal import Reject
 from quietcore.sim.sockets import serve
 from quietcore.sim.venue import VENUE
@@ -31,6 +32,7 @@ OPERATIONS = {
 }
 KEPT_REQUESTS = 1000  # ids whose repetition is refused
 BAD_REQUEST, NOT_KNOWN, REPEATED, RESTARTING, NOT_AUTHENTICATED = 10001, 10404, 20006, 10019, 10403
+REPEATED_AUTH = 20001
 
 
 def check_time(header: object, now_ms: int) -> None:
@@ -56,9 +58,11 @@ async def trade(request: web.Request) -> web.WebSocketResponse:
         headers = {"Timenow": str(venue.now_ms()), "Traceid": uuid.uuid4().hex}
         if answer.quota is not None:
             headers |= answer.quota.headers()
+        # Who gives no reqId gets none back.
+        named = {"reqId": str(message["reqId"])} if message.get("reqId") is not None else {}
         return msgspec.json.encode(
             {
-                "reqId": str(message.get("reqId", "")),
+                **named,
                 "retCode": answer.code,
                 "retMsg": answer.message,
                 "op": str(message.get("op", "")),
@@ -83,33 +87,43 @@ async def trade(request: web.Request) -> web.WebSocketResponse:
             seen.append(request_id)
             if not isinstance(arguments, list) or len(arguments) != 1 or not isinstance(arguments[0], dict):
                 raise Reject(BAD_REQUEST, "params error: args must hold one object")
+            if arguments[0].get("category") != CATEGORY:
+                raise Reject(
+                    NOT_KNOWN,
+                    f"category {arguments[0].get('category')} is not correct or not supported by this simulator",
+                )
             check_time(message.get("header"), venue.now_ms())
-            venue.accounts.check_clock(account)
+            venue.accounts.check_request(account)
             return account.entry.perform(operation, arguments[0])
         except Reject as reject:
+            venue.statistics.refusal(reject.code)
             return Answer(reject.code, str(reject))
 
     async def authenticate(client: Client, message: dict[str, Any]) -> None:
         nonlocal account
         answer = Answer()
         try:
+            if account is not None:
+                raise Reject(REPEATED_AUTH, "Repeat auth")
             account = venue.accounts.check_socket(message.get("args"))
         except Reject as reject:
+            venue.statistics.refusal(reject.code)
             answer = Answer(reject.code, str(reject))
         await client.send(encode(message, answer))
 
     async def handle(client: Client, message: dict[str, Any]) -> None:
         if message.get("op") == "ping":
-            await client.send(msgspec.json.encode({"op": "pong", "retCode": 0, "connId": connection}))
+            pong = {"retCode": 0, "retMsg": "OK", "op": "pong", "data": [str(venue.now_ms())]}
+            await client.send(msgspec.json.encode({**pong, "connId": connection}))
             return
         if message.get("op") == "auth":
             await authenticate(client, message)
             return
         answer = perform(message)
         delivery = answer.delivery
-        if delivery is Delivery.RESTART:
+        if delivery in (Delivery.RESTART, Delivery.EMPTY_RESTART):
             await client.send(encode(message, Answer(RESTARTING, "service is restarting, please reconnect")))
-            venue.restart(RESTART_SECONDS)
+            venue.restart(RESTART_SECONDS, empty=delivery is Delivery.EMPTY_RESTART)
         elif delivery is Delivery.LOST:
             client.abort()
         elif account is None or delivery is Delivery.NORMAL:

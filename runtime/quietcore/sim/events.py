@@ -7,10 +7,13 @@ from quietcore.sim.orders import Order, Side, Status
 from quietcore.venues.interface import Fate, Fill, OrderUpdate
 
 FATES = {
+    Status.UNTRIGGERED: Fate.OPEN,
+    Status.TRIGGERED: Fate.OPEN,
     Status.NEW: Fate.OPEN,
     Status.PARTIALLY_FILLED: Fate.PARTIALLY_FILLED,
     Status.FILLED: Fate.FILLED,
     Status.CANCELLED: Fate.CANCELLED,
+    Status.DEACTIVATED: Fate.CANCELLED,
     Status.REJECTED: Fate.REJECTED,
 }
 

@@ -28,9 +28,12 @@ class Client:
         self.topics: set[str] = set()
         self.delivered = 0
         self.sending_since: float | None = None
+        self.mute = False  # open, and nothing goes out any more
 
     async def send(self, raw: bytes) -> bool:
         """Send one text frame, waiting while the client's buffers are full; False where it is gone."""
+        if self.mute:
+            return True
         self.sending_since = time.monotonic()
         try:
             await self.socket.send_frame(raw, WSMsgType.TEXT)

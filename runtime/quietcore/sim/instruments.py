@@ -11,6 +11,8 @@ from quietcore.sim.recording import Scale
 
 MINIMUM_NOTIONAL = Decimal(5)
 MAXIMUM_LOTS = 10_000_000
+MAXIMUM_TICKS = 10**8
+PRICE_LIMIT = Decimal("0.1")  # how far beyond the mark price an order may be priced, of it
 
 
 def step(exponent: int) -> Decimal:
@@ -41,12 +43,39 @@ class Instrument:
         return step(self.size_exponent)
 
     @property
+    def lowest_price(self) -> Decimal:
+        """Lowest price of an order."""
+        return self.tick
+
+    @property
+    def highest_price(self) -> Decimal:
+        """Highest price of an order."""
+        return self.tick * MAXIMUM_TICKS
+
+    @property
+    def most(self) -> Decimal:
+        """Largest quantity of an order."""
+        return self.lot * MAXIMUM_LOTS
+
+    @property
+    def delivers(self) -> bool:
+        """Whether it is a future with a date, like BTC-26DEC25, and no perpetual contract."""
+        return "-" in self.symbol
+
+    @property
     def coins(self) -> tuple[str, str]:
-        """Base and quote coin."""
+        """Base coin, and the coin that it is quoted and settled in.
+
+        >>> [Instrument(name, 1, 3).coins for name in ("BTCUSDT", "BTCPERP", "BTC-26DEC25", "BTCUSDT-26DEC25")]
+        [('BTC', 'USDT'), ('BTC', 'USDC'), ('BTC', 'USDC'), ('BTC', 'USDT')]
+        """
+        name = self.symbol.partition("-")[0]
+        if name.endswith("PERP") and len(name) > len("PERP"):
+            return name.removesuffix("PERP"), "USDC"
         for quote in ("USDT", "USDC", "USD"):
-            if self.symbol.endswith(quote) and len(self.symbol) > len(quote):
-                return self.symbol[: -len(quote)], quote
-        return self.symbol, "USDT"
+            if name.endswith(quote) and len(name) > len(quote):
+                return name[: -len(quote)], quote
+        return name, "USDC" if self.delivers else "USDT"
 
 
 def from_scales(scales: Mapping[str, Scale]) -> dict[str, Instrument]:
@@ -57,11 +86,11 @@ def from_scales(scales: Mapping[str, Scale]) -> dict[str, Instrument]:
 def bybit_instrument(instrument: Instrument) -> dict[str, Any]:
     """Return one entry of Bybit's `/v5/market/instruments-info`."""
     base, quote = instrument.coins
-    tick, lot = f"{instrument.tick:f}", f"{instrument.lot:f}"
-    most = f"{instrument.lot * MAXIMUM_LOTS:f}"
+    tick, lot, most = f"{instrument.tick:f}", f"{instrument.lot:f}", f"{instrument.most:f}"
     return {
         "symbol": instrument.symbol,
-        "contractType": "LinearPerpetual",
+        "displayName": "",
+        "contractType": "LinearFutures" if instrument.delivers else "LinearPerpetual",
         "status": "Trading",
         "baseCoin": base,
         "quoteCoin": quote,
@@ -71,7 +100,11 @@ def bybit_instrument(instrument: Instrument) -> dict[str, Any]:
         "deliveryFeeRate": "",
         "priceScale": str(instrument.price_exponent),
         "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
-        "priceFilter": {"minPrice": tick, "maxPrice": f"{instrument.tick * 10**8:f}", "tickSize": tick},
+        "priceFilter": {
+            "minPrice": f"{instrument.lowest_price:f}",
+            "maxPrice": f"{instrument.highest_price:f}",
+            "tickSize": tick,
+        },
         "lotSizeFilter": {
             "maxOrderQty": most,
             "minOrderQty": lot,
@@ -82,17 +115,33 @@ def bybit_instrument(instrument: Instrument) -> dict[str, Any]:
         },
         "unifiedMarginTrade": True,
         "fundingInterval": 480,
+        "copyTrading": "none",
+        "upperFundingRate": "0.00375",
+        "lowerFundingRate": "-0.00375",
+        "isPreListing": False,
+        "preListingInfo": None,
+        "riskParameters": {"priceLimitRatioX": f"{PRICE_LIMIT:f}", "priceLimitRatioY": f"{PRICE_LIMIT:f}"},
+        "symbolType": "",
     }
 
 
 def bybit_page(
-    instruments: Iterable[Instrument], *, symbol: str | None, limit: int, cursor: str
+    instruments: Iterable[Instrument],
+    *,
+    symbol: str | None,
+    limit: int,
+    cursor: str,
+    base_coin: str | None = None,
 ) -> tuple[list[dict[str, Any]], str]:
     """Return a page of at most `limit` instruments from `cursor`, and the next cursor ("" on the last).
 
     Raises ValueError for a cursor that no page gave.
     """
-    listed = [instrument for instrument in instruments if symbol in (None, instrument.symbol)]
+    listed = [
+        instrument
+        for instrument in instruments
+        if symbol in (None, instrument.symbol) and base_coin in (None, instrument.coins[0])
+    ]
     start = int(cursor) if cursor else 0
     if start < 0 or start > len(listed):
         raise ValueError(f"cursor {cursor!r}")

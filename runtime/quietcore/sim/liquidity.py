@@ -14,11 +14,16 @@ KEPT_LEVELS = 10_000
 class Liquidity:
     """The books of all symbols, with what the accounts together took from each level.
 
-    `book` finds a symbol's current book, None while there is none.
+    `book` finds a symbol's current book, None while there is none; `last_trade` the price of its latest trade.
     """
 
-    def __init__(self, book: Callable[[str], Book | None]) -> None:
+    def __init__(
+        self,
+        book: Callable[[str], Book | None],
+        last_trade: Callable[[str], Decimal | None] = lambda symbol: None,
+    ) -> None:
         self.book = book
+        self._last_trade = last_trade
         self._taken: dict[tuple[str, Side, Decimal], tuple[Decimal, Decimal]] = {}
 
     def left(self, symbol: str, side: Side, price: Decimal, shown: Decimal) -> Decimal:
@@ -42,6 +47,22 @@ class Liquidity:
         book = self.book(symbol)
         best = None if book is None else (book.asks if side is Side.BUY else book.bids).best()
         return None if best is None else best[0]
+
+    def last(self, symbol: str) -> Decimal | None:
+        """Return the price of the latest trade, before the first one the middle of the book; None without either."""
+        found = self._last_trade(symbol)
+        if found is not None:
+            return found
+        bid, ask = self.best(symbol, Side.SELL), self.best(symbol, Side.BUY)
+        return None if bid is None or ask is None else (bid + ask) / 2
+
+    def mark(self, symbol: str) -> Decimal | None:
+        """Return the median of best bid, best ask and last price: the mark price of a market without an index."""
+        bid, ask = self.best(symbol, Side.SELL), self.best(symbol, Side.BUY)
+        last = self.last(symbol)
+        if bid is None or ask is None or last is None:
+            return last
+        return sorted((bid, ask, last))[1]
 
     def queue(self, symbol: str, side: Side, price: Decimal) -> Decimal:
         """Return the size that rests at `price` on an order's own side: what stands before a newcomer."""

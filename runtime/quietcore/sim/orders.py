@@ -24,16 +24,39 @@ class Side(enum.Enum):
 class Status(enum.Enum):
     """State of an order, as Bybit writes it."""
 
+    UNTRIGGERED = "Untriggered"  # a conditional order that waits for its price
+    TRIGGERED = "Triggered"  # for a moment, between waiting and the book
     NEW = "New"
     PARTIALLY_FILLED = "PartiallyFilled"
     FILLED = "Filled"
     CANCELLED = "Cancelled"
+    DEACTIVATED = "Deactivated"  # cancelled before it was triggered
     REJECTED = "Rejected"
+
+
+OPEN = frozenset({Status.UNTRIGGERED, Status.NEW, Status.PARTIALLY_FILLED})
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What a conditional order waits for: `by` (LastPrice or MarkPrice) rising, or falling, to `price`."""
+
+    price: Decimal
+    rising: bool
+    by: str
+
+    def met(self, price: Decimal) -> bool:
+        """Return whether the market at `price` triggers the order."""
+        return price >= self.price if self.rising else price <= self.price
 
 
 @dataclass
 class Order:
-    """One order. `price` is None for a market order; times are venue ms."""
+    """One order. `price` is None for a market order; times are venue ms.
+
+    `position_index`: 0 in one-way mode, 1 the long and 2 the short position in hedge mode. `archived`: it is final
+    and only the history still has it.
+    """
 
     order_id: str
     link_id: str
@@ -52,6 +75,11 @@ class Order:
     reject_reason: str = "EC_NoError"
     cancel_type: str = "UNKNOWN"
     ahead: Decimal = ZERO  # of others, at its price and before it
+    position_index: int = 0
+    trigger: Trigger | None = None
+    last_price: Decimal | None = None  # when it was created
+    create_type: str = "CreateByUser"
+    archived: bool = False
 
     @property
     def leaves(self) -> Decimal:
@@ -61,7 +89,7 @@ class Order:
     @property
     def open(self) -> bool:
         """Whether it may still fill."""
-        return self.status in (Status.NEW, Status.PARTIALLY_FILLED)
+        return self.status in OPEN
 
     @property
     def average(self) -> Decimal | None:
@@ -71,7 +99,10 @@ class Order:
 
 @dataclass
 class Fill:
-    """One execution; `closed` is the part that reduced the position."""
+    """One execution; `closed` is the part that reduced the position, `pnl` what that part realised.
+
+    `kind` is the venue's execType; only a Trade is of an order that somebody sent.
+    """
 
     execution_id: str
     order: Order
@@ -84,17 +115,27 @@ class Fill:
     leaves: Decimal
     time_ms: int
     sequence: int
+    kind: str = "Trade"
+    pnl: Decimal = ZERO
+    mark: Decimal | None = None
 
 
 @dataclass
 class Position:
-    """One-way position of a symbol: `size` is negative when short."""
+    """Position of a symbol: `size` is negative when short.
+
+    `index`: 0 in one-way mode, 1 the long and 2 the short position in hedge mode. `sequence` -1: never traded.
+    """
 
     symbol: str
+    index: int = 0
     size: Decimal = ZERO
     entry: Decimal = ZERO
     realised: Decimal = ZERO
     fees: Decimal = ZERO
+    sequence: int = -1
+    created_ms: int = 0
+    updated_ms: int = 0
 
     def fill(self, side: Side, price: Decimal, quantity: Decimal) -> Decimal:
         """Apply a fill; return the part of it that reduced the position."""
@@ -119,11 +160,15 @@ class Wallet:
 
     balance: Decimal = Decimal(1_000_000)
     leverage: Decimal = Decimal(10)
-    positions: dict[str, Position] = field(default_factory=dict)
+    positions: dict[tuple[str, int], Position] = field(default_factory=dict)  # by symbol and index
 
-    def position(self, symbol: str) -> Position:
+    def position(self, symbol: str, index: int = 0) -> Position:
         """Return the symbol's position, flat where there was none."""
-        return self.positions.setdefault(symbol, Position(symbol))
+        return self.positions.setdefault((symbol, index), Position(symbol, index))
+
+    def net(self, symbol: str) -> Decimal:
+        """Return what all positions of a symbol come to."""
+        return sum((one.size for one in self.positions.values() if one.symbol == symbol), ZERO)
 
     def equity(self) -> Decimal:
         """Balance with what was realised and paid."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from quietcore.sim.refusal import Reject
+from quietcore.sim.statistics import Statistics
 
 SECOND_MS = 1000
 ADDRESS_REQUESTS = 600
@@ -55,7 +56,7 @@ class RateLimitedError(Reject):
 
     def __init__(self, quota: Quota) -> None:
         self.quota = quota
-        super().__init__(10006, "Too many visits. Exceeded the API Rate Limit.")
+        super().__init__(10006, "Too many visits. Exceeded the API Rate Limit.", quota.headers())
 
 
 class Window:
@@ -85,11 +86,18 @@ class Window:
 class RateLimits:
     """The buckets of one account."""
 
-    def __init__(self, rates: Rates, now_ms: Callable[[], int]) -> None:
+    def __init__(self, rates: Rates, now_ms: Callable[[], int], statistics: Statistics | None = None) -> None:
         self.rates = rates
         self.refused = 0
         self._now_ms = now_ms
+        self._statistics = statistics or Statistics()
         self._buckets: dict[str, Window] = {}
+        self._resets: dict[str, int] = {}  # when a bucket that refused has room again, as it was told
+
+    def pause(self, end_ms: int) -> Quota:
+        """Return what the headers of a refusal on command tell: nothing is left until `end_ms`, or for a second."""
+        now = self._now_ms()
+        return Quota(self.rates.orders, 0, end_ms if end_ms > now else now + SECOND_MS)
 
     def charge(self, bucket: str, cost: int = 1) -> Quota | None:
         """Count `cost` requests; None where there is no limit. Raises RateLimitedError."""
@@ -100,9 +108,12 @@ class RateLimits:
         if window is None:
             window = self._buckets[bucket] = Window(limit, SECOND_MS)
         now = self._now_ms()
+        if now < self._resets.get(bucket, 0):
+            self._statistics.early[f"10006 {bucket}"] += 1
         quota = window.charge(now, cost)
         if quota is None:
             self.refused += 1
+            self._resets[bucket] = window.free_ms(now)
             raise RateLimitedError(Quota(limit, 0, window.free_ms(now)))
         return quota
 
@@ -116,8 +127,10 @@ class AddressLimits:
         *,
         limit: int = ADDRESS_REQUESTS,
         ban_ms: int = ADDRESS_BAN_MS,
+        statistics: Statistics | None = None,
     ) -> None:
         self._now_ms, self._limit, self._ban_ms = now_ms, limit, ban_ms
+        self._statistics = statistics or Statistics()
         self._windows: dict[str, Window] = {}
         self._banned: dict[str, int] = {}
 
@@ -127,6 +140,7 @@ class AddressLimits:
             return True
         now = self._now_ms()
         if self._banned.get(address, 0) > now:
+            self._statistics.early["HTTP 403 of the address"] += 1
             return False
         window = self._windows.setdefault(address, Window(self._limit, ADDRESS_WINDOW_MS))
         if window.charge(now, 1) is None:

@@ -15,7 +15,12 @@ from aiohttp import WSCloseCode, web
 from quietcore.errors import QuietcoreError
 from quietcore.sim import binance_routes, bybit_rest, bybit_stream, bybit_trade, control
 from quietcore.sim.order_entry import OPERATIONS
+from quietcore.sim.parameters import QUERIES
+from quietcore.sim.refusal import HttpRefusal, Reject
+from quietcore.sim.refusals import PAGE
 from quietcore.sim.venue import VENUE, Venue, drive
+
+BINANCE = ("/fapi/", "/api/", "/dapi/", "/eapi/")
 
 
 @dataclass(frozen=True)
@@ -82,14 +87,48 @@ def tls_context(certificate: Path | None, key: Path | None) -> ssl.SSLContext | 
 async def gate(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Refuse, before anything else, an address that asks too often, and everybody while a restart goes on."""
+    """Refuse, before anything else, an address that asks too often, and everybody while a restart goes on.
+
+    Refusals on command come next; a path that is not served is answered as its venue does, and counted.
+    """
     venue = request.app[VENUE]
-    if not request.path.startswith("/sim/"):
-        if venue.away:
-            return web.Response(status=503, text="restarting\n")
-        if not venue.address_limits.allows(request.remote or ""):
-            return web.Response(status=403, text="access too frequent\n")
-    return await handler(request)
+    if request.path.startswith("/sim/"):
+        return await handler(request)
+    if venue.away:
+        return web.Response(status=503, text="restarting\n")
+    address = request.remote or ""
+    if not venue.address_limits.allows(address):
+        venue.statistics.refusal("HTTP 403")
+        return web.Response(
+            status=403, text=PAGE.format(403, "access too frequent"), content_type="text/html"
+        )
+    try:
+        venue.refusals.check_visitor(
+            address,
+            query=request.method == "GET",
+            handshake=request.headers.get("Upgrade", "").lower() == "websocket",
+        )
+        if request.method == "GET" and request.can_read_body and await request.read():
+            # The venue's front refuses a GET with a body, an empty JSON object included.
+            raise HttpRefusal(403, PAGE.format(403, "Forbidden"), "text/html", {})
+        return await handler(request)
+    except HttpRefusal as refusal:
+        venue.statistics.refusal(f"HTTP {refusal.status}")
+        return web.Response(
+            status=refusal.status,
+            text=refusal.body,
+            content_type=refusal.content_type,
+            headers=refusal.headers,
+        )
+    except Reject as reject:
+        return bybit_rest.refusal(venue, reject)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        venue.statistics.missing_route(request.method, request.path)
+        if request.path.startswith("/v5/"):
+            return bybit_rest.missing(venue, request)
+        if request.path.startswith(BINANCE):
+            return binance_routes.missing(request)
+        return web.Response(status=404, text="404: no such path\n")
 
 
 def application(venue: Venue) -> web.Application:
@@ -101,18 +140,16 @@ def application(venue: Venue) -> web.Application:
             web.get("/v5/public/linear", bybit_stream.public),
             web.get("/v5/private", bybit_stream.private),
             web.get("/v5/market/time", bybit_rest.server_time),
-            web.get("/v5/market/instruments-info", bybit_rest.instruments_info),
+            web.get(bybit_rest.INSTRUMENTS, bybit_rest.instruments_info),
+            web.get(bybit_rest.TICKERS, bybit_rest.tickers),
             web.get("/v5/trade", bybit_trade.trade),
             *(
                 web.post(f"/v5/order/{operation}", bybit_rest.order_operation(operation))
                 for operation in OPERATIONS
             ),
             web.post("/v5/order/disconnected-cancel-all", bybit_rest.disconnected_cancel_all),
-            web.get("/v5/order/realtime", bybit_rest.realtime),
-            web.get("/v5/order/history", bybit_rest.history),
-            web.get("/v5/execution/list", bybit_rest.executions),
-            web.get("/v5/account/wallet-balance", bybit_rest.balance),
-            web.get("/v5/position/list", bybit_rest.positions),
+            web.post("/v5/position/switch-mode", bybit_rest.switch_mode),
+            *(web.get(path, bybit_rest.signed_query) for path in QUERIES),
             *(web.get(f"{prefix}/stream", binance_routes.stream) for prefix in ("", "/public", "/market")),
             web.get("/fapi/v1/depth", binance_routes.depth),
             web.get("/fapi/v1/exchangeInfo", binance_routes.exchange_info),
@@ -121,6 +158,8 @@ def application(venue: Venue) -> web.Application:
             web.get("/sim/state", control.state),
             web.post("/sim/faults", control.faults),
             web.post("/sim/restart", control.restart),
+            web.post("/sim/executions", control.executions),
+            web.post("/sim/position-mode", control.position_mode),
         ]
     )
     app.on_shutdown.append(_close_sockets)
@@ -182,6 +221,7 @@ async def running(
             asyncio.create_task(venue.hub.watch_for_stalls()),
             asyncio.create_task(venue.guests.watch_for_stalls()),
             asyncio.create_task(binance_routes.ping_clients(venue)),
+            asyncio.create_task(venue.tickers.run()),
         ]
         yield Running(venue, Address(host, port), "s" if tls else "", replay)
     finally:

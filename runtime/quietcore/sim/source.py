@@ -20,7 +20,7 @@ class Source:
 
     `topics`: what clients can get. `snapshots`: a symbol's recorded REST depth answer, `snapshot_symbols`: whose
     an answer is, by its id. `prices`: a price of each symbol, near its first. `total`: frames of one pass that go
-    to a stream, None for an endless session.
+    to a stream, None for an endless session. `missing`: messages that the recorder lost, by its own count.
     """
 
     title: str
@@ -34,6 +34,7 @@ class Source:
     snapshot_symbols: dict[int, str] = field(default_factory=dict)
     prices: dict[str, str] = field(default_factory=dict)
     timed: bool = True
+    missing: int = 0
 
     def reader(self) -> BybitFrames | BinanceFrames:
         """Return a fresh reader of the venue's frames, with books of its own."""
@@ -51,7 +52,7 @@ class Source:
         assert self.path is not None
         at_ns = 0
         for _, frame in read_frames(self.path, reader):
-            if frame.kind is Kind.OTHER:
+            if frame is None or frame.kind is Kind.OTHER:
                 continue
             if self.timed and frame.receive_ns is not None:
                 at_ns = frame.receive_ns
@@ -75,6 +76,7 @@ def recorded(path: Path, venue: str | None) -> Source:
         snapshot_symbols=found.snapshot_symbols,
         prices=found.prices,
         timed=found.timed,
+        missing=found.missing,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -14,20 +13,18 @@ from aiohttp import web
 
 from quietcore.sim.accounts import Account, Accounts
 from quietcore.sim.authentication import Credentials
-from quietcore.sim.faults import Faults
+from quietcore.sim.faults import Faults, wall_ms
 from quietcore.sim.frames import Frame, Refused
 from quietcore.sim.hub import Client, Hub
 from quietcore.sim.liquidity import Liquidity
 from quietcore.sim.orders import Side
 from quietcore.sim.pacing import Pacer
 from quietcore.sim.rate_limits import UNLIMITED, AddressLimits, Rates
+from quietcore.sim.refusals import Refusals
 from quietcore.sim.replay import Replay
 from quietcore.sim.source import Source
-
-
-def wall_ms() -> int:
-    """Return the venue's clock: UTC in ms."""
-    return time.time_ns() // 1_000_000
+from quietcore.sim.statistics import Statistics
+from quietcore.sim.tickers import Tickers
 
 
 class Venue:
@@ -58,8 +55,10 @@ class Venue:
         self.now_ms = now_ms
         self.hub = Hub(stall_limit=stall_limit)
         self.guests = Hub(stall_limit=stall_limit)  # private connections, whoever they turn out to be
-        self.faults = Faults()
-        self.address_limits = AddressLimits(now_ms, limit=address_limit)
+        self.faults = Faults(now_ms)
+        self.statistics = Statistics()
+        self.refusals = Refusals(self.faults, self.statistics)
+        self.address_limits = AddressLimits(now_ms, limit=address_limit, statistics=self.statistics)
         self.away_until = 0.0  # loop time until which nothing is served
         self.replay = Replay(
             source,
@@ -72,7 +71,10 @@ class Venue:
             on_trades=self._on_trades,
             wall_ms=now_ms,
         )
-        liquidity = Liquidity(self.replay.reader.book)
+        self._latest_trades: dict[str, Frame] = {}
+        self._last_prices: dict[str, tuple[Frame, Decimal]] = {}
+        liquidity = Liquidity(self.replay.reader.book, self._last_trade)
+        self.tickers = Tickers(source, liquidity, self.hub, now_ms)
         keys = credentials if isinstance(credentials, list) else [credentials]
         self.accounts = Accounts(
             [
@@ -81,10 +83,11 @@ class Venue:
                     rates=rates,
                     institutional=institutional,
                     stall_limit=stall_limit,
+                    statistics=self.statistics,
                 )
                 for one in keys
             ],
-            self.faults,
+            self.refusals,
         )
 
     def _on_book(self, symbol: str) -> None:
@@ -94,7 +97,8 @@ class Venue:
                 account.tell(report)
 
     def _on_trades(self, frame: Frame) -> None:
-        if not any(account.exchange.open_orders.get(frame.symbol) for account in self.accounts):
+        self._latest_trades[frame.symbol] = frame
+        if not any(account.exchange.watches(frame.symbol) for account in self.accounts):
             return
         try:
             trades = list(self.replay.reader.trades(frame))
@@ -109,8 +113,32 @@ class Venue:
                 if report:
                     account.tell(report)
 
-    def restart(self, seconds: float) -> None:
-        """Break every connection and serve nothing for a while, as a venue's restart does; orders stay."""
+    def _last_trade(self, symbol: str) -> Decimal | None:
+        """Return the price of the latest trade; its message is read only when somebody asks."""
+        frame = self._latest_trades.get(symbol)
+        if frame is None:
+            return None
+        known = self._last_prices.get(symbol)
+        if known is None or known[0] is not frame:
+            try:
+                trades = list(self.replay.reader.trades(frame))
+            except Refused:
+                trades = []
+            if not trades:
+                return None if known is None else known[1]
+            known = self._last_prices[symbol] = (frame, Decimal(trades[-1].price))
+        return known[1]
+
+    def restart(self, seconds: float, *, empty: bool = False) -> None:
+        """Break every connection and serve nothing for a while, as a venue's restart does.
+
+        Open orders stay; those that are final leave the live list for the history. `empty`: everything is forgotten.
+        """
+        for account in self.accounts:
+            if empty:
+                account.exchange.forget()
+            else:
+                account.exchange.restarted()
         self.away_until = asyncio.get_running_loop().time() + seconds
         for client in [*self.hub.clients, *self.guests.clients]:
             client.abort()
@@ -133,6 +161,7 @@ class Venue:
             "positions": accounts[self.accounts.first.key]["positions"],
             "accounts": accounts,
             "faults": self.faults.state(),
+            "requests": self.statistics.state(),
         }
 
 
@@ -146,8 +175,12 @@ def account_state(account: Account) -> dict[str, Any]:
             "open": sum(len(orders) for orders in exchange.open_orders.values()),
             "fills": exchange.fills,
             "rate_limited": account.limits.refused,
+            "untriggered": len(exchange.conditionals),
         },
-        "positions": {symbol: f"{one.size:f}" for symbol, one in exchange.wallet.positions.items()},
+        "positions": {
+            symbol if not index else f"{symbol} {'long' if index == 1 else 'short'}": f"{one.size:f}"
+            for (symbol, index), one in exchange.wallet.positions.items()
+        },
         "disconnect_window": account.disconnect_window,
         "streams": len(account.hub.clients),
     }

@@ -13,7 +13,8 @@ import numpy as np
 from quietcore.bridge.follow import begin
 from quietcore.bridge.ring import FIRST, NEXT, word_at
 from quietcore.bridge.segment import NotThereYetError, Segment, Symbol, attach
-from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.bridge.truncation import shortened, truncated_error
+from quietcore.errors import ExitCode, QuietcoreError, named
 from quietcore.execution.process import THREAD_STACK_BYTES, Warn, name_thread, pin
 from quietcore.strategy.account import Account, put
 from quietcore.strategy.arena import OrderArena
@@ -103,6 +104,7 @@ class StrategyThread:
         self._using, self._pending = room_for(strategy.params), room_for(strategy.params)
         self._params = self._using.view(np.uint8)[: strategy.params.itemsize].view(strategy.params.dtype)
         self._params[:] = strategy.params
+        self._watch_for_truncation(segment)
         self.workspace = self._make_workspace(segment)
         self._from_start = from_start
         self._begin(0)
@@ -168,6 +170,7 @@ class StrategyThread:
                 code=ExitCode.UNKNOWN,
             )
         old = self.workspace
+        self._watch_for_truncation(segment)
         self.segment, self.symbol = segment, symbol
         workspace = self._make_workspace(segment)
         for name in ("counters", "ledger", "emitted", "hops", "buckets", "state"):
@@ -175,6 +178,19 @@ class StrategyThread:
         self.workspace = workspace
         self.attachments += 1
         self._begin(0)
+
+    def _watch_for_truncation(self, segment: Segment) -> None:
+        """End the loop, and with it the run, where somebody cuts the ring short while it is read."""
+
+        def stop() -> None:
+            self.error = truncated_error(segment, "a read behind its end")
+            self.stop()
+
+        segment.when_truncated = stop
+
+    def feed_problem(self) -> QuietcoreError | None:
+        """Look whether the ring is still as long as it was, before a read finds out."""
+        return shortened(self.segment)
 
     # life
 
@@ -213,18 +229,30 @@ class StrategyThread:
                 self._move(segment)
         except QuietcoreError as error:
             self.error = error
+        except Exception as error:  # of a strategy, or for want of memory: it is no end in good order
+            self.error = QuietcoreError(
+                "strategy thread has ended",
+                where=self.strategy.name,
+                found=repr(error),
+                remedy="see what the strategy does there",
+                code=ExitCode.UNKNOWN,
+            )
         finally:
             self._ended()
 
     def _next_segment(self) -> Segment | None:
         """Wait for the segment that replaces ours; None when stopped meanwhile."""
         put(self._control.ctypes.data + LEAVE, 0)
+        said = ""
         while not self.stopping:
-            if self.segment.replaced():
-                try:
+            try:
+                if self.segment.replaced():
                     return attach(self.segment.feed)
-                except NotThereYetError:
-                    pass
+            except NotThereYetError:
+                pass
+            except OSError as error:  # no descriptor, no memory: that may pass
+                if said != (said := named(error)):
+                    self._warn(f"the feed's new ring cannot be attached yet: {said}")
             time.sleep(ATTACH_POLL_SECONDS)
         return None
 

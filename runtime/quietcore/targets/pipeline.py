@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from quietcore.host.cpulist import format_cpu_list
+from quietcore.host.texts.cpu_times import read_cpu_times
+from quietcore.host.texts.tasks import TaskStatus
+from quietcore.host.unreadable import NotUnderstoodError
 from quietcore.targets.outcome import Absent, Found, Measured, exactly
 
 FRESH_SECONDS = 3.0
@@ -27,6 +30,11 @@ def fresh_status(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def enough(hops: Mapping[str, Any]) -> bool:
+    """Tell whether every hop has enough latencies to be judged, or has those of clocks that cannot be compared."""
+    return all(found["count"] >= LEAST or found["not_comparable"] for found in hops.values())
+
+
 def hop(hops: Mapping[str, Any], name: str, figure: str, least: int = LEAST) -> Measured | Absent:
     """Return one figure of a hop, or why there is none."""
     found = hops[name]
@@ -35,7 +43,7 @@ def hop(hops: Mapping[str, Any], name: str, figure: str, least: int = LEAST) -> 
     why = f"{name}: {found['count']} latencies"
     if found["not_comparable"]:
         why += f", {found['not_comparable']:,} not comparable (replayed, or clocks that disagree)"
-    return Absent(f"{why}; expected {least} or more: let it run longer")
+    return Absent(f"{why}; expected {least} or more: a longer --seconds gives more")
 
 
 def total(parts: Mapping[str, Measured | Absent]) -> Measured | Absent:
@@ -60,23 +68,28 @@ def of_hops(hops: Mapping[str, Any]) -> Found:
 
 
 def switches_of(text: str) -> int:
-    """Return the context switches that /proc/PID/task/TID/status counts."""
-    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return int(lines["voluntary_ctxt_switches"]) + int(lines["nonvoluntary_ctxt_switches"])
+    """Return the context switches that /proc/PID/task/TID/status counts. Raises NotUnderstoodError."""
+    status = TaskStatus(text)
+    return status.given_up + status.taken
 
 
 def busy_share(before: str, after: str, cpus: list[int]) -> float:
-    """Return how much of the time ``cpus`` were busy between two readings of /proc/stat, in per cent."""
-    spent = idle = 0
-    for cpu in cpus:
-        one, other = (
-            next(line.split()[1:9] for line in text.splitlines() if line.startswith(f"cpu{cpu} "))
-            for text in (before, after)
+    """Return how much of the time ``cpus`` were busy between two readings of /proc/stat, in per cent.
+
+    Raises NotUnderstoodError, also where one of them is not on line at both times.
+    """
+    first, last = read_cpu_times(before), read_cpu_times(after)
+    gone = [cpu for cpu in cpus if cpu not in first or cpu not in last]
+    if gone:
+        raise NotUnderstoodError(
+            "a CPU is not listed",
+            where="/proc/stat",
+            found=f"no cpu{gone[0]}",
+            expected="the CPUs that are watched",
         )
-        deltas = [int(b) - int(a) for a, b in zip(one, other, strict=True)]
-        spent += sum(deltas)
-        idle += deltas[3] + deltas[4]  # idle and iowait
-    return 100.0 * (spent - idle) / max(1, spent)
+    spent = sum(last[cpu].total - first[cpu].total for cpu in cpus)
+    worked = sum(last[cpu].working - first[cpu].working for cpu in cpus)
+    return 100.0 * worked / max(1, spent)
 
 
 def of_threads(status: Mapping[str, Any], seconds: float, proc: Path = PROC, plan: Path = PLAN) -> Found:
@@ -104,7 +117,7 @@ def of_threads(status: Mapping[str, Any], seconds: float, proc: Path = PROC, pla
             switches_of(place.read_text()),
             (proc / "stat").read_text(),
         )
-    except (OSError, KeyError) as error:
+    except (OSError, NotUnderstoodError) as error:
         found["context_switches"] = Absent(f"{place}: {error}")
         return found
     if status["pinned"]["strategy"]:
@@ -117,8 +130,11 @@ def of_threads(status: Mapping[str, Any], seconds: float, proc: Path = PROC, pla
     if isinstance(housekeeping, Absent):
         found["cpu"] = housekeeping
     else:
-        share = busy_share(stat, later, housekeeping)
-        found["cpu"] = exactly(share, f"CPU {format_cpu_list(housekeeping)}")
+        try:
+            share = busy_share(stat, later, housekeeping)
+            found["cpu"] = exactly(share, f"CPU {format_cpu_list(housekeeping)}")
+        except NotUnderstoodError as error:
+            found["cpu"] = Absent(str(error))
     return found
 
 

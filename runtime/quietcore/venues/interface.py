@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -51,7 +51,11 @@ class Credentials:
 
 
 class Instrument(NamedTuple):
-    """The venue's own rules for one symbol."""
+    """The venue's own rules for one symbol.
+
+    ``status``: the venue's word for an instrument that does not trade normally, "" for one that does; ``price``: about
+    what it trades at, 0 where the venue did not say.
+    """
 
     symbol: str
     tick_size: Decimal
@@ -59,6 +63,11 @@ class Instrument(NamedTuple):
     min_quantity: Decimal
     max_quantity: Decimal
     min_notional: Decimal
+    min_price: Decimal = Decimal(0)
+    max_price: Decimal = Decimal("Infinity")
+    max_post_only: Decimal = Decimal("Infinity")
+    status: str = ""
+    price: Decimal = Decimal(0)
 
 
 class OrderRequest(NamedTuple):
@@ -89,19 +98,24 @@ class Fate(enum.Enum):
 
 
 class OrderUpdate(NamedTuple):
-    """The venue's view of one order. ``filled``: cumulative quantity."""
+    """The venue's view of one order. ``filled``: cumulative quantity.
+
+    ``listed``: False where the venue has executions of the order but shows the order itself nowhere.
+    """
 
     client_id: str
     order_id: str
     fate: Fate
     filled: Decimal
     reason: str = ""
+    listed: bool = True
 
 
 class Fill(NamedTuple):
     """One execution, unique by (order_id, execution_id). Without ``client_id``: match by ``order_id``.
 
-    ``fee`` is in the quote coin; ``symbol`` and ``buy`` tell what a trade of somebody else's order moved.
+    ``fee`` is in the quote coin; ``symbol`` and ``buy`` tell what a trade of somebody else's order moved. ``kind``: the
+    venue's word for an execution that is no ordinary trade (a liquidation, a delivery), "" for one that is.
     """
 
     client_id: str
@@ -112,6 +126,7 @@ class Fill(NamedTuple):
     symbol: str = ""
     buy: bool | None = None
     fee: Decimal = Decimal(0)
+    kind: str = ""
 
 
 class Position(NamedTuple):
@@ -119,6 +134,20 @@ class Position(NamedTuple):
 
     quantity: Decimal
     entry: Decimal
+
+
+class NotUnderstood(NamedTuple):
+    """Something on the private stream that this version cannot read. It may have changed an order or the position.
+
+    ``what``: the field and its value, in the venue's words; the ids of its order and its symbol, "" where they cannot
+    be read either. ``harmless``: what it tells of is an order, and moves no position.
+    """
+
+    what: str
+    client_id: str = ""
+    order_id: str = ""
+    symbol: str = ""
+    harmless: bool = False
 
 
 class StreamUp(NamedTuple):
@@ -130,9 +159,10 @@ class StreamDown(NamedTuple):
 
     reason: str
     refused: bool = False
+    remedy: str = ""
 
 
-Event = OrderUpdate | Fill | StreamUp | StreamDown
+Event = OrderUpdate | Fill | NotUnderstood | StreamUp | StreamDown
 
 
 class Sent(NamedTuple):
@@ -142,25 +172,56 @@ class Sent(NamedTuple):
     written_ns: int
 
 
+class Nature(enum.Enum):
+    """What a refusal says of the requests that come after it."""
+
+    REQUEST = "this request alone"
+    PASSING = "every request, for a while"
+    ACCESS = "every request, until somebody mends it"
+
+
+class Trouble(NamedTuple):
+    """Why the venue did not do something.
+
+    ``found``: the venue's own code and text; ``meaning`` and ``remedy``: ours, "" where there is none; ``wait``:
+    seconds for which the venue wants no further request, counted from when it said so.
+    """
+
+    found: str
+    meaning: str = ""
+    nature: Nature = Nature.REQUEST
+    remedy: str = ""
+    wait: float = 0.0
+
+    def line(self) -> str:
+        """Return all of it as one line."""
+        meaning = f" ({self.meaning})" if self.meaning else ""
+        remedy = f"; remedy: {self.remedy}" if self.remedy else ""
+        return f"{self.found}{meaning}{remedy}"
+
+
 class RefusedError(Exception):
     """The venue refused a request for certain: it had no effect."""
 
-    def __init__(self, code: int, text: str, written_ns: int = 0) -> None:
+    def __init__(self, code: int, text: str, written_ns: int = 0, trouble: Trouble | None = None) -> None:
         super().__init__(f"{code} {text}")
         self.code = code
         self.text = text
         self.written_ns = written_ns
+        self.trouble = trouble or Trouble(str(self))
 
 
 class UncertainError(Exception):
     """Nobody knows whether the request had an effect: time-out, lost connection, the venue's own failure.
 
-    Ask for the order; never send it again.
+    Ask for the order; never send it again. A question that was refused is uncertain too: it says nothing of what it
+    asked about. ``trouble`` then is the refusal.
     """
 
-    def __init__(self, text: str, written_ns: int = 0) -> None:
+    def __init__(self, text: str, written_ns: int = 0, trouble: Trouble | None = None) -> None:
         super().__init__(text)
         self.written_ns = written_ns
+        self.trouble = trouble or Trouble(text, nature=Nature.PASSING)
 
 
 class OrderWays(NamedTuple):
@@ -198,16 +259,22 @@ class OrderVenue(Protocol):
         """Ask for a cancel. Raises RefusedError (also: no such open order) or UncertainError."""
 
     async def query(self, symbol: str, client_id: str) -> OrderUpdate | None:
-        """Return the venue's view of an order, None where it knows none. Raises UncertainError."""
+        """Return the venue's view of an order, None where it knows none. Raises UncertainError.
+
+        Every place where the venue may keep an order is looked at: the live ones, the history, the executions.
+        """
 
     async def open_orders(self, symbol: str) -> list[OrderUpdate]:
         """Return every open order of the account in a symbol, "" for all of them. Raises UncertainError."""
 
-    async def executions(self, symbol: str, since_ms: int) -> list[Fill]:
-        """Return every execution in a symbol since a venue time (UTC ms), oldest first. Raises UncertainError."""
+    async def executions(self, symbol: str, since_ms: int) -> Sequence[Fill | NotUnderstood]:
+        """Return every execution in a symbol since a venue time (UTC ms), oldest first. Raises UncertainError.
+
+        One of a kind that is not known here is named: what it moved, the position tells.
+        """
 
     async def position(self, symbol: str) -> Position:
-        """Return the account's position in a symbol. Raises UncertainError."""
+        """Return the account's position in a symbol. Raises UncertainError, also where the account's mode has two."""
 
     async def cancel_all(self, symbol: str) -> None:
         """Ask for a cancel of every open order in a symbol, "" for all. Raises RefusedError or UncertainError."""

@@ -25,6 +25,7 @@ _MEANING = {
     Stage.ARMED: "the next boot is the trial",
     Stage.RUNNING: "this boot is the trial, and not confirmed yet",
     Stage.CONFIRMED: "confirmed",
+    Stage.IN_EFFECT: "in effect: the parameters ran before they were promised, so that no boot was on trial",
     Stage.FELL_BACK: "fell back: this host runs with its old boot parameters",
 }
 _WAIT_SECONDS = 2.0

@@ -64,6 +64,9 @@ class Kind:
     name: str = ""
     applied: str = ""  # how its settings are brought about, for people
     needs_boot: bool = False
+    # Its targets are values of the kernel that a write elsewhere may change: their originals are kept before anything
+    # is written, and they are looked at again until nothing moves any more.
+    settles: bool = False
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read, for people."""
@@ -81,9 +84,9 @@ class Kind:
         return ()
 
     def changes(self, setting: Setting, context: Context) -> Iterable[Change]:
-        """Return what must be written live, without writing it. Raises QuietcoreError.
+        """Return what must be written live, without writing it; one that cannot be read is left to the judgement.
 
-        One after the other is written before the next is asked for.
+        Raises QuietcoreError where nothing of it can be read.
         """
         return []
 

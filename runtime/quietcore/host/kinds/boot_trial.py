@@ -59,11 +59,13 @@ class BootTrialKind(Kind):
                 setting, Verdict.MISSING, "not prepared", f"{STATE} does not know these parameters", APPLY
             )
         if now is Stage.FELL_BACK:
+            new = all(word in machine.command_line for word in trial.words)
             return report(
                 setting,
                 Verdict.DRIFT,
-                "fell back to the old parameters",
-                f"the boot with the new ones (armed {trial.time}) was not confirmed: {why_left(machine, trial)}",
+                "the new parameters run unconfirmed" if new else "fell back to the old parameters",
+                f"the boot with the new ones (armed {trial.time}) was not confirmed: {why_left(machine, trial)}"
+                + ("; this boot has them by another entry than the trial's, or by hand" if new else ""),
                 "change the parameters and apply them, or mend the cause and run `quietcore boot retry`",
             )
         if now is Stage.ARMED:
@@ -74,11 +76,11 @@ class BootTrialKind(Kind):
             return report(
                 setting,
                 Verdict.MISSING,
-                "confirmed, until the next boot",
+                f"{now.value}, until the next boot",
                 "GRUB's default is still the old entry",
                 APPLY,
             )
-        return report(setting, Verdict.OK, f"confirmed {trial.time}")
+        return report(setting, Verdict.OK, f"{now.value} {trial.time}")
 
 
 def fallen_back(context: Context) -> str | None:

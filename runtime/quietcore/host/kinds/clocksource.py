@@ -16,6 +16,7 @@ class ClocksourceKind(Kind):
 
     name = "clocksource"
     applied = "written live"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

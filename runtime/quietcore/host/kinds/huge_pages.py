@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from ...errors import QuietcoreError
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..settings import Setting
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported
-
-_MEMORY_SHARE = 0.75
 
 
 class HugePagesKind(Kind):
@@ -21,6 +20,7 @@ class HugePagesKind(Kind):
 
     name = "huge_pages"
     applied = "written live, memory compacted where they are not found, and at each boot"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -30,25 +30,17 @@ class HugePagesKind(Kind):
         """Refuse page sizes that the kernel lacks, and more pages than memory can spare."""
         numbers = setting.wanted.items() if isinstance(setting.wanted, dict) else [("0", setting.wanted)]
         words = [setting.name, *(str(word) for pair in numbers for word in pair)]
-        if not all(word.isdecimal() for word in words):
+        if not all(re.fullmatch(r"[0-9]+", word) for word in words) or int(setting.name) == 0:
             raise refuse(setting, "not a number of huge pages", "a size in KiB and a number of pages")
-        sizes = sorted(
-            path.name.split("-")[1].removesuffix("kB")
-            for path in machine.path("/sys/kernel/mm/hugepages").glob("hugepages-*kB")
-        )
+        sizes = pools(machine)
         if sizes and setting.name not in sizes:
             raise refuse(
-                setting, "this kernel has no huge pages of that size", " or ".join(sizes), setting.name
-            )
-        memory = machine.topology.memory_kib
-        valid = _spare(memory, setting)
-        if memory and _total(setting) > valid:
-            raise refuse(
                 setting,
-                f"more huge pages of {setting.name} KiB than this machine's memory can spare",
-                f"at most {valid} (three quarters of {memory // 1024} MiB)",
-                _total(setting),
+                "this kernel has no huge pages of that size",
+                " or ".join(f"{size} KiB" for size in sizes),
+                f"{setting.name} KiB",
             )
+        _check_share(setting, machine.topology.memory_kib, _total(setting), "this machine's memory")
         if isinstance(setting.wanted, dict):
             _check_nodes(setting, machine)
 
@@ -114,18 +106,65 @@ def _check_nodes(setting: Setting, machine: Machine) -> None:
                 f"one of: {', '.join(sizes) or 'none that shows its memory'}",
                 f"{node}: {count}",
             )
-        valid = _spare(sizes[node], setting)
-        if int(count) > valid:
-            raise refuse(
-                setting,
-                f"more huge pages of {setting.name} KiB than memory node {node} can spare",
-                f"at most {valid} (three quarters of {sizes[node] // 1024} MiB)",
-                f"{node}: {count}",
-            )
+        _check_share(setting, sizes[node], int(count), f"memory node {node}", f"{node}: {count}")
 
 
-def _spare(kib: int, setting: Setting) -> int:
-    return int(kib * _MEMORY_SHARE) // int(setting.name)
+def _check_share(setting: Setting, memory_kib: int, count: int, whose: str, found: str = "") -> None:
+    """Refuse more than a memory can spare; 0 KiB: nobody knows how much there is."""
+    size = int(setting.name)
+    valid = memory_kib * 3 // 4 // size
+    if memory_kib and count > valid:
+        raise refuse(
+            setting,
+            f"more huge pages of {size} KiB than {whose} can spare",
+            f"at most {valid} (three quarters of {memory_kib // 1024} MiB)",
+            f"{found or count} ({count * size // 1024} MiB)",
+        )
+
+
+def pools(machine: Machine) -> dict[str, int]:
+    """Return the pages that are reserved now by page size in KiB, every size that the kernel offers, smallest first.
+
+    A pool that cannot be read counts as empty.
+    """
+    found: dict[str, int] = {}
+    for path in machine.glob("/sys/kernel/mm/hugepages/hugepages-*kB/nr_hugepages"):
+        try:
+            found[path.split("/")[-2].removeprefix("hugepages-").removesuffix("kB")] = int(machine.read(path))
+        except (AbsentError, UnreadableError, ValueError):
+            found[path.split("/")[-2].removeprefix("hugepages-").removesuffix("kB")] = 0
+    return dict(sorted(found.items(), key=lambda item: int(item[0])))
+
+
+def check_pools_together(
+    settings: Iterable[Setting], machine: Machine, originals: Mapping[str, object]
+) -> None:
+    """Refuse pools that memory cannot spare together: those promised, and those of other sizes that are there.
+
+    `originals` are what targets of the journal held: a pool that was ours goes back to it. Raises QuietcoreError.
+    """
+    promised = {setting.name: setting for setting in settings}
+    if not promised:
+        return
+    there = {
+        size: int(
+            str(originals.get(f"value:/sys/kernel/mm/hugepages/hugepages-{size}kB/nr_hugepages", count))
+        )
+        for size, count in pools(machine).items()
+        if size not in promised
+    }
+    others = sum(int(size) * count for size, count in there.items())
+    wanted = sum(int(size) * _total(setting) for size, setting in promised.items())
+    memory = machine.topology.memory_kib
+    if memory and wanted and wanted + others > memory * 3 // 4:
+        shown = [f"{_total(setting)} of {size} KiB" for size, setting in promised.items()]
+        shown += [f"{count} of {size} KiB that are there already" for size, count in there.items() if count]
+        raise refuse(
+            next(iter(promised.values())),
+            "more huge pages of all sizes than this machine's memory can spare",
+            f"at most {memory * 3 // 4 // 1024} MiB (three quarters of {memory // 1024} MiB)",
+            f"{', '.join(shown)} ({(wanted + others) // 1024} MiB)",
+        )
 
 
 def _total(setting: Setting) -> int:
@@ -138,10 +177,8 @@ def _paths(setting: Setting, machine: Machine) -> list[tuple[str, str]]:
     """Return (node, path) of each file that counts; the whole machine's has no node. Raises AbsentError."""
     if not isinstance(setting.wanted, dict):
         return [("", _path(setting))]
-    folders = machine.path("/sys/devices/system/node").glob(
-        f"node[0-9]*/hugepages/hugepages-{setting.name}kB"
-    )
-    nodes = sorted((folder.parts[-3][4:] for folder in folders), key=int)
+    files = machine.glob(_path(setting, "[0-9]*"))
+    nodes = sorted((path.split("/")[5][4:] for path in files), key=int)
     if not nodes:
         raise AbsentError(f"{_path(setting, '*')} does not exist")
     missing = sorted(set(setting.wanted) - set(nodes))

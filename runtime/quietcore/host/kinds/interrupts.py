@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from ...errors import QuietcoreError
-from ..cpulist import format_cpu_list, parse_cpu_list
+from ..cpulist import format_cpu_list, kernel_cpu_list, parse_cpu_list
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..settings import Setting
 from ..targets import probe_immovable
+from ..texts.counter_tables import Source, read_interrupt_table
+from ..unreadable import NotUnderstoodError
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report
 
-_TRIGGER = re.compile(r"(?:\d+-)?(?:edge|level|fasteoi|Edge|Level)$")
+_ROUNDS = 3  # how often a text that changed while it was read is read again
 
 
 @dataclass(frozen=True)
@@ -28,38 +29,69 @@ class Interrupt:
 
 
 def read_interrupts(machine: Machine) -> list[Interrupt]:
-    """Return the numbered interrupts in use. Raises AbsentError or UnreadableError."""
-    lines = machine.read_raw("/proc/interrupts").splitlines()
-    columns = len(lines[0].split()) if lines and lines[0].split()[:1] == ["CPU0"] else 0
+    """Return the numbered interrupts in use; one that its driver gives back meanwhile is left out.
+
+    Raises AbsentError or UnreadableError, also where none is in use.
+    """
     found: list[Interrupt] = []
-    for line in lines[1:]:
-        label, colon, rest = line.partition(":")
-        if not colon or not label.strip().isdecimal():
-            continue
-        number, words = int(label), rest.split()[columns:]
-        triggers = [index for index, word in enumerate(words) if _TRIGGER.search(word)]
-        name = " ".join(words[triggers[0] + 1 :] if triggers else words[-1:]) or "?"
-        allowed = parse_cpu_list(machine.read(f"/proc/irq/{number}/smp_affinity_list"))
+    for source in _numbered(machine):
         try:
-            cpus = parse_cpu_list(machine.read(f"/proc/irq/{number}/effective_affinity_list"))
-        except AbsentError:  # a kernel without effective affinity: it may arrive wherever it is allowed
-            cpus = allowed
-        found.append(Interrupt(number, name, cpus, allowed))
-    if not columns or not found:
+            found.append(_interrupt(machine, source))
+        except AbsentError:
+            if source.label in {later.label for later in _numbered(machine)}:
+                raise
+    if not found:
         raise UnreadableError("/proc/interrupts lists no interrupt in use")
     return found
 
 
+def _numbered(machine: Machine) -> list[Source]:
+    """Return the interrupts that are listed; while CPUs come and go the list is read again."""
+    for _ in range(_ROUNDS):
+        try:
+            table = read_interrupt_table(machine.read_raw("/proc/interrupts"))
+            break
+        except NotUnderstoodError as error:
+            refusal = error
+    else:
+        raise refusal
+    return [source for source in table.sources if source.number is not None]
+
+
+def _interrupt(machine: Machine, source: Source) -> Interrupt:
+    """Return where an interrupt arrives. Raises AbsentError or UnreadableError."""
+    folder = f"/proc/irq/{source.label}"
+    allowed = kernel_cpu_list(machine.read(f"{folder}/smp_affinity_list"), f"{folder}/smp_affinity_list")
+    effective = f"{folder}/effective_affinity_list"
+    try:
+        cpus = kernel_cpu_list(machine.read(effective), effective)
+    except AbsentError:  # a kernel without effective affinity: it may arrive wherever it is allowed
+        if not machine.exists(folder):
+            raise
+        cpus = allowed
+    return Interrupt(int(source.label), source.names or "?", cpus, allowed)
+
+
 def network_interrupts(machine: Machine) -> dict[int, int]:
-    """Return the interrupts of network cards by number, each with its place (from 0) among those of its card."""
+    """Return the interrupts of network cards by number, each with its place (from 0) among those of its card.
+
+    They are the entries of `msi_irqs` beside the card, or in the function that carries it (virtio); without any, the
+    one in the function's `irq`. Numbers of a card need not be dense.
+    """
     places: dict[int, int] = {}
     for link in machine.path("/sys/class/net").glob("*/device"):
         device = link.resolve()
-        for folder in (device / "msi_irqs", device.parent / "msi_irqs"):
-            if folder.is_dir():
-                numbers = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal())
-                places.update({number: place for place, number in enumerate(numbers)})
-                break
+        for folder in (device, device.parent):
+            if (folder / "msi_irqs").is_dir():
+                entries = (folder / "msi_irqs").iterdir()
+                numbers = sorted(int(entry.name) for entry in entries if entry.name.isdecimal())
+            elif (folder / "irq").is_file():
+                text = (folder / "irq").read_text(encoding="utf-8", errors="replace").strip()
+                numbers = [int(text)] if text.isdecimal() and int(text) else []
+            else:
+                continue
+            places.update({number: place for place, number in enumerate(numbers)})
+            break
     return places
 
 
@@ -71,6 +103,7 @@ class InterruptsKind(Kind):
 
     name = "interrupts"
     applied = "written live to each that is astray, at each boot, and by a timer"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -91,7 +124,7 @@ class InterruptsKind(Kind):
         """See whether any movable interrupt arrives, or may arrive, elsewhere."""
         try:
             selected = _selected(setting, context.machine)
-        except (AbsentError, UnreadableError, QuietcoreError) as error:
+        except (AbsentError, UnreadableError, OSError) as error:
             return cannot_tell(setting, error)
         astray: list[Interrupt] = []
         fixed: list[Interrupt] = []
@@ -121,7 +154,7 @@ class InterruptsKind(Kind):
         """Return a write for each movable interrupt that may arrive elsewhere."""
         try:
             selected = _selected(setting, context.machine)
-        except (AbsentError, UnreadableError) as error:
+        except (AbsentError, UnreadableError, OSError) as error:
             raise QuietcoreError(
                 "cannot be read, so nothing is moved", where="interrupts", found=str(error)
             ) from None
@@ -130,10 +163,8 @@ class InterruptsKind(Kind):
             try:
                 if probe_immovable(context.machine, interrupt.number) is not None:
                     continue
-            except UnreadableError as error:
-                raise QuietcoreError(
-                    "an interrupt cannot be moved", where=str(error), remedy="run as root"
-                ) from None
+            except UnreadableError:
+                pass  # the write itself tells why, for this one alone
             target = f"irq:{interrupt.number}:{interrupt.name}"
             wanted = format_cpu_list(_assigned(setting, interrupt))
             changes.append(Change(target, format_cpu_list(interrupt.allowed), wanted))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import QuietcoreError
 from .. import boot_loader
-from ..cpulist import format_cpu_list, parse_cpu_list
+from ..cpulist import format_cpu_list, kernel_cpu_list, parse_cpu_list
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..plan import check_isolable
@@ -101,7 +101,7 @@ def _slice(setting: Setting) -> str:
 
 def _boot_isolated(machine: Machine) -> frozenset[int]:
     """Return the CPUs that the kernel was started to isolate. Raises AbsentError or UnreadableError."""
-    return parse_cpu_list(machine.read(BOOT_LIST))
+    return kernel_cpu_list(machine.read(BOOT_LIST), BOOT_LIST)
 
 
 def _next_boot(machine: Machine) -> frozenset[int] | None:
@@ -122,7 +122,12 @@ def _overlapping(machine: Machine, name: str, cpus: frozenset[int]) -> list[str]
     """Return the other control groups at the top whose cpuset names some of the CPUs."""
     found: list[str] = []
     for path in sorted(machine.path(_ROOT).glob("*/cpuset.cpus")):
-        if path.parent.name != name and parse_cpu_list(path.read_text(encoding="utf-8")) & cpus:
+        place = f"{_ROOT}/{path.parent.name}/{path.name}"
+        try:
+            text = machine.read(place)
+        except AbsentError:  # it was stopped meanwhile
+            continue
+        if path.parent.name != name and kernel_cpu_list(text, place) & cpus:
             found.append(path.parent.name)
     return found
 
@@ -176,12 +181,15 @@ def _judge_partition(setting: Setting, machine: Machine) -> Finding:
             f"systemctl set-property --runtime {first} AllowedCPUs=OTHERS for each, then {APPLY}; or reboot"
         )
         return report(setting, Verdict.DRIFT, state, cause, remedy)
-    effective = parse_cpu_list(machine.read(f"{_ROOT}/{name}/cpuset.cpus.effective"))
+    place = f"{_ROOT}/{name}/cpuset.cpus.effective"
+    effective = kernel_cpu_list(machine.read(place), place)
     if effective != wanted:
         text = f"isolated, but {format_cpu_list(effective) or 'no CPU'}"
         return report(setting, Verdict.DRIFT, text, f"AllowedCPUs= of {name} was changed", APPLY)
     try:  # kernel 6.12 and later say it at the top too
-        listed = parse_cpu_list(machine.read(f"{_ROOT}/cpuset.cpus.isolated"))
+        listed = kernel_cpu_list(
+            machine.read(f"{_ROOT}/cpuset.cpus.isolated"), f"{_ROOT}/cpuset.cpus.isolated"
+        )
     except AbsentError:
         listed = wanted
     if not wanted <= listed:

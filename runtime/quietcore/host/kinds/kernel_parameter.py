@@ -6,6 +6,7 @@ from ...errors import QuietcoreError
 from .. import boot_loader
 from ..cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list, parse_cpu_mask
 from ..findings import Finding, Verdict
+from ..grub_defaults import VARIABLE, culprit, words_in
 from ..kernel_log import BootMessages
 from ..machine import AbsentError, Machine, UnreadableError
 from ..plan import check_isolable
@@ -17,6 +18,37 @@ from .boot_trial import fallen_back, is_armed
 _CPU_PARAMETERS = ("isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity")
 _ISOLCPUS_FLAGS = ("nohz", "domain", "managed_irq")
 _CLOCK = "/sys/devices/system/clocksource/clocksource0"
+# The kernel reads each of these as often as it is named: another one of the name is no contradiction.
+_REPEATABLE = frozenset(
+    [
+        "acpi_osi",
+        "blacklist",
+        "console",
+        "crashkernel",
+        "dyndbg",
+        "earlycon",
+        "earlyprintk",
+        "hugepages",
+        "hugepagesz",
+        "hugetlb_cma",
+        "initcall_blacklist",
+        "intel_iommu",
+        "iommu",
+        "ip",
+        "lsm.debug",
+        "mem",
+        "memmap",
+        "module_blacklist",
+        "mtdparts",
+        "netconsole",
+        "pci",
+        "systemd.mask",
+        "systemd.setenv",
+        "systemd.wants",
+        "usbcore.quirks",
+        "video",
+    ]
+)
 _SHOWN_BY = {
     "clocksource": f"{_CLOCK}/current_clocksource",
     "isolcpus": "/sys/devices/system/cpu/isolated",
@@ -62,6 +94,11 @@ def same_value(name: str, first: str, second: str) -> bool:
         return flags[0] == flags[1] and cpu_part(name, first) == cpu_part(name, second)
     except QuietcoreError:
         return False
+
+
+def repeatable(name: str) -> bool:
+    """Tell whether the kernel (or, for `rd.`, the initial RAM disk) obeys a parameter each time it is named."""
+    return name in _REPEATABLE or name.startswith("rd.")
 
 
 class KernelParameterKind(Kind):
@@ -120,6 +157,8 @@ class KernelParameterKind(Kind):
         messages = context.boot_messages
         if values and isinstance(messages, BootMessages) and messages.rejects(name):
             return unsupported(setting, f"the kernel logged {name} as an unknown parameter", values[-1])
+        if repeatable(name):  # of those only our own counts
+            values = [value for value in values if same_value(name, value, wanted)][:1]
         found = "not on the command line" if not values else values[-1] or "set"
         configured, lacking = _configured(machine, name, wanted)
         if not values or not same_value(name, values[-1], wanted):
@@ -181,15 +220,9 @@ def _check_irqaffinity(
 def _configured(machine: Machine, name: str, wanted: str) -> tuple[bool, str]:
     """Tell whether the next boot will bring the parameter, and if not, what lacks it."""
     try:
-        drop_in = machine.read(boot_loader.DROP_IN)
+        ours = words_in(machine.read(boot_loader.DROP_IN))
     except (AbsentError, UnreadableError):
-        drop_in = ""
-    ours = [
-        word
-        for line in drop_in.splitlines()
-        if not line.startswith("#")
-        for word in line.rstrip('"').split()[1:]
-    ]
+        ours = []
     if not any(same_value(name, value, wanted) for value in boot_loader.values_of(ours, name)):
         return False, boot_loader.obstacle(machine) or f"{boot_loader.DROP_IN} does not have it"
     try:
@@ -197,8 +230,9 @@ def _configured(machine: Machine, name: str, wanted: str) -> tuple[bool, str]:
     except (AbsentError, UnreadableError) as error:
         return False, str(error)
     if not any(same_value(name, value, wanted) for value in values):
-        return False, f"{boot_loader.MENU} is older than {boot_loader.DROP_IN}"
-    if not same_value(name, values[-1], wanted):
+        why = culprit(machine, VARIABLE, f"{name}={wanted}") if boot_loader.menu_is_newer(machine) else ""
+        return False, why or f"{boot_loader.MENU} is older than {boot_loader.DROP_IN}"
+    if not repeatable(name) and not same_value(name, values[-1], wanted):
         return False, f"a later {boot_loader.word(name, values[-1])} in {boot_loader.MENU} wins"
     return True, ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..settings import Setting
+from ..texts.mounts import read_mounts
 from .base import Context, Kind, cannot_tell, refuse, report
 
 _MOUNTS = "/proc/mounts"
@@ -56,18 +57,8 @@ class MountKind(Kind):
 
 def mounted(machine: Machine, path: str) -> dict[str, str] | None:
     """Return `type` and options of what is mounted at a path, None where nothing is. Raises UnreadableError."""
-    found: dict[str, str] | None = None
-    lines = machine.read(_MOUNTS).splitlines()
-    if not lines:
-        raise UnreadableError(f"{_MOUNTS} lists nothing")
-    for line in lines:
-        words = line.split()
-        if len(words) < 4:
-            raise UnreadableError(f"{_MOUNTS}: not a line of it: {line[:60]!r}")
-        if words[1] == path:
-            options = dict(item.partition("=")[::2] for item in words[3].split(","))
-            found = {**options, "type": words[2]}
-    return found
+    seen = [mount for mount in read_mounts(machine.read_raw(_MOUNTS), _MOUNTS) if mount.point == path]
+    return {**seen[-1].options, "type": seen[-1].type} if seen else None
 
 
 def unit_of(path: str) -> str:

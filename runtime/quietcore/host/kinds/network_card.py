@@ -39,6 +39,7 @@ class NetworkCardKind(Kind):
 
     name = "network_card"
     applied = "ethtool, under a connection with a timed way back"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
@@ -80,9 +81,15 @@ class NetworkCardKind(Kind):
         notes = []
         lacking = sorted(set(setting.wanted) - set(wanted))
         if lacking:
-            notes.append(f"the driver does not offer {', '.join(lacking)}")
+            instead = sorted(set(wanted) - set(setting.wanted))
+            notes.append(
+                f"the driver does not offer {', '.join(lacking)}"
+                + (f": {' and '.join(instead)} instead" if instead else "")
+            )
         notes += [
-            f"{word} {value} is the most" for word, value in wanted.items() if value != _wanted(setting)[word]
+            f"{word} {value} is the most"
+            for word, value in wanted.items()
+            if _wanted(setting).get(word, _wanted(setting).get("combined")) != value != "0"
         ]
         if all(shown.current[word] == value for word, value in wanted.items()):
             return report(setting, Verdict.OK, found, "; ".join(notes))
@@ -197,7 +204,7 @@ def _content(setting: Setting, context: Context) -> str:
         lines += [
             _LINK[part, word].format({"on": "yes", "off": "no"}.get(value, value))
             for word, value in sorted(values.items())
-            if (part, word) in _LINK
+            if (part, word) in _LINK and (part, value) != ("channels", "0")  # the file knows no 0
         ]
     if not lines:
         raise AbsentError(f"{interface} offers nothing that could be set at boot")

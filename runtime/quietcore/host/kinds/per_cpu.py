@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ...errors import QuietcoreError
+from dataclasses import replace
+
 from ..cpulist import format_cpu_list, parse_cpu_list
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
@@ -12,6 +13,24 @@ from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, uns
 _CHOICES = {
     "cpufreq/scaling_governor": "cpufreq/scaling_available_governors",
     "cpufreq/energy_performance_preference": "cpufreq/energy_performance_available_preferences",
+}
+# The kernel's own words (admin-guide/pm/cpufreq.rst and intel_pstate.rst): another one is misspelt, not unsupported.
+_WORDS = {
+    "cpufreq/scaling_governor": (
+        "performance",
+        "powersave",
+        "userspace",
+        "ondemand",
+        "conservative",
+        "schedutil",
+    ),
+    "cpufreq/energy_performance_preference": (
+        "default",
+        "performance",
+        "balance_performance",
+        "balance_power",
+        "power",
+    ),
 }
 _CAUSES = {
     "cpufreq": "changed after it was set: another power daemon (tuned, power-profiles-daemon, cpufrequtils)?",
@@ -27,13 +46,14 @@ class PerCpuKind(Kind):
 
     name = "per_cpu"
     applied = "written live on each CPU, and at each boot"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
         return f"/sys/devices/system/cpu/cpu[{setting.options.get('cpus', '')}]/{setting.name}"
 
     def check(self, setting: Setting, machine: Machine) -> None:
-        """Refuse unknown CPUs and values that a CPU's driver does not offer."""
+        """Refuse unknown CPUs, and words that no driver knows; what this machine's driver lacks is judged."""
         topology = machine.topology
         known = {cpu.number for cpu in (topology.cpus if setting.name == "online" else topology.online())}
         cpus = cpus_of(setting)
@@ -46,13 +66,11 @@ class PerCpuKind(Kind):
                 f"CPUs out of {format_cpu_list(known)}",
                 format_cpu_list(cpus) or "none",
             )
-        choices_name = _CHOICES.get(setting.name)
-        for cpu in sorted(cpus) if choices_name else ():
-            try:
-                choices = machine.read(cpu_path(cpu, str(choices_name))).split()
-            except (AbsentError, UnreadableError):
-                continue
-            if str(setting.wanted) not in choices:
+        if setting.wanted in _WORDS.get(setting.name, (setting.wanted,)):
+            return
+        for cpu in sorted(cpus):
+            choices = _offered(setting, machine, cpu)
+            if choices is not None and str(setting.wanted) not in choices:
                 raise refuse(setting, f"the driver of CPU {cpu} does not offer this", " or ".join(choices))
 
     def judge(self, setting: Setting, context: Context) -> Finding:
@@ -73,6 +91,12 @@ class PerCpuKind(Kind):
                 setting, f"no CPU of {format_cpu_list(lacking)} has {setting.name}: no driver offers it here"
             )
         text = ", ".join(f"{value} on {format_cpu_list(numbers)}" for value, numbers in sorted(found.items()))
+        others = [cpu for value, numbers in found.items() if value != str(setting.wanted) for cpu in numbers]
+        without = [cpu for cpu in others if not _offers(setting, context.machine, cpu)]
+        if others and without == others and not lacking:
+            offered = " or ".join(_offered(setting, context.machine, without[0]) or ())
+            cause = f"the driver of CPU {format_cpu_list(without)} offers no {setting.wanted}, only {offered}"
+            return replace(unsupported(setting, cause, text), wanted=wanted)
         if lacking:
             cause = f"CPU {format_cpu_list(lacking)} has no {setting.name}"
             return report(
@@ -94,13 +118,9 @@ class PerCpuKind(Kind):
             path = cpu_path(cpu, setting.name)
             try:
                 found = context.machine.read(path)
-            except AbsentError:
-                continue
-            except UnreadableError as error:
-                raise QuietcoreError(
-                    "cannot be read, so it is not changed", where=path, found=str(error)
-                ) from None
-            if found != str(setting.wanted):
+            except (AbsentError, UnreadableError):
+                continue  # the judgement tells, and the other CPUs get theirs
+            if found != str(setting.wanted) and _offers(setting, context.machine, cpu):
                 changes.append(Change(f"value:{path}", found, str(setting.wanted)))
         return changes
 
@@ -126,6 +146,21 @@ def _check_online(setting: Setting, machine: Machine, cpus: frozenset[int]) -> N
             "siblings of CPUs that stay on line",
             format_cpu_list(cpus),
         )
+
+
+def _offered(setting: Setting, machine: Machine, cpu: int) -> list[str] | None:
+    """Return the values that a CPU's driver names, None where it names none."""
+    if setting.name not in _CHOICES:
+        return None
+    try:
+        return machine.read(cpu_path(cpu, _CHOICES[setting.name])).split()
+    except (AbsentError, UnreadableError):
+        return None
+
+
+def _offers(setting: Setting, machine: Machine, cpu: int) -> bool:
+    offered = _offered(setting, machine, cpu)
+    return offered is None or str(setting.wanted) in offered
 
 
 def cpus_of(setting: Setting) -> frozenset[int]:

@@ -8,7 +8,9 @@ from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..refusals import priority_refusal
 from ..settings import Setting
-from ..threads import Thread, processes_of, read_threads, unit_of
+from ..texts.tasks import read_limits
+from ..threads import Thread, known_group, processes_of, read_threads, unit_of
+from ..unreadable import EndedError
 from .base import Context, Kind, cannot_tell, refuse, report
 
 # Lines of /proc/PID/limits by the names that limits.conf(5) has for them.
@@ -69,7 +71,7 @@ class ProcessesKind(Kind):
             for thread in threads:
                 differs = _differs(machine, thread, setting.wanted)
                 if differs:
-                    unit = unit_of(thread.group, setting.name)
+                    unit = unit_of(known_group(thread.pid, thread.group), setting.name)
                     wrong.append(f"{unit} ({thread.pid} {thread.name}): {', '.join(differs)}")
                     units.add(unit)
         except (AbsentError, UnreadableError, OSError) as error:
@@ -90,7 +92,9 @@ class ProcessesKind(Kind):
 def _differs(machine: Machine, thread: Thread, wanted: dict[str, object]) -> list[str]:
     """Return what is otherwise, nothing for a process that has ended meanwhile."""
     try:
-        limits = machine.read(f"/proc/{thread.pid}/limits")
+        limits = read_limits(machine.read_raw(f"/proc/{thread.pid}/limits"), f"/proc/{thread.pid}/limits")
+    except EndedError:
+        return []
     except (AbsentError, UnreadableError):
         if machine.exists(f"/proc/{thread.pid}/limits"):
             raise
@@ -102,19 +106,13 @@ def _differs(machine: Machine, thread: Thread, wanted: dict[str, object]) -> lis
             if shown != value:
                 found.append(f"scheduling {shown}")
             continue
-        soft, hard = _limit(limits, _LINES[item])
+        name = _LINES[item]
+        if name not in limits:
+            raise UnreadableError(f"/proc/{thread.pid}/limits has no line {name!r}")
+        soft, hard = limits[name]
         if _number(soft) < _number(str(value)) or _number(hard) < _number(str(value)):
             found.append(f"{item} {soft} (hard {hard})")
     return found
-
-
-def _limit(text: str, name: str) -> tuple[str, str]:
-    """Return (soft, hard) of a line of /proc/PID/limits."""
-    for line in text.splitlines():
-        if line.startswith(name):
-            words = line[len(name) :].split()
-            return words[0], words[1]
-    raise UnreadableError(f"/proc/PID/limits has no line {name!r}")
 
 
 def _number(text: str) -> float:

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
-from ..refusals import EXCLUSIVE_SYSCTL, sysctl_refusal
+from ..refusals import CONTRADICTING_SYSCTL, EXCLUSIVE_SYSCTL, sysctl_refusal
 from ..settings import Setting
-from ..targets import counterpart
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported
 
 DROP_IN = "/etc/sysctl.d/zz-quietcore.conf"
@@ -22,13 +21,15 @@ def sysctl_path(key: str) -> str:
     return "/proc/sys/" + key.translate(str.maketrans("./", "/."))
 
 
-def drop_in_content(settings: Iterable[Setting]) -> str | None:
-    """Return the content of our file, or None where nothing is promised."""
-    lines = [
-        line
-        for setting in settings
-        for line in (f"# {setting.id}: {setting.why}", f"{setting.name} = {_wanted(setting)}")
-    ]
+def drop_in_content(settings: Iterable[Setting], machine: Machine) -> str | None:
+    """Return the content of our file, or None where nothing is promised.
+
+    A dash stands before a key that this kernel lacks: systemd-sysctl then passes over it (sysctl.d(5)).
+    """
+    lines: list[str] = []
+    for setting in settings:
+        dash = "" if machine.exists(sysctl_path(setting.name)) else "-"
+        lines += [f"# {setting.id}: {setting.why}", f"{dash}{setting.name} = {_wanted(setting)}"]
     if not lines:
         return None
     head = "# Written by Quietcore from /etc/quietcore/host.d; `quietcore revert` removes it. Edits are lost."
@@ -40,13 +41,14 @@ class SysctlKind(Kind):
 
     name = "sysctl"
     applied = "written live, and by a file in /etc/sysctl.d"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
         return sysctl_path(setting.name)
 
     def check(self, setting: Setting, machine: Machine) -> None:
-        """Refuse dead keys, harmful values, and keys that this kernel does not have."""
+        """Refuse dead keys, harmful values, and what can be no key; one that this kernel lacks is judged."""
         refusal = sysctl_refusal(setting.name, _wanted(setting))
         if refusal is not None:
             raise refuse(
@@ -59,25 +61,16 @@ class SysctlKind(Kind):
             raise refuse(
                 setting, "not a sysctl key and value", "a key such as net.core.rmem_max", repr(setting.name)
             )
-        try:
-            machine.read(sysctl_path(setting.name))
-        except AbsentError:
-            raise refuse(
-                setting,
-                "this kernel has no such key",
-                f"a key below /proc/sys (misspelt? module not loaded?), not {sysctl_path(setting.name)}",
-                f"{setting.name}: {setting.wanted}",
-            ) from None
-        except UnreadableError:
-            return
 
     def judge(self, setting: Setting, context: Context) -> Finding:
         """Compare the live value with the wanted one, then see whether the next boot will bring it again."""
         machine = context.machine
         try:
             found = " ".join(machine.read(sysctl_path(setting.name)).split())
-        except AbsentError as error:
-            return unsupported(setting, error)
+        except AbsentError:
+            path = sysctl_path(setting.name)
+            cause = f"{path} does not exist: built without it, its module not loaded, or misspelt"
+            return unsupported(setting, cause)
         except UnreadableError as error:
             return cannot_tell(setting, error)
         if found != _wanted(setting):
@@ -113,24 +106,14 @@ class SysctlKind(Kind):
         except (AbsentError, UnreadableError):
             return []
         wanted = _wanted(setting)
-        if found == wanted:
-            return []
-        # The kernel sets the other one of such a pair to 0: what it held has to be known for the way back.
-        other = counterpart(path)
-        try:
-            before = "0" if other is None else context.machine.read(other)
-        except (AbsentError, UnreadableError):
-            before = "0"
-        lost = [Change(f"value:{other}", before, "0")] if before != "0" else []
-        return [*lost, Change(f"value:{path}", found, wanted)]
+        return [] if found == wanted else [Change(f"value:{path}", found, wanted)]
 
     def owns(self, setting: Setting, target: str) -> bool:
-        """Tell whether the target is the key's file, or that of the key which this one sets to 0."""
-        path = sysctl_path(setting.name)
-        return target in (f"value:{path}", f"value:{counterpart(path)}")
+        """Tell whether the target is the key's file."""
+        return target == f"value:{sysctl_path(setting.name)}"
 
 
-def check_related(settings: Iterable[Setting]) -> None:
+def check_related(settings: Iterable[Setting], machine: Machine) -> None:
     """Refuse keys that exclude each other, or that make no sense together. Raises QuietcoreError."""
     by_key = {setting.name: setting for setting in settings}
     for first, second in EXCLUSIVE_SYSCTL:
@@ -141,9 +124,16 @@ def check_related(settings: Iterable[Setting]) -> None:
                 "one of the two",
                 f"{first}, {second}",
             )
+    values = {key: _wanted(setting) for key, setting in by_key.items()}
+    for (key, value), others in CONTRADICTING_SYSCTL:
+        if values.get(key) == value and all(values.get(other) == held for other, held in others):
+            together = ", ".join(f"{name}: {held}" for name, held in ((key, value), *others))
+            raise refuse(
+                by_key[key], f"{key} cannot be {value} together with the others", "one of them", together
+            )
     runtime = by_key.get("kernel.sched_rt_runtime_us")
     period = by_key.get("kernel.sched_rt_period_us")
-    whole = _wanted(period) if period else "1000000"
+    whole = _wanted(period) if period else _live(machine, "kernel.sched_rt_period_us", "1000000")
     if runtime and _wanted(runtime).isdecimal() and whole.isdecimal() and int(_wanted(runtime)) >= int(whole):
         raise refuse(
             runtime,
@@ -151,6 +141,13 @@ def check_related(settings: Iterable[Setting]) -> None:
             f"less than kernel.sched_rt_period_us ({whole})",
             f"{runtime.name}: {runtime.wanted}",
         )
+
+
+def _live(machine: Machine, key: str, default: str) -> str:
+    try:
+        return machine.read(sysctl_path(key))
+    except (AbsentError, UnreadableError):
+        return default
 
 
 def _wanted(setting: Setting) -> str:

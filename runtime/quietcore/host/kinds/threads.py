@@ -10,7 +10,7 @@ from ..cpulist import format_cpu_list, parse_cpu_list
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..settings import Setting
-from ..threads import Thread, processes_of, read_threads, refuses
+from ..threads import Thread, known_group, processes_of, read_threads, refuses
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report
 
 _ROUNDS = 5
@@ -128,8 +128,9 @@ def _selected(setting: Setting, machine: Machine) -> list[Thread]:
         thread
         for thread in users
         if thread.pid != 1  # systemd itself is a selection of its own
-        and thread.group.split("/")[1:2] not in [[name] for name in slices]
         and thread.name not in guests
+        # Where it cannot be told what a thread is of it may be the pipeline's own: then none is moved.
+        and known_group(thread.pid, thread.group).split("/")[1:2] not in [[name] for name in slices]
     ]
 
 

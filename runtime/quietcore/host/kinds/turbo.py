@@ -19,6 +19,7 @@ class TurboKind(Kind):
 
     name = "turbo"
     applied = "written live, and at each boot"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""

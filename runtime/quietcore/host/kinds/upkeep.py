@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 
 from ...errors import QuietcoreError
-from ..cpulist import format_cpu_list, parse_cpu_list
+from ..cpulist import format_cpu_list, kernel_cpu_list, parse_cpu_list
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..settings import Setting
 from ..threads import read_threads
+from ..units import properties
 from .base import APPLY, Context, Kind, cannot_tell, refuse, report
 
 NEEDRESTART = "/etc/needrestart/needrestart.conf"
@@ -187,27 +188,17 @@ def _is_unit(name: object) -> bool:
 
 def _services(machine: Machine) -> dict[str, frozenset[int] | None]:
     """Return what timers start, each with the CPUs that it names itself. Raises UnreadableError, QuietcoreError."""
-    triggered = {
-        name
-        for block in _show(machine, "Id,Triggers", "*.timer")
-        for name in block.get("Triggers", "").split()
-    }
+    timers = properties(machine, ("Id", "Triggers"), "*.timer")
+    triggered = {name for timer in timers for name in timer["Triggers"].split()}
     if not triggered:
         return {}
     found: dict[str, frozenset[int] | None] = {}
-    for block in _show(machine, "Id,CPUAffinity", *sorted(triggered)):
-        text = block.get("CPUAffinity", "").replace(" ", ",")
-        found[block["Id"]] = parse_cpu_list(text) if text else None
-    if not found:
+    services = sorted(
+        name for name in triggered if name.endswith(".service")
+    )  # others have no CPUs of their own
+    for block in properties(machine, ("Id", "CPUAffinity"), *services) if services else ():
+        text = ",".join(block["CPUAffinity"].split())
+        found[block["Id"]] = kernel_cpu_list(text, f"CPUAffinity of {block['Id']}") if text else None
+    if services and not found:
         raise UnreadableError("systemctl show: nothing about what timers start")
     return found
-
-
-def _show(machine: Machine, properties: str, *units: str) -> list[dict[str, str]]:
-    result = machine.run("systemctl", "show", f"--property={properties}", *units)
-    if result.returncode != 0:
-        raise UnreadableError(f"systemctl show: {' '.join(result.stderr.split()) or 'no answer'}")
-    blocks = [
-        dict(line.partition("=")[::2] for line in block.splitlines()) for block in result.stdout.split("\n\n")
-    ]
-    return [block for block in blocks if "Id" in block]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from ...errors import QuietcoreError
-from ..cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list, parse_cpu_mask
+from ..cpulist import format_cpu_list, format_cpu_mask, kernel_cpu_list, kernel_cpu_mask, parse_cpu_list
 from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..settings import Setting
@@ -11,6 +13,11 @@ from ..targets import chosen
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported
 
 _FORMATS = ("text", "cpu_list", "cpu_mask")
+# The kernel's own words (admin-guide/mm/transhuge.rst): another one is misspelt, not unsupported.
+_WORDS = {
+    "/sys/kernel/mm/transparent_hugepage/enabled": ("always", "madvise", "never"),
+    "/sys/kernel/mm/transparent_hugepage/defrag": ("always", "defer", "defer+madvise", "madvise", "never"),
+}
 
 
 class ValueKind(Kind):
@@ -20,13 +27,14 @@ class ValueKind(Kind):
 
     name = "value"
     applied = "written live, and at each boot"
+    settles = True
 
     def effective(self, setting: Setting) -> str:
         """Return where the effective value is read."""
         return setting.name
 
     def check(self, setting: Setting, machine: Machine) -> None:
-        """Refuse other paths than the kernel's, unknown formats, and choices that the file does not offer."""
+        """Refuse other paths than the kernel's, and unknown formats; a choice that it does not offer is judged."""
         if not setting.name.startswith(("/sys/", "/proc/")) or ".." in setting.name:
             raise refuse(setting, "not a file of the kernel", "a path below /sys or /proc", setting.name)
         if _format(setting) not in _FORMATS:
@@ -35,14 +43,9 @@ class ValueKind(Kind):
             cpus, known = parse_cpu_list(str(setting.wanted)), {cpu.number for cpu in machine.topology.cpus}
             if not cpus or cpus - known:
                 raise refuse(setting, "unknown CPUs, or none", f"CPUs out of {format_cpu_list(known)}")
-            return
-        try:
-            text = machine.read(setting.name)
-        except (AbsentError, UnreadableError):
-            return
-        choices = text.replace("[", "").replace("]", "").split()
-        if "[" in text and str(setting.wanted) not in choices:
-            raise refuse(setting, f"{setting.name} does not offer this", " or ".join(choices))
+        words = _WORDS.get(setting.name)
+        if words is not None and setting.wanted not in words:
+            raise refuse(setting, f"not a word of {setting.name}", " or ".join(words))
 
     def judge(self, setting: Setting, context: Context) -> Finding:
         """Compare what the file shows with what is wanted."""
@@ -54,6 +57,9 @@ class ValueKind(Kind):
             return cannot_tell(setting, error)
         if found == _wanted(setting):
             return report(setting, Verdict.OK, found)
+        offered = _offered(setting, context.machine)
+        if offered and _wanted(setting) not in offered:
+            return unsupported(setting, f"{setting.name} offers only {' or '.join(offered)}", found)
         return report(setting, Verdict.DRIFT, found, f"{setting.name} was changed after it was set", APPLY)
 
     def baseline(self, setting: Setting) -> tuple[str, ...]:
@@ -68,7 +74,8 @@ class ValueKind(Kind):
         except (AbsentError, UnreadableError):
             return []
         wanted = _wanted(setting)
-        if found == wanted:
+        offered = _offered(setting, context.machine)
+        if found == wanted or (offered and wanted not in offered):
             return []
         new = format_cpu_mask(parse_cpu_list(wanted)) if _format(setting) == "cpu_mask" else wanted
         return [Change(f"value:{setting.name}", previous, new)]
@@ -87,10 +94,21 @@ def _wanted(setting: Setting) -> str:
     return " ".join(text.split()) if _format(setting) == "text" else format_cpu_list(parse_cpu_list(text))
 
 
+def _offered(setting: Setting, machine: Machine) -> list[str]:
+    """Return the choices of a file that shows them all, the one in effect in brackets; none of any other."""
+    try:
+        text = machine.read(setting.name)
+    except (AbsentError, UnreadableError):
+        return []
+    is_choice = _format(setting) == "text" and re.fullmatch(r"[^\[\]]*\[[^\[\]]+\][^\[\]]*", text)
+    return text.replace("[", "").replace("]", "").split() if is_choice else []
+
+
 def _read(setting: Setting, machine: Machine) -> str:
     text = machine.read(setting.name)
     if _format(setting) == "text":
         return chosen(text)
-    cpus = parse_cpu_list(text) if _format(setting) == "cpu_list" else parse_cpu_mask(text)
+    read = kernel_cpu_list if _format(setting) == "cpu_list" else kernel_cpu_mask
+    cpus = read(text, setting.name)
     # A mask may name CPUs that could be plugged in: only those that are there count.
     return format_cpu_list(cpus & {cpu.number for cpu in machine.topology.cpus})

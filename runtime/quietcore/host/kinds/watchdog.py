@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from ...errors import QuietcoreError
@@ -10,11 +9,12 @@ from ..findings import Finding, Verdict
 from ..machine import AbsentError, Machine, UnreadableError
 from ..settings import Setting
 from ..targets import read_target
+from ..texts.systemd_show import read_time_span
+from ..units import properties
 from .base import APPLY, Change, Context, Kind, cannot_tell, refuse, report, unsupported
 
 DEVICE = "/dev/watchdog"
 FILE = "/etc/systemd/system.conf.d/zz-quietcore-watchdog.conf"
-_UNITS = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001}
 
 
 class WatchdogKind(Kind):
@@ -88,11 +88,7 @@ def _file(setting: Setting) -> dict[str, Any]:
 
 def _effective(machine: Machine) -> float:
     """Return the seconds that systemd lets pass at most. Raises UnreadableError."""
-    result = machine.run("systemctl", "show", "--property=RuntimeWatchdogUSec")
-    text = result.stdout.strip().partition("=")[2]
-    parts = re.findall(r"([0-9.]+)(h|min|ms|us|s)\b", text)
-    if result.returncode != 0 or (not parts and text not in ("0", "infinity", "off")):
-        raise UnreadableError(
-            f"systemctl show RuntimeWatchdogUSec: {result.stderr.strip() or text or 'no answer'}"
-        )
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    (manager,) = properties(machine, ("RuntimeWatchdogUSec",))[:1] or ({},)
+    if not manager:
+        raise UnreadableError("systemctl show RuntimeWatchdogUSec: no answer")
+    return read_time_span(manager["RuntimeWatchdogUSec"], "RuntimeWatchdogUSec")

@@ -1,7 +1,12 @@
-"""Binance USD-M futures combined-stream frames and the REST depth snapshot."""
+"""Binance USD-M futures stream messages, wrapped as combined streams are or bare, and the REST depth snapshot.
+
+What a message is follows from its stream's name, where it has one: `@depth20` and `@rpiDepth` carry the same event as
+the diff stream and are no changes of its book. A bare message is told by its event alone.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -15,19 +20,24 @@ Rows = list[tuple[str, str]]
 
 
 class Data(msgspec.Struct):
-    """The parts of any event that decide what it is; `last` is set on a REST depth answer."""
+    """The parts of a followed event that every one of them has."""
 
     event: str = msgspec.field(default="", name="e")
     symbol: str = msgspec.field(default="", name="s")
     time: int = msgspec.field(default=0, name="E")
-    last: int | None = msgspec.field(default=None, name="lastUpdateId")
 
 
 class Envelope(msgspec.Struct):
-    """A combined-stream frame; a REST depth answer has neither key."""
+    """The outside of a message: of a combined stream the first two, of a REST depth answer `last`, of a bare event `e`.
+
+    Values of messages that nobody follows may be of any type.
+    """
 
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw(b"")
+    event: msgspec.Raw = msgspec.field(default=msgspec.Raw(b'""'), name="e")
+    symbol: msgspec.Raw = msgspec.field(default=msgspec.Raw(b'""'), name="s")
+    last: msgspec.Raw = msgspec.field(default=msgspec.Raw(b""), name="lastUpdateId")
 
 
 class Delta(msgspec.Struct):
@@ -38,7 +48,7 @@ class Delta(msgspec.Struct):
     a: Rows
     first: int = msgspec.field(name="U")
     last: int = msgspec.field(name="u")
-    previous: int = msgspec.field(name="pu")
+    previous: int | None = msgspec.field(default=None, name="pu")
 
 
 class Ticker(msgspec.Struct):
@@ -51,19 +61,36 @@ class Ticker(msgspec.Struct):
 
 
 class Trade(msgspec.Struct):
-    """A trade or aggTrade."""
+    """A trade or aggTrade; `X` is MARKET where it is a trade of the market, and absent on aggTrade."""
 
     p: str
     q: str
     buyer_is_maker: bool = msgspec.field(default=False, name="m")
+    order_type: str = msgspec.field(default="MARKET", name="X")
+
+    @property
+    def of_the_market(self) -> bool:
+        """Whether it took from the book: not what the insurance fund or auto-deleveraging moved, nor an empty one."""
+        return self.order_type == "MARKET" and not (is_zero(self.p) or is_zero(self.q))
 
 
 class Snapshot(msgspec.Struct):
     """A REST depth answer."""
 
     last: int = msgspec.field(name="lastUpdateId")
-    bids: Rows = []
-    asks: Rows = []
+    bids: Rows
+    asks: Rows
+    symbol: str = msgspec.field(default="", name="s")
+    time: int = msgspec.field(default=0, name="E")
+
+
+def is_zero(text: str) -> bool:
+    """Tell whether a decimal number is 0.
+
+    >>> is_zero("0.000"), is_zero("0.001"), is_zero("")
+    (True, False, False)
+    """
+    return text != "" and not text.strip("0.")
 
 
 def canonical(stream: str) -> str:
@@ -84,6 +111,15 @@ KINDS = {
     "aggTrade": Kind.TRADE,
     "bookTicker": Kind.TICKER,
 }
+# The streams that are followed, by what stands behind the symbol, and the event that each must carry.
+FOLLOWED = re.compile(
+    r"[^@!]+@(?:(?P<depthUpdate>depth(?:@[0-9]+ms)?)|(?P<trade>trade)|(?P<aggTrade>aggTrade)|(?P<bookTicker>bookTicker))"
+)
+STREAMS = {"depthUpdate": "depth", "trade": "trade", "aggTrade": "aggTrade", "bookTicker": "bookTicker"}
+SPOT = (
+    "a depth update of Binance spot, without `pu`: simulator and backtest play binance-usdm and bybit-linear; "
+    "quietcore-feed verify and replay read it with --venue binance-spot"
+)
 
 
 class BinanceFrames:
@@ -96,6 +132,7 @@ class BinanceFrames:
 
     def __init__(self) -> None:
         self._envelope = msgspec.json.Decoder(Envelope)
+        self._rows = msgspec.json.Decoder(list[msgspec.Raw])
         self._data = msgspec.json.Decoder(Data)
         self._delta = msgspec.json.Decoder(Delta)
         self._ticker = msgspec.json.Decoder(Ticker)
@@ -109,22 +146,51 @@ class BinanceFrames:
         self._single_trades: set[str] = set()  # symbols whose trades come one by one
 
     def parse(self, raw: bytes, receive_ns: int | None = None) -> Frame:
-        """Read one message; raise `Refused` where it is none of the venue's."""
+        """Read one message; raise `Refused` where it is none of the venue's.
+
+        A bare event is wrapped as its combined stream would be: so it is served. A valid message of a stream that
+        nobody follows is OTHER, whatever it holds.
+        """
         try:
+            if raw.lstrip()[:1] == b"[":
+                self._rows.decode(raw)  # such as !markPrice@arr, bare
+                return Frame(Kind.OTHER, "", "", 0, raw, receive_ns)
             envelope = self._envelope.decode(raw)
-            inner = bytes(envelope.data) if envelope.stream else raw
-            data = self._data.decode(inner)
-            if not envelope.stream:
-                if data.last is None:
-                    return Frame(Kind.OTHER, "", data.symbol, data.time, raw, receive_ns)
-                body: object = self._snapshot.decode(raw)
-                symbol = data.symbol or self.snapshot_symbols.get(data.last, "")
-                return Frame(Kind.SNAPSHOT, "", symbol, data.time, raw, receive_ns, body)
-            kind = KINDS.get(data.event, Kind.OTHER)
-            body = self._delta.decode(inner) if kind is Kind.BOOK else None
+            if envelope.stream:
+                match = FOLLOWED.fullmatch(envelope.stream)
+                if match is None:
+                    return Frame(Kind.OTHER, envelope.stream, "", 0, raw, receive_ns)
+                return self._event(
+                    raw, envelope.stream, bytes(envelope.data), str(match.lastgroup), receive_ns
+                )
+            if bytes(envelope.last):
+                body = self._snapshot.decode(raw)
+                symbol = body.symbol or self.snapshot_symbols.get(body.last, "")
+                return Frame(Kind.SNAPSHOT, "", symbol, body.time, raw, receive_ns, body)
+            event = _text(envelope.event)
+            if event not in STREAMS:
+                return Frame(Kind.OTHER, "", "", 0, raw, receive_ns)
+            stream = f"{_text(envelope.symbol).lower()}@{STREAMS[event]}"
+            wrapped = b'{"stream":' + msgspec.json.encode(stream) + b',"data":' + raw.strip() + b"}"
+            return self._event(wrapped, stream, raw, event, receive_ns)
         except msgspec.MsgspecError as error:
             raise Refused(str(error)) from error
-        return Frame(kind, canonical(envelope.stream), data.symbol, data.time, raw, receive_ns, body)
+
+    def _event(self, raw: bytes, stream: str, inner: bytes, expected: str, receive_ns: int | None) -> Frame:
+        """Return the frame of a followed stream."""
+        data = self._data.decode(inner)
+        if data.event != expected:
+            raise Refused(f"stream {stream} carries the event {data.event!r}, expected {expected}")
+        if not data.symbol:
+            raise Refused(f"stream {stream}: `s` is missing")
+        kind, body = KINDS[expected], None
+        if kind is Kind.BOOK:
+            body = self._delta.decode(inner)
+            if body.previous is None:
+                raise Refused(SPOT)
+        elif kind is Kind.TRADE and not self._trade.decode(inner).of_the_market:
+            kind = Kind.OTHER
+        return Frame(kind, canonical(stream), data.symbol, data.time, raw, receive_ns, body)
 
     def prices(self, frame: Frame) -> Iterator[tuple[str, str]]:
         """Yield every (price, size) of a frame, as text."""
@@ -244,3 +310,9 @@ class BinanceFrames:
                 "asks": book.asks.rows(limit),
             }
         )
+
+
+def _text(raw: msgspec.Raw) -> str:
+    """Return a value that should be a text, "" where it is something else."""
+    value = msgspec.json.decode(raw)
+    return value if isinstance(value, str) else ""

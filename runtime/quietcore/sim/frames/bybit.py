@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -11,14 +12,18 @@ from quietcore.sim.frames import Frame, Kind, Refused, Trade
 from quietcore.sim.frames.times import shift_times
 
 Rows = list[tuple[str, str]]
+# Topics that are followed; `orderbook.rpi.X` and whatever else the venue may send is something else.
+FOLLOWED = re.compile(
+    r"(?:orderbook\.(?P<depth>[0-9]{1,4})|(?P<kind>publicTrade|tickers))\.(?P<symbol>[^.]+)"
+)
 
 
 class Envelope(msgspec.Struct):
-    """The outside of a frame; an answer to a request has no topic."""
+    """The outside of a frame; an answer to a request has no topic. Others' values may be of any type."""
 
     topic: str = ""
-    type: str = ""
-    ts: int = 0
+    type: msgspec.Raw = msgspec.Raw(b"")
+    ts: msgspec.Raw = msgspec.Raw(b"0")
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -41,11 +46,12 @@ class BookChange(msgspec.Struct):
 
 
 class TradeData(msgspec.Struct):
-    """Price, volume and taker's side of one trade of a publicTrade frame."""
+    """Price, volume and taker's side of one trade of a publicTrade frame; `block`: agreed outside the book."""
 
     p: str
     v: str
-    side: str = msgspec.field(default="Buy", name="S")
+    side: str = msgspec.field(name="S")
+    block: bool = msgspec.field(default=False, name="BT")
 
 
 class BybitFrames:
@@ -55,6 +61,7 @@ class BybitFrames:
 
     def __init__(self) -> None:
         self._envelope = msgspec.json.Decoder(Envelope)
+        self._time = msgspec.json.Decoder(int)
         self._book = msgspec.json.Decoder(BookData)
         self._trades = msgspec.json.Decoder(list[TradeData])
         self._books: dict[str, Book] = {}
@@ -64,23 +71,30 @@ class BybitFrames:
         """Read one message; raise `Refused` where it is none of the venue's."""
         try:
             envelope = self._envelope.decode(raw)
-            kind, _, rest = envelope.topic.partition(".")
-            symbol = rest.rpartition(".")[2]
-            body = None
-            if kind == "orderbook":
+            match = FOLLOWED.fullmatch(envelope.topic)
+            if match is None:
+                return Frame(Kind.OTHER, envelope.topic, "", 0, raw, receive_ns)
+            symbol, body = match["symbol"], None
+            time_ms = self._time.decode(envelope.ts)
+            if match["depth"] is not None:
                 data = self._book.decode(envelope.data)
-                full = envelope.type == "snapshot" or data.u == 1
-                body = BookChange(full, int(rest.partition(".")[0]), data)
+                kind = bytes(envelope.type)
+                if kind not in (b'"snapshot"', b'"delta"'):
+                    raise Refused(
+                        f"topic {envelope.topic} has the type {kind.decode()}, expected snapshot or delta"
+                    )
+                if data.s != symbol:
+                    raise Refused(f"topic {envelope.topic} carries the symbol {data.s!r}")
+                full = kind == b'"snapshot"' or data.u == 1
+                body = BookChange(full, int(match["depth"]), data)
                 found = Kind.BOOK
-            elif kind == "publicTrade":
+            elif match["kind"] == "publicTrade":
                 found = Kind.TRADE
-            elif kind == "tickers":
-                found = Kind.TICKER
             else:
-                found = Kind.OTHER
+                found = Kind.TICKER
         except (msgspec.MsgspecError, ValueError) as error:
             raise Refused(str(error)) from error
-        return Frame(found, envelope.topic, symbol, envelope.ts, raw, receive_ns, body)
+        return Frame(found, envelope.topic, symbol, time_ms, raw, receive_ns, body)
 
     def prices(self, frame: Frame) -> Iterator[tuple[str, str]]:
         """Yield every (price, size) of a frame, as text."""
@@ -88,17 +102,24 @@ class BybitFrames:
             yield from frame.body.data.b
             yield from frame.body.data.a
         elif frame.kind is Kind.TRADE:
-            for trade in self.trades(frame):
-                yield trade.price, trade.size
+            for trade in self._trades_of(frame):
+                yield trade.p, trade.v
 
     def trades(self, frame: Frame) -> Iterator[Trade]:
-        """Yield the trades of a publicTrade frame; raise `Refused`."""
+        """Yield the trades of a publicTrade frame that took from the book; raise `Refused`."""
+        for trade in self._trades_of(frame):
+            if not trade.block:
+                yield Trade(trade.p, trade.v, trade.side == "Sell")
+
+    def _trades_of(self, frame: Frame) -> list[TradeData]:
         try:
             trades = self._trades.decode(self._envelope.decode(frame.raw).data)
         except msgspec.MsgspecError as error:
             raise Refused(str(error)) from error
         for trade in trades:
-            yield Trade(trade.p, trade.v, trade.side == "Sell")
+            if trade.side not in ("Buy", "Sell"):
+                raise Refused(f"a trade whose taker's side is {trade.side!r}, expected Buy or Sell")
+        return trades
 
     def track(self, frame: Frame) -> None:
         """Apply a frame to the book of its topic; one with a gap waits for the next snapshot."""

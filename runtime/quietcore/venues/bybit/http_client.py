@@ -15,7 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from quietcore.venues import wire
-from quietcore.venues.bybit.rest import BybitRest
+from quietcore.venues.bybit import codes, pages, rows
+from quietcore.venues.bybit.account import EXECUTIONS, HISTORY, INSTRUMENTS, POSITIONS, REALTIME, understood
+from quietcore.venues.bybit.hosts import TIME_PATH
+from quietcore.venues.bybit.rest import NOT_SENT, BybitRest
 from quietcore.venues.interface import Credentials, Endpoints, RefusedError, UncertainError
 
 ATTEMPTS = 3
@@ -65,13 +68,12 @@ class BybitHTTPClient(BybitRest):
                 if not left:
                     raise
             except RefusedError as error:
-                if not left or error.code not in (RATE, TIME_WINDOW, -1):
+                wait = error.trouble.wait
+                if not left or error.code not in (RATE, TIME_WINDOW, NOT_SENT) or wait > LONGEST_WAIT_SECONDS:
                     raise
                 if error.code == TIME_WINDOW:
                     await self.compare_clocks()
-                elif error.code == RATE and (limit := self.limits.get(path)) is not None:
-                    wait = limit.reset_ms / 1000 - time.time()
-                    delay = min(max(wait, delay), LONGEST_WAIT_SECONDS)
+                delay = max(wait, delay)
             await asyncio.sleep(delay)
             delay *= 2
         raise AssertionError("unreachable")
@@ -79,31 +81,28 @@ class BybitHTTPClient(BybitRest):
     async def compare_clocks(self) -> int:
         """Learn by how many ms the venue's clock is ahead of ours, for the time-stamps of what is signed."""
         begin = time.time_ns()
-        result, _ = await self._request("GET", f"{self._base}/v5/market/time", "", None, signed=False)
+        answer = await self._ask(TIME_PATH, {}, signed=False)
         end = time.time_ns()
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            self.clock_offset_ms = (int(result["timeNano"]) - (begin + end) // 2) // 1_000_000
+        with contextlib.suppress(UncertainError):
+            self.clock_offset_ms = (_time_ns(answer.result) - (begin + end) // 2) // 1_000_000
         return self.clock_offset_ms
 
     # market
 
     async def server_time_ns(self) -> int:
         """Return the venue's time, UTC ns."""
-        result = await self.get("/v5/market/time", {}, signed=False)
-        return int(result["timeNano"])
+        return _time_ns(await self.get(TIME_PATH, {}, signed=False))
 
     async def instruments(self) -> list[dict[str, Any]]:
         """Return the instrument data of the whole category, all pages."""
-        found: list[dict[str, Any]] = []
         query = {"category": self.category, "limit": "1000"}
-        for _ in range(50):  # bounded: a venue that always has one more page is broken
-            result = await self.get("/v5/market/instruments-info", query, signed=False)
-            found += result.get("list") or []
-            cursor = result.get("nextPageCursor") or ""
-            if not cursor:
-                break
-            query["cursor"] = cursor
-        return found
+        return await self._all(INSTRUMENTS, query, pages.SYMBOL_KEY, signed=False)
+
+    async def wallet(self, account_type: str = "UNIFIED") -> list[rows.Balance]:
+        """Return what an account holds, by coin."""
+        path = "/v5/account/wallet-balance"
+        found, _ = pages.page(await self.get(path, {"accountType": account_type}), path)
+        return [one for row in found for one in understood(rows.balances, row)]
 
     # orders
 
@@ -126,32 +125,59 @@ class BybitHTTPClient(BybitRest):
         return await self._command("/v5/order/cancel-all", scope)
 
     async def place_batch(self, orders: list[dict[str, Any]]) -> dict[str, Any]:
-        """Send up to 20 orders (10 on spot) as one request, once."""
+        """Send up to 20 orders (10 on spot) as one request, once.
+
+        Each row of the answer's ``list`` has the ``code`` and ``msg`` of its order beside its ids: 0 for one that was
+        accepted; and ``refused``, both as one text, where it was refused for certain.
+        """
         most = 10 if self.category == "spot" else 20
         if not 1 <= len(orders) <= most:
             raise ValueError(f"a batch of {len(orders)} orders: expected 1 to {most}")
         if not all(order.get("orderLinkId") for order in orders):
             raise ValueError("an order without orderLinkId could never be asked for")
-        return await self._command("/v5/order/create-batch", {"request": orders})
+        answer, _ = await self._post("/v5/order/create-batch", {"category": self.category, "request": orders})
+        result = dict(answer.result) if isinstance(answer.result, dict) else {}
+        verdicts = answer.retExtInfo.get("list") if isinstance(answer.retExtInfo, dict) else None
+        made = result.get("list")
+        if isinstance(made, list) and isinstance(verdicts, list) and len(made) == len(verdicts):
+            # Both lists are in the order of the request.
+            pairs = zip(made, verdicts, strict=True)
+            result["list"] = [_with_verdict(row, word) for row, word in pairs]
+        return result
 
     async def open_orders(self, **scope: str) -> list[dict[str, Any]]:
-        """Return open and recently closed orders: of a symbol, an ``orderLinkId``, or a settlement coin."""
-        return await self._list("/v5/order/realtime", scope)
+        """Return open and recently closed orders: of a symbol, an ``orderLinkId``, or a settlement coin.
+
+        One order, named by an id, is looked for in the history too: a restart of the venue empties the other list.
+        """
+        found = await self._list(REALTIME, scope, pages.ORDER_KEY)
+        if not found and (scope.get("orderLinkId") or scope.get("orderId")):
+            return await self._list(HISTORY, scope, pages.ORDER_KEY)
+        return found
 
     async def positions(self, **scope: str) -> list[dict[str, Any]]:
         """Return positions: of a symbol or a settlement coin."""
-        return await self._list("/v5/position/list", scope)
+        return await self._list(POSITIONS, scope, pages.POSITION_KEY)
 
     async def executions(self, **scope: str) -> list[dict[str, Any]]:
         """Return executions, newest first."""
-        return await self._list("/v5/execution/list", scope)
+        return await self._list(EXECUTIONS, scope, pages.EXECUTION_KEY)
 
-    async def _list(self, path: str, scope: dict[str, str]) -> list[dict[str, Any]]:
-        result = await self.get(path, {"category": self.category, **scope})
-        return list(result.get("list") or [])
+    async def _list(self, path: str, scope: dict[str, str], key: pages.Key) -> list[dict[str, Any]]:
+        return await self._all(path, {"category": self.category, **scope}, key)
+
+    async def _all(
+        self, path: str, query: dict[str, str], key: pages.Key, *, signed: bool = True
+    ) -> list[dict[str, Any]]:
+        async def fetch(one: dict[str, str]) -> Any:
+            return await self.get(path, one, signed=signed)
+
+        return await pages.all_rows(fetch, path, query, key)
 
     async def _command(self, path: str, words: dict[str, Any]) -> dict[str, Any]:
-        result, _ = await self.post(path, {"category": self.category, **words})
+        result, written_ns = await self.post(path, {"category": self.category, **words})
+        if result is not None and not isinstance(result, dict):
+            raise UncertainError(f"{path} answers without an object", written_ns)
         return dict(result or {})
 
     def socket_states(self) -> list[wire.SocketState]:
@@ -161,3 +187,21 @@ class BybitHTTPClient(BybitRest):
         kept: Any = self._session.connector
         transports = [entry[0].transport for entries in kept._conns.values() for entry in entries]
         return [state for state in map(wire.socket_state, transports) if state is not None]
+
+
+def _time_ns(result: object) -> int:
+    """Return the venue's time of an answer of /v5/market/time; raises UncertainError."""
+    value = result.get("timeNano") if isinstance(result, dict) else None
+    if not isinstance(value, str) or not value.isdigit() or len(value) > 20:
+        raise UncertainError(f"{TIME_PATH} answers without a time: {value!r}")
+    return int(value)
+
+
+def _with_verdict(row: Any, word: Any) -> Any:
+    """Return a row of a batch's answer with what is said of its order."""
+    if not isinstance(row, dict) or not isinstance(word, dict):
+        return row
+    code, found = word.get("code"), {**row, **word}
+    if isinstance(code, int) and code and not codes.meaning_of(code).uncertain:
+        found["refused"] = f"{code} {codes.plain_text(str(word.get('msg') or ''))}"
+    return found

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import aiohttp
@@ -14,24 +13,27 @@ import msgspec
 
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.venues import wire
-from quietcore.venues.bybit import signing
+from quietcore.venues.bybit import codes, rows, signing
+from quietcore.venues.bybit.pauses import Pauses
 from quietcore.venues.interface import (
     Credentials,
     Endpoints,
     Event,
-    Fate,
     Fill,
+    NotUnderstood,
     OrderUpdate,
     StreamDown,
     StreamUp,
+    Trouble,
 )
 
 PATH = "/v5/private"
 TOPICS = ["order", "execution"]
-PING_SECONDS = 20.0
+# The venue wants a ping every 20 s at least. Without any word after two of ours the connection is dead, whatever TCP
+# believes.
+PING_SECONDS = 4.0
+SILENCE_SECONDS = 2 * PING_SECONDS
 ANSWER_SECONDS = 10.0
-# Three pings without any word from the venue: the connection is dead, whatever TCP believes.
-SILENCE_SECONDS = 3 * PING_SECONDS
 RETRY_FIRST_SECONDS = 0.2
 RETRY_MOST_SECONDS = 10.0
 AUTHENTICATION_LIFETIME_MS = 10_000
@@ -39,76 +41,91 @@ AUTHENTICATION_LIFETIME_MS = 10_000
 OVERLAP_SECONDS = 1.0
 QUEUE_EVENTS = 10_000  # then the connection is not read until they are taken
 LOST = (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError)
-
-FATES = {
-    "New": Fate.OPEN,
-    "PartiallyFilled": Fate.PARTIALLY_FILLED,
-    "Untriggered": Fate.OPEN,
-    "Triggered": Fate.OPEN,
-    "Filled": Fate.FILLED,
-    "Cancelled": Fate.CANCELLED,
-    "PartiallyFilledCanceled": Fate.CANCELLED,
-    "Deactivated": Fate.CANCELLED,
-    "Rejected": Fate.REJECTED,
-}
-
-
-SIDES = {"Buy": True, "Sell": False}
+# Fields by which a row that cannot be read still tells whose it is.
+_IDS = ("orderLinkId", "orderId", "symbol")
 
 
 class RefusedStreamError(Exception):
     """The venue refused authentication or subscription."""
 
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.found)
+        self.trouble = trouble
+
 
 def order_update(order: Any) -> OrderUpdate | None:
     """Return an order of the ``order`` topic or of /v5/order/realtime; None where it cannot be understood."""
     try:
-        fate = FATES[order["orderStatus"]]
-        filled = Decimal(order.get("cumExecQty") or "0")
-        reason = order.get("rejectReason") or ""
-        if reason == "EC_NoError":
-            reason = ""
-        return OrderUpdate(order.get("orderLinkId") or "", order["orderId"], fate, filled, reason)
-    except (KeyError, TypeError, AttributeError, InvalidOperation):
+        return rows.order(order)
+    except rows.RowError:
         return None
 
 
 def fill(execution: Any) -> Fill | None:
-    """Return an execution of the ``execution`` topic; None where it is no trade or cannot be understood."""
+    """Return an execution of the ``execution`` topic; None where it moves no position or cannot be understood."""
     try:
-        if execution.get("execType", "Trade") != "Trade":
-            return None
-        return Fill(
-            execution.get("orderLinkId") or "",
-            execution["orderId"],
-            execution["execId"],
-            Decimal(execution["execQty"]),
-            Decimal(execution["execPrice"]),
-            execution.get("symbol") or "",
-            SIDES.get(execution.get("side")),
-            Decimal(execution.get("execFee") or "0"),
-        )
-    except (KeyError, TypeError, AttributeError, InvalidOperation):
+        return rows.execution(execution)
+    except rows.RowError:
         return None
 
 
 def parse(text: str | bytes) -> tuple[list[Event], int]:
-    """Return the events of one message and how many of its entries could not be understood."""
+    """Return the events of one message, `NotUnderstood` among them, and how many of them are.
+
+    One row that cannot be read does not keep the others from being taken. Messages of other topics, and answers to
+    requests, have no events.
+    """
     try:
         message = msgspec.json.decode(text)
-        topic, data = message.get("topic", ""), message.get("data", [])
-    except (msgspec.DecodeError, AttributeError):
-        return [], 1
-    if topic.split(".")[0] not in ("order", "execution") or not isinstance(data, list):
+    except msgspec.DecodeError:
+        return [NotUnderstood("a message that is no JSON")], 1
+    if not isinstance(message, dict):
+        return [NotUnderstood("a message that is no object")], 1
+    topic = message.get("topic")
+    if topic is None:
         return [], 0
-    make: Any = order_update if topic.startswith("order") else fill
-    made = [make(entry) for entry in data]
-    events = [event for event in made if event is not None]
-    skipped = sum(
-        event is None and not (isinstance(entry, dict) and entry.get("execType", "Trade") != "Trade")
-        for event, entry in zip(made, data, strict=True)
-    )
-    return events, skipped
+    name = topic.split(".")[0] if isinstance(topic, str) else ""
+    if name not in TOPICS:
+        return ([], 0) if name else ([NotUnderstood("topic that is no text")], 1)
+    data = message.get("data")
+    if not isinstance(data, list):
+        return [NotUnderstood(f"{name} message without a list")], 1
+    events: list[Event] = [event for row in data if (event := read_row(name, row)) is not None]
+    return events, sum(isinstance(event, NotUnderstood) for event in events)
+
+
+def read_row(name: str, row: Any) -> OrderUpdate | Fill | NotUnderstood | None:
+    """Return what one row of a topic says, None where it is of no concern here."""
+    try:
+        return rows.order(row) if name == "order" else rows.execution(row)
+    except rows.RowError as error:
+        found = [row.get(field) if isinstance(row, dict) else None for field in _IDS]
+        client_id, order_id, symbol = (one if isinstance(one, str) else "" for one in found)
+        named = name == "order" and bool(client_id or order_id)
+        return NotUnderstood(str(error), client_id, order_id, symbol, harmless=named)
+
+
+def handshake_trouble(error: BaseException) -> Trouble | None:
+    """Return why a WebSocket handshake was answered with an HTTP status, None where it was not."""
+    if not isinstance(error, aiohttp.WSServerHandshakeError):
+        return None
+    meaning = codes.meaning_of_status(error.status)
+    return codes.trouble(f"handshake answered HTTP {error.status}", meaning)
+
+
+def note_handshake(error: BaseException, base: str, path: str, pauses: Pauses) -> float:
+    """Take the pause that the refusal of a handshake dictates; return it in seconds."""
+    found = handshake_trouble(error)
+    if found is None or not isinstance(error, aiohttp.WSServerHandshakeError):
+        return 0.0
+    received: Mapping[str, str] = error.headers or {}
+    return pauses.note(base, path, status=error.status, code=0, headers=received, why=found.found)
+
+
+def lost_text(error: BaseException) -> str:
+    """Return why a connection was lost or did not come up."""
+    found = handshake_trouble(error)
+    return found.line() if found is not None else str(error) or type(error).__name__
 
 
 class PrivateLink:
@@ -116,7 +133,6 @@ class PrivateLink:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, told: Told) -> None:
         self.reason = "closed by the venue"
-        self.not_understood = 0
         self._socket, self._told = socket, told
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -148,7 +164,7 @@ class PrivateLink:
                 answer = msgspec.json.decode(message.data)
                 if isinstance(answer, dict) and answer.get("op") == operation:
                     if answer.get("success") is not True:
-                        raise RefusedStreamError(f"{operation} refused: {answer.get('ret_msg', '')}")
+                        raise RefusedStreamError(codes.stream_trouble(operation, answer))
                     return
 
     async def _ping(self) -> None:
@@ -163,12 +179,17 @@ class PrivateLink:
                 message = await self._socket.receive(timeout=SILENCE_SECONDS)
                 if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                     break
-                events, skipped = parse(message.data)
-                self.not_understood += skipped
+                events, _ = parse(message.data)
                 for event in events:
                     await self._told.put(event)
+        except TimeoutError:
+            self.reason = f"mute: no word for {SILENCE_SECONDS:g} s, not even an answer to a ping"
         except LOST as error:
-            self.reason = str(error) or type(error).__name__
+            self.reason = lost_text(error)
+        except (
+            Exception
+        ) as error:  # what nobody foresaw: a stream that is not read must not pass for a quiet one
+            self.reason = repr(error)
         await self._told.put(self)
 
 
@@ -179,8 +200,13 @@ class BybitPrivateStream:
     """The private stream, as events, connected again whenever it is lost."""
 
     def __init__(
-        self, endpoints: Endpoints, credentials: Credentials, pins: Mapping[str, str] | None = None
+        self,
+        endpoints: Endpoints,
+        credentials: Credentials,
+        pins: Mapping[str, str] | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
+        self._pauses = Pauses() if pauses is None else pauses
         self._base = endpoints.private_websocket.rstrip("/")
         self._ca, self._pins = endpoints.tls_ca, pins
         self._credentials = credentials
@@ -204,22 +230,24 @@ class BybitPrivateStream:
                         async with self._changing:
                             link = self._link = await self._open(self._base)
                     except RefusedStreamError as error:
-                        yield StreamDown(str(error), refused=True)
+                        found = error.trouble
+                        yield StreamDown(found._replace(remedy="").line(), True, found.remedy)
                     except LOST as error:
-                        yield StreamDown(str(error) or type(error).__name__)
+                        note_handshake(error, self._base, PATH, self._pauses)
+                        yield StreamDown(lost_text(error))
                     else:
                         delay = RETRY_FIRST_SECONDS
                         yield StreamUp()
                         while True:
-                            found = await self._told.get()
-                            if not isinstance(found, PrivateLink):
-                                yield found
-                            elif found is self._link:
+                            told = await self._told.get()
+                            if not isinstance(told, PrivateLink):
+                                yield told
+                            elif told is self._link:
                                 break
-                        link, self._link = found, None
+                        link, self._link = told, None
                         await link.close()
                         yield StreamDown(link.reason)
-                    await asyncio.sleep(delay)
+                    await asyncio.sleep(max(delay, self._pauses.left(self._base, PATH)[0]))
                     delay = min(2 * delay, RETRY_MOST_SECONDS)
             finally:
                 self._session = None
@@ -245,10 +273,11 @@ class BybitPrivateStream:
             try:
                 link = await self._open(base)
             except (RefusedStreamError, *LOST) as error:
+                note_handshake(error, base, PATH, self._pauses)
                 raise QuietcoreError(
                     "private stream cannot go over",
                     where=base + PATH,
-                    found=str(error) or type(error).__name__,
+                    found=lost_text(error),
                     code=ExitCode.UNKNOWN,
                 ) from error
             self._base = base

@@ -1,8 +1,9 @@
 """Bybit v5 REST: what a request's answer means, and above all what is not known.
 
-A request that timed out, lost its connection, or met a failure of the server is uncertain. A code that
-refuses is certain: nothing happened. Code 10014 and 110072 (duplicate request, duplicate link id) tell that
-an earlier copy did arrive; nothing here ever sends one, so they too are asked about.
+A request that timed out, lost its connection, or met a failure of the server is uncertain. A code that refuses is
+certain: nothing happened (`codes`). Code 10014 and 110072 (duplicate request, duplicate link id) tell that an earlier
+copy did arrive; nothing here ever sends one, so they too are asked about. What a host wants no request for is not sent
+to it until then, by anybody here (`pauses`): that is a refusal too, of ours.
 """
 
 from __future__ import annotations
@@ -14,35 +15,36 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
+import yarl
 
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.venues import wire
-from quietcore.venues.bybit import signing
+from quietcore.venues.bybit import codes, signing
 from quietcore.venues.bybit.hosts import TIME_PATH
-from quietcore.venues.interface import Credentials, Endpoints, RefusedError, UncertainError
+from quietcore.venues.bybit.pauses import Pauses
+from quietcore.venues.interface import (
+    Credentials,
+    Endpoints,
+    Nature,
+    RefusedError,
+    Trouble,
+    UncertainError,
+)
 
 TIMEOUT_SECONDS = 3.0
 DRAIN_SECONDS = TIMEOUT_SECONDS + 1.0
-
-# https://bybit-exchange.github.io/docs/v5/error
-SERVER_ERROR = 10016
-DUPLICATE_REQUEST = 10014
-DUPLICATE_LINK_ID = 110072
-UNCERTAIN_CODES = frozenset({10000, SERVER_ERROR, DUPLICATE_REQUEST, DUPLICATE_LINK_ID})
-CREDENTIAL_CODES = {
-    10003: "check key and domain: a key is bound to its region and to testnet or mainnet",
-    10004: "check the secret",
-    10005: "allow the key to trade",
-    10010: "allow this host's address for the key",
-}
+NOT_SENT = -1  # no code of the venue's: nothing was sent
+KEY_CODES = frozenset({-2015, 10003, 10004, 10005, 10007, 10010, 10029, 33004, 401})
+CLOCK_CODES = frozenset({10002})
 
 
 class Answer(msgspec.Struct):
     """The envelope of every answer."""
 
     retCode: int  # noqa: N815 -- the venue's spelling
-    retMsg: str = ""  # noqa: N815
+    retMsg: str | None = ""  # noqa: N815
     result: Any = None
+    retExtInfo: Any = None  # noqa: N815
 
 
 DECODER = msgspec.json.Decoder(Answer)
@@ -56,24 +58,31 @@ class RateLimit(NamedTuple):
     reset_ms: int
 
 
-def rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
+def rate_limit(headers: object) -> RateLimit | None:
     """Return the rate limit of an answer's headers, None where they hold none."""
+    if not isinstance(headers, Mapping):
+        return None
     try:
         return RateLimit(
             int(headers["X-Bapi-Limit"]),
             int(headers["X-Bapi-Limit-Status"]),
             int(headers.get("X-Bapi-Limit-Reset-Timestamp") or 0),
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError):
         return None
 
 
 class BybitRest:
-    """Signed requests over one kept session."""
+    """Signed requests over one kept session. ``pauses``: what the hosts have asked for, shared by all who ask them."""
 
     def __init__(
-        self, endpoints: Endpoints, credentials: Credentials, pins: Mapping[str, str] | None = None
+        self,
+        endpoints: Endpoints,
+        credentials: Credentials,
+        pins: Mapping[str, str] | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
+        self.pauses = Pauses() if pauses is None else pauses
         self._base = endpoints.rest.rstrip("/")
         self._ca = endpoints.tls_ca
         self._credentials = credentials
@@ -123,7 +132,7 @@ class BybitRest:
         Where it does not answer, nothing changes and the error is raised.
         """
         begin = time.perf_counter()
-        fresh = BybitRest(Endpoints(url, "", self._ca), self._credentials, self._pins)
+        fresh = BybitRest(Endpoints(url, "", self._ca), self._credentials, self._pins, self.pauses)
         try:
             await fresh.get(TIME_PATH, {}, signed=False)
         except BaseException:
@@ -146,19 +155,31 @@ class BybitRest:
 
     async def get(self, path: str, query: dict[str, str], *, signed: bool = True) -> Any:
         """Return the result of a GET."""
-        text = "&".join(f"{name}={value}" for name, value in query.items())
-        url = f"{self._base}{path}" + (f"?{text}" if text else "")
-        result, _ = await self._request("GET", url, text, None, signed=signed)
-        return result
+        answer = await self._ask(path, query, signed=signed)
+        return answer.result
 
     async def post(self, path: str, body: dict[str, Any]) -> tuple[Any, int]:
         """Return the result of a POST and when it was written to the socket, UTC ns."""
+        answer, written_ns = await self._post(path, body)
+        return answer.result, written_ns
+
+    async def _ask(self, path: str, query: Mapping[str, str], *, signed: bool) -> Answer:
+        text = signing.query_text(query)
+        answer, _ = await self._request("GET", path, text, None, signed=signed)
+        return answer
+
+    async def _post(self, path: str, body: dict[str, Any]) -> tuple[Answer, int]:
         text = msgspec.json.encode(body).decode()
-        return await self._request("POST", self._base + path, text, text.encode(), signed=True)
+        return await self._request("POST", path, text, text.encode(), signed=True)
 
     async def _request(
-        self, method: str, url: str, payload: str, body: bytes | None, *, signed: bool
-    ) -> tuple[Any, int]:
+        self, method: str, path: str, payload: str, body: bytes | None, *, signed: bool
+    ) -> tuple[Answer, int]:
+        base = self._base
+        self._obey_pause(base, path)
+        # As it was signed: an address that is parsed again would lose its escapes.
+        address = f"{base}{path}?{payload}" if body is None and payload else base + path
+        url = yarl.URL(address, encoded=True)
         now_ms = time.time_ns() // 1_000_000 + self.clock_offset_ms
         headers = signing.headers(self._credentials, now_ms, payload) if signed else {}
         if body is not None:
@@ -168,55 +189,107 @@ class BybitRest:
         session = self.session
         self._in_flight[session] = self._in_flight.get(session, 0) + 1
         try:
-            async with session.request(method, url, data=body, headers=headers) as response:
+            # No redirect is followed: it would send the key elsewhere, and an order a second time.
+            async with session.request(
+                method, url, data=body, headers=headers, allow_redirects=False
+            ) as response:
                 content = await response.read()
-                status = response.status
-                if (limit := rate_limit(response.headers)) is not None:
-                    self.limits[response.url.path] = limit
+                status, received = response.status, response.headers
+                if (limit := rate_limit(received)) is not None:
+                    self.limits[path] = limit
         except TimeoutError as error:
             raise UncertainError(f"no answer within {TIMEOUT_SECONDS:g} s", stamp.written_ns) from error
         except aiohttp.ClientConnectorError as error:
             # No connection was made, so nothing was sent.
-            raise RefusedError(-1, f"no connection: {error}") from error
+            text = f"no connection: {error}"
+            raise RefusedError(NOT_SENT, text, 0, codes.trouble(text, codes.NO_CONNECTION)) from error
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise UncertainError(f"connection lost: {error!r}", stamp.written_ns) from error
         finally:
             wire.STAMP.reset(token)
             if session in self._in_flight:
                 self._in_flight[session] -= 1
-        return judge(status, content, stamp.written_ns)
+        try:
+            answer = read_answer(status, content, stamp.written_ns)
+        except (RefusedError, UncertainError) as error:
+            code = error.code if isinstance(error, RefusedError) else 0
+            wait = self.pauses.note(
+                base,
+                path,
+                status=status,
+                code=code,
+                headers=received,
+                why=error.trouble.found,
+                offset_ms=self.clock_offset_ms,
+            )
+            error.trouble = error.trouble._replace(wait=wait)
+            raise
+        self.pauses.answered(base)
+        return answer, stamp.written_ns
+
+    def _obey_pause(self, base: str, path: str) -> None:
+        """Refuse what the host wants no request for now."""
+        seconds, why = self.pauses.left(base, path)
+        if seconds > 0:
+            raise RefusedError(NOT_SENT, f"not sent: {why}", 0, paused(seconds, why))
+
+
+def paused(seconds: float, why: str) -> Trouble:
+    """Return why a request was not sent: the venue has asked for a pause."""
+    meaning = f"the venue wants no request for another {seconds:.1f} s"
+    return Trouble(why, meaning, Nature.PASSING, codes.LATER, seconds)
 
 
 def judge(status: int, content: bytes, written_ns: int) -> tuple[Any, int]:
     """Return an answer's result, or raise what it means for the request."""
+    return read_answer(status, content, written_ns).result, written_ns
+
+
+def read_answer(status: int, content: bytes, written_ns: int) -> Answer:
+    """Return the envelope of an answer that is a success; raises RefusedError or UncertainError with its trouble.
+
+    An answer is a JSON object with an integer `retCode`, and a success where that is 0. What is none (a web page, an
+    empty body) is judged by its HTTP status, and quoted.
+    """
     try:
         answer = DECODER.decode(content)
     except msgspec.DecodeError as error:
-        if 400 <= status < 500:
-            # Refused before it reached the service (403: rate limit per address).
-            raise RefusedError(status, f"HTTP {status}", written_ns) from error
-        raise UncertainError(f"HTTP {status} without a readable answer", written_ns) from error
-    if answer.retCode == 0:
-        return answer.result, written_ns
-    if answer.retCode in UNCERTAIN_CODES or status >= 500:
-        raise UncertainError(f"{answer.retCode} {answer.retMsg}", written_ns)
-    raise RefusedError(answer.retCode, answer.retMsg, written_ns)
+        text = codes.plain_text(content[:65536].decode(errors="replace"))
+        found = f"HTTP {status}" + (f": {text}" if text else " without a readable answer")
+        if not (300 <= status < 500):
+            found = f"HTTP {status} without a readable answer" + (f": {text}" if text else "")
+        meaning = codes.meaning_of_status(status)
+        trouble = codes.trouble(found, meaning)
+        if meaning.uncertain:
+            raise UncertainError(found, written_ns, trouble) from error
+        # Refused before it reached the service.
+        raise RefusedError(status, found, written_ns, trouble) from error
+    if answer.retCode == 0 and status < 300:
+        return answer
+    meaning = codes.meaning_of(answer.retCode) if answer.retCode else codes.meaning_of_status(status)
+    if status >= 500:
+        meaning = meaning._replace(uncertain=True)
+    raise codes.failure(answer.retCode or status, answer.retMsg or "", meaning, written_ns)
 
 
 def explain(error: RefusedError | UncertainError, where: str) -> QuietcoreError:
     """Return what a user can mend about an error met while starting."""
+    trouble = error.trouble
+    named = trouble.nature is Nature.ACCESS
+    what = "venue refuses access" if named else "venue does not answer as expected"
     code = error.code if isinstance(error, RefusedError) else 0
-    if code in CREDENTIAL_CODES:
-        return QuietcoreError(
-            "venue refuses the key", where=where, found=str(error), remedy=CREDENTIAL_CODES[code]
-        )
-    if code == 10002:
-        remedy = "synchronise this host's clock (chrony)"
-        return QuietcoreError("venue refuses the time", where=where, found=str(error), remedy=remedy)
+    cause = error.__cause__
+    if isinstance(cause, RefusedError):
+        code = cause.code
+    if code in KEY_CODES:
+        what = "venue refuses the key"
+    elif code in CLOCK_CODES:
+        what = "venue refuses the time"
+    meaning = f" ({trouble.meaning})" if trouble.meaning else ""
     return QuietcoreError(
-        "venue does not answer as expected",
+        what,
         where=where,
-        found=str(error),
-        remedy="check venue.rest and the network; start the simulator where that is meant",
-        code=ExitCode.UNKNOWN,
+        found=f"{trouble.found}{meaning}",
+        remedy=trouble.remedy or "check venue.rest and the network; start the simulator where that is meant",
+        code=ExitCode.USAGE if named else ExitCode.UNKNOWN,
     )

@@ -16,16 +16,15 @@ import msgspec
 
 from quietcore.errors import QuietcoreError
 from quietcore.venues import wire
-from quietcore.venues.bybit import signing
-from quietcore.venues.bybit.private import AUTHENTICATION_LIFETIME_MS, LOST
-from quietcore.venues.bybit.rest import UNCERTAIN_CODES, RateLimit, rate_limit
-from quietcore.venues.interface import Credentials, RefusedError, UncertainError
+from quietcore.venues.bybit import codes, signing
+from quietcore.venues.bybit.pauses import Pauses
+from quietcore.venues.bybit.private import AUTHENTICATION_LIFETIME_MS, LOST, lost_text
+from quietcore.venues.bybit.rest import RateLimit, rate_limit
+from quietcore.venues.interface import Credentials, UncertainError
 
-PING_SECONDS = 20.0
-SILENCE_SECONDS = 3 * PING_SECONDS
+PING_SECONDS = 4.0
+SILENCE_SECONDS = 2 * PING_SECONDS
 ANSWER_SECONDS = 10.0
-# 10019: restarting; 20006: this reqId was used, which ours never are.
-UNCERTAIN = UNCERTAIN_CODES | {10019, 20006}
 
 
 class NotSentError(Exception):
@@ -87,10 +86,10 @@ class NetworkDial:
 
 
 class TradeLink:
-    """Made by `open`. ``limits``: where the venue's rate limits are noted, by operation."""
+    """Made by `open`. ``limits``: where the venue's rate limits are noted; ``pauses``: what the hosts asked for."""
 
-    def __init__(self, socket: Socket, url: str, limits: dict[str, RateLimit]) -> None:
-        self.url = url
+    def __init__(self, socket: Socket, url: str, limits: dict[str, RateLimit], pauses: Pauses) -> None:
+        self.url, self._pauses = url, pauses
         self.ended = asyncio.Event()
         self.problem = ""
         self._socket = socket
@@ -105,10 +104,11 @@ class TradeLink:
         url: str,
         credentials: Credentials,
         limits: dict[str, RateLimit],
+        pauses: Pauses,
         now_ms: Callable[[], int],
     ) -> TradeLink:
         """Connect and authenticate; raises QuietcoreError where the key is refused, else one of `LOST`."""
-        link = cls(await dial.open(url), url, limits)
+        link = cls(await dial.open(url), url, limits, pauses)
         try:
             await link._authenticate(credentials, now_ms() + AUTHENTICATION_LIFETIME_MS)
         except BaseException:
@@ -142,12 +142,24 @@ class TradeLink:
         finally:
             wire.STAMP.reset(token)
             del self._waiting[request_id]
-        code, text = found.get("retCode"), str(found.get("retMsg", ""))
-        if code == 0:
-            return Answer(dict(found.get("data") or {}), stamp.written_ns)
-        if not isinstance(code, int) or code in UNCERTAIN:
-            raise UncertainError(f"{code} {text}", stamp.written_ns)
-        raise RefusedError(code, text, stamp.written_ns)
+        code, text, data = found.get("retCode"), str(found.get("retMsg") or ""), found.get("data")
+        if code == 0 and not isinstance(code, bool):
+            return Answer(data if isinstance(data, dict) else {}, stamp.written_ns)
+        if not isinstance(code, int) or isinstance(code, bool):
+            raise UncertainError(
+                f"answer without a code: {code!r} {codes.plain_text(text)}", stamp.written_ns
+            )
+        refusal = codes.failure(code, text, codes.meaning_of(code), stamp.written_ns)
+        wait = self._pauses.note(
+            self.url,
+            str(words.get("op")),
+            status=200,
+            code=code,
+            headers=header_of(found),
+            why=refusal.trouble.found,
+        )
+        refusal.trouble = refusal.trouble._replace(wait=wait)
+        raise refusal
 
     async def drain(self, seconds: float) -> None:
         """Wait for the answers that are still to come, and close."""
@@ -184,8 +196,13 @@ class TradeLink:
                 found = msgspec.json.decode(message.data)
                 if isinstance(found, dict) and found.get("op") == "auth":
                     if found.get("retCode") != 0:
-                        reason = f"{found.get('retCode')} {found.get('retMsg', '')}".strip()
-                        raise QuietcoreError("venue refuses the key", where=self.url, found=reason)
+                        trouble = codes.stream_trouble("auth", found)
+                        raise QuietcoreError(
+                            "venue refuses the key",
+                            where=self.url,
+                            found=trouble._replace(remedy="").line(),
+                            remedy=trouble.remedy,
+                        )
                     return
 
     async def _ping(self) -> None:
@@ -205,15 +222,26 @@ class TradeLink:
                 found = msgspec.json.decode(message.data)
                 if not isinstance(found, dict):
                     continue
-                if (limit := rate_limit(found.get("header") or {})) is not None:
+                if (limit := rate_limit(found.get("header"))) is not None:
                     self._limits[str(found.get("op"))] = limit
                 answer = self._waiting.get(str(found.get("reqId")))
                 if answer is not None and not answer.done():
                     answer.set_result(found)
+        except TimeoutError:
+            problem = f"mute: no word for {SILENCE_SECONDS:g} s, not even an answer to a ping"
         except LOST as error:
-            problem = str(error) or type(error).__name__
+            problem = lost_text(error)
+        except Exception as error:  # what nobody foresaw: it must not leave requests without an answer
+            problem = repr(error)
         finally:
             self._end(problem)
+
+
+def header_of(answer: Mapping[str, Any]) -> dict[str, str]:
+    """Return an answer's header, its texts alone."""
+    header = answer.get("header")
+    entries = header.items() if isinstance(header, dict) else ()
+    return {name: value for name, value in entries if isinstance(value, str)}
 
 
 def wall_ms() -> int:

@@ -16,8 +16,9 @@ from typing import Any, Protocol
 
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.venues.bybit import signing
-from quietcore.venues.bybit.private import LOST
-from quietcore.venues.bybit.rest import TIMEOUT_SECONDS, RateLimit
+from quietcore.venues.bybit.pauses import Pauses
+from quietcore.venues.bybit.private import LOST, lost_text, note_handshake
+from quietcore.venues.bybit.rest import NOT_SENT, TIMEOUT_SECONDS, RateLimit, paused
 from quietcore.venues.bybit.trade_link import (
     Answer,
     Dial,
@@ -26,7 +27,7 @@ from quietcore.venues.bybit.trade_link import (
     TradeLink,
     wall_ms,
 )
-from quietcore.venues.interface import Credentials
+from quietcore.venues.interface import Credentials, RefusedError
 
 PATH = "/v5/trade"
 OPEN_SECONDS = 10.0
@@ -41,7 +42,8 @@ REST_PATHS = {
 class BybitTradeWebSocket:
     """One authenticated connection, connected again whenever it is lost.
 
-    ``dial``: opens the connections, over the network unless given; ``now_ms``: UTC, for what is signed.
+    ``dial``: opens the connections, over the network unless given; ``now_ms``: UTC, for what is signed; ``pauses``:
+    what the hosts have asked for, shared by all who ask them.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class BybitTradeWebSocket:
         timeout: float = TIMEOUT_SECONDS,
         dial: Dial | None = None,
         now_ms: Callable[[], int] = wall_ms,
+        pauses: Pauses | None = None,
     ) -> None:
+        self._pauses = Pauses() if pauses is None else pauses
         self._base = url.rstrip("/")
         self._credentials = credentials
         self._timeout = timeout
@@ -142,7 +146,7 @@ class BybitTradeWebSocket:
                 raise QuietcoreError(
                     "order entry by WebSocket cannot go over",
                     where=base + PATH,
-                    found=str(error) or f"no answer within {OPEN_SECONDS:g} s",
+                    found=lost_text(error) if str(error) else f"no answer within {OPEN_SECONDS:g} s",
                     code=ExitCode.UNKNOWN,
                 ) from error
             old, self._base = self._link, base
@@ -161,12 +165,15 @@ class BybitTradeWebSocket:
 
         Raises:
             NotSentError: no connection; nothing was sent.
-            RefusedError: the venue refused it, for certain.
+            RefusedError: the venue refused it, for certain, or wants no such request now.
             UncertainError: no answer, or one that tells nothing.
         """
         link = self._link
         if link is None:
             raise NotSentError(self.problem)
+        seconds, why = self._pauses.left(link.url, operation)
+        if seconds > 0:
+            raise RefusedError(NOT_SENT, f"not sent: {why}", 0, paused(seconds, why))
         stamp = str(self._now_ms() + self.clock_offset_ms)
         words = {
             "header": {"X-BAPI-TIMESTAMP": stamp, "X-BAPI-RECV-WINDOW": str(signing.RECV_WINDOW_MS)},
@@ -178,7 +185,13 @@ class BybitTradeWebSocket:
     # connections
 
     async def _open(self, base: str) -> TradeLink:
-        return await TradeLink.open(self._dial, base + PATH, self._credentials, self.limits, self._signing_ms)
+        try:
+            return await TradeLink.open(
+                self._dial, base + PATH, self._credentials, self.limits, self._pauses, self._signing_ms
+            )
+        except LOST as error:
+            note_handshake(error, base, PATH, self._pauses)
+            raise
 
     def _signing_ms(self) -> int:
         return self._now_ms() + self.clock_offset_ms
@@ -203,9 +216,9 @@ class BybitTradeWebSocket:
             except QuietcoreError as error:
                 self._problem, delay = str(error), RETRY_MOST_SECONDS
             except LOST as error:
-                self._problem = str(error) or type(error).__name__
+                self._problem = lost_text(error)
             self._up.clear()
-            await asyncio.sleep(delay)
+            await asyncio.sleep(max(delay, self._pauses.left(self._base, PATH)[0]))
             delay = min(2 * delay, RETRY_MOST_SECONDS)
 
 

@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.venues.bybit import rest, signing
-from quietcore.venues.bybit.account import BybitAccount
-from quietcore.venues.bybit.private import BybitPrivateStream, order_update
+from quietcore.venues.bybit import pages, rest, rows, signing
+from quietcore.venues.bybit.account import INSTRUMENTS, BybitAccount
+from quietcore.venues.bybit.hosts import TIME_PATH
+from quietcore.venues.bybit.pauses import Pauses
+from quietcore.venues.bybit.private import BybitPrivateStream
 from quietcore.venues.bybit.trade_stream import REST_PATHS, BybitOrderEntry, BybitTradeWebSocket
 from quietcore.venues.interface import (
     Credentials,
@@ -20,16 +22,17 @@ from quietcore.venues.interface import (
     Event,
     Instrument,
     OrderRequest,
-    OrderUpdate,
     OrderWays,
     RefusedError,
     Sent,
     UncertainError,
 )
 
+TICKERS = "/v5/market/tickers"
+
 
 class BybitVenue:
-    """One product category of Bybit."""
+    """One product category of Bybit. Its parts share what the hosts have asked for."""
 
     def __init__(
         self,
@@ -42,20 +45,21 @@ class BybitVenue:
         self._name = name
         self._category = category
         self._endpoints = endpoints
-        self._rest = rest.BybitRest(endpoints, credentials, pins)
-        self._stream = BybitPrivateStream(endpoints, credentials, pins)
+        pauses = Pauses()
+        self._rest = rest.BybitRest(endpoints, credentials, pins, pauses)
+        self._stream = BybitPrivateStream(endpoints, credentials, pins, pauses)
         self._trade: BybitTradeWebSocket | None = None
         self._entry: BybitOrderEntry | None = None
         if endpoints.order_websocket:
             self._trade = BybitTradeWebSocket(
-                endpoints.order_websocket, credentials, tls_ca=endpoints.tls_ca, pins=pins
+                endpoints.order_websocket, credentials, tls_ca=endpoints.tls_ca, pins=pins, pauses=pauses
             )
             self._entry = BybitOrderEntry(self._trade, self._rest, category)
         self._by_rest = 0  # where there is no other way
         account = BybitAccount(self._rest, category)
         self.open_orders, self.executions = account.open_orders, account.executions
         self.position, self.cancel_all = account.position, account.cancel_all
-        self.arm_disconnect_cancel = account.arm_disconnect_cancel
+        self.arm_disconnect_cancel, self.query = account.arm_disconnect_cancel, account.find
 
     @property
     def name(self) -> str:
@@ -70,7 +74,7 @@ class BybitVenue:
     async def open(self) -> None:
         """Connect, and learn whether the venue is there; the connection is kept for the first order."""
         try:
-            await self._rest.get("/v5/market/time", {}, signed=False)
+            await self._rest.get(TIME_PATH, {}, signed=False)
         except (RefusedError, UncertainError) as error:
             raise rest.explain(error, self._endpoints.rest) from error
         if self._trade is not None:
@@ -107,22 +111,31 @@ class BybitVenue:
         return OrderWays(self._entry.by_socket, self._entry.by_rest, self._trade.problem)
 
     async def instrument(self, symbol: str) -> Instrument:
-        """Return a symbol's rules from /v5/market/instruments-info."""
-        path = "/v5/market/instruments-info"
-        where = f"{self._endpoints.rest}{path}"
+        """Return a symbol's rules from /v5/market/instruments-info, and its price from /v5/market/tickers."""
+        where = f"{self._endpoints.rest}{INSTRUMENTS}"
+        query = {"category": self._category, "symbol": symbol}
         try:
-            result = await self._rest.get(path, {"category": self._category, "symbol": symbol}, signed=False)
+            found, _ = pages.page(await self._rest.get(INSTRUMENTS, query, signed=False), INSTRUMENTS)
         except (RefusedError, UncertainError) as error:
             raise rest.explain(error, where) from error
-        for entry in result.get("list", []) if isinstance(result, dict) else []:
-            if entry.get("symbol") == symbol:
-                return instrument(entry, where)
+        for entry in found:
+            if isinstance(entry, dict) and entry.get("symbol") == symbol:
+                return instrument(entry, where)._replace(price=await self._price(query))
         raise QuietcoreError(
             "venue does not know the symbol",
             where=where,
             found=symbol,
             remedy="name a symbol that the venue trades",
         )
+
+    async def _price(self, query: dict[str, str]) -> Decimal:
+        """Return what a symbol trades at, 0 where the venue does not say."""
+        try:
+            found, _ = pages.page(await self._rest.get(TICKERS, query, signed=False), TICKERS)
+            mine = [one for one in found if isinstance(one, dict) and one.get("symbol") == query["symbol"]]
+            return rows.number(mine[0], "lastPrice", absent="0") if mine else Decimal(0)
+        except (RefusedError, UncertainError, rows.RowError):
+            return Decimal(0)
 
     async def place(self, order: OrderRequest) -> Sent:
         """Send a limit order, good till cancelled or post-only."""
@@ -154,24 +167,6 @@ class BybitVenue:
             )
         return Sent(order_id(data, written_ns), written_ns)
 
-    async def query(self, symbol: str, client_id: str) -> OrderUpdate | None:
-        """Ask /v5/order/realtime, which also holds orders that were closed recently."""
-        try:
-            result = await self._rest.get(
-                "/v5/order/realtime", {"category": self._category, "symbol": symbol, "orderLinkId": client_id}
-            )
-        except RefusedError as error:
-            # A query that is refused says nothing about the order.
-            raise UncertainError(str(error)) from error
-        entries = result.get("list", []) if isinstance(result, dict) else []
-        for entry in entries:
-            update = order_update(entry)
-            if update is None:
-                raise UncertainError(f"order in an unknown state: {entry.get('orderStatus')}")
-            if update.client_id == client_id:
-                return update
-        return None
-
     def events(self) -> AsyncGenerator[Event, None]:
         """Yield the private stream's events."""
         return self._stream.events()
@@ -186,24 +181,13 @@ def order_id(result: Any, written_ns: int) -> str:
 
 
 def instrument(entry: Any, where: str) -> Instrument:
-    """Return the rules of one entry of instruments-info."""
+    """Return the rules of one entry of instruments-info; raise QuietcoreError where it cannot be understood."""
     try:
-        price, lot = entry["priceFilter"], entry["lotSizeFilter"]
-        rules = Instrument(
-            symbol=entry["symbol"],
-            tick_size=Decimal(price["tickSize"]),
-            lot_size=Decimal(lot["qtyStep"]),
-            min_quantity=Decimal(lot["minOrderQty"]),
-            max_quantity=Decimal(lot.get("maxOrderQty") or "Infinity"),
-            min_notional=Decimal(lot.get("minNotionalValue") or "0"),
-        )
-        if rules.tick_size <= 0 or rules.lot_size <= 0:
-            raise ValueError("a step of 0")
-    except (KeyError, TypeError, ValueError, InvalidOperation) as error:
+        return rows.instrument(entry)
+    except rows.RowError as error:
         raise QuietcoreError(
             "venue's instrument data cannot be understood",
             where=where,
-            found=repr(error),
+            found=str(error),
             code=ExitCode.UNKNOWN,
         ) from error
-    return rules

@@ -1,0 +1,123 @@
+"""How long a host wants no request: one pause for everything that is sent to it, whoever sends it.
+
+What dictates a pause: `Retry-After` (seconds or a date, RFC 9110 10.2.3) with 429, 403, 418 or 503; the account's rate
+limit, 10006 with `X-Bapi-Limit-Reset-Timestamp`, for one path; an address that is shut out, 403 or 10018, which Bybit
+does for ten minutes (bybit-exchange.github.io/docs/v5/rate-limit).
+"""
+
+from __future__ import annotations
+
+import email.utils
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+MOST_SECONDS = 3600.0
+# Where the venue names no time: then twice that, and so on, until a request succeeds.
+FIRST_SECONDS = 1.0
+SHUT_OUT_SECONDS = 600.0
+RATE_SECONDS = 1.0  # requests are counted over one second: what is best where the venue names no time
+RATE_MOST_SECONDS = 10.0
+RATE_CODES = frozenset({10006, 10429, 20003})
+ADDRESS_CODES = frozenset({10018})
+DICTATING = frozenset({403, 418, 429})
+TOO_FREQUENT = "too frequent"
+
+
+class Pause(NamedTuple):
+    """``until``: of the clock; ``why``: the venue's words."""
+
+    until: float
+    why: str
+
+
+def host_of(url: str) -> str:
+    """Return what pauses are kept by: host and port, whatever the scheme."""
+    return urllib.parse.urlsplit(url).netloc or url
+
+
+class Pauses:
+    """The pauses of all hosts that a client speaks to. ``clock``: seconds; ``wall``: UTC seconds."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._clock, self._wall = clock, wall
+        self._hosts: dict[str, Pause] = {}
+        self._paths: dict[tuple[str, str], Pause] = {}
+        self._next: dict[str, float] = {}
+
+    def left(self, url: str, path: str) -> tuple[float, str]:
+        """Return for how many seconds nothing may be sent to a path of a host, 0 for now, and why."""
+        host, now = host_of(url), self._clock()
+        found = [self._hosts.get(host), self._paths.get((host, path))]
+        last = max((one for one in found if one is not None), key=lambda one: one.until, default=None)
+        return (0.0, "") if last is None or last.until <= now else (last.until - now, last.why)
+
+    def answered(self, url: str) -> None:
+        """Take note that a host does what it is asked."""
+        self._next.pop(host_of(url), None)
+
+    def note(
+        self,
+        url: str,
+        path: str,
+        *,
+        status: int,
+        code: int,
+        headers: Mapping[str, str],
+        why: str,
+        offset_ms: int = 0,
+    ) -> float:
+        """Take what a refusal dictates, and return it in seconds, 0 for none.
+
+        ``offset_ms``: the venue's clock less ours.
+        """
+        host = host_of(url)
+        named = retry_after(headers, self._wall())
+        if named is not None and (status in DICTATING or status >= 500):
+            return self._pause_host(host, named, why)
+        if code in RATE_CODES:
+            seconds = self._until_reset(headers, offset_ms)
+            if seconds:
+                self._paths[host, path] = Pause(self._clock() + seconds, why)
+            return seconds or RATE_SECONDS
+        if code in ADDRESS_CODES or (status == 403 and TOO_FREQUENT in why.lower()):
+            return self._pause_host(host, SHUT_OUT_SECONDS, why)
+        if status in DICTATING:
+            seconds = self._next.get(host, FIRST_SECONDS)
+            self._next[host] = min(2 * seconds, SHUT_OUT_SECONDS)
+            return self._pause_host(host, seconds, why)
+        return 0.0
+
+    def _pause_host(self, host: str, seconds: float, why: str) -> float:
+        until = self._clock() + seconds
+        before = self._hosts.get(host)
+        if before is None or before.until < until:
+            self._hosts[host] = Pause(until, why)
+        return seconds
+
+    def _until_reset(self, headers: Mapping[str, str], offset_ms: int) -> float:
+        try:
+            reset = int(headers.get("X-Bapi-Limit-Reset-Timestamp") or 0)
+        except ValueError:
+            reset = 0
+        seconds = (reset - offset_ms) / 1000 - self._wall()
+        return min(max(seconds, 0.0), RATE_MOST_SECONDS)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that a `Retry-After` names, at most an hour; None without one that can be read.
+
+    >>> retry_after({"Retry-After": "30"}, 0.0), retry_after({"Retry-After": "soon"}, 0.0)
+    (30.0, None)
+    """
+    text = (headers.get("Retry-After") or "").strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), MOST_SECONDS)
+    try:
+        at = email.utils.parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return min(max(at.timestamp() - now, 0.0), MOST_SECONDS)
