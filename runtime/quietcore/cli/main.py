@@ -145,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 expected=" or ".join(command.systems),
                 remedy="run it on a Linux machine; `quietcore plan --help` says what a saved description is good for",
             )
-        shortage.check_address_space(words[0])
+        shortage.check_limits(words[0])
         module = importlib.import_module(command.module)
         parser = Parser(
             prog=f"quietcore {words[0]}",
@@ -174,9 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = shortage.explain(error)
         if what is None:
             raise  # a fault of ours: where it is says most
-        say(words[0], what)
+        code = failed(words[0], QuietcoreError(what, code=ExitCode.UNKNOWN), as_json)
         forget_output()
-        return ExitCode.UNKNOWN
+        return code
 
 
 def failed(command: str, error: QuietcoreError, as_json: bool) -> int:
