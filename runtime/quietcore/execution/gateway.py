@@ -18,6 +18,7 @@ from quietcore.execution.client_ids import is_ours
 from quietcore.execution.orders import Order, OrderLedger
 from quietcore.execution.process import Warn
 from quietcore.execution.reconciliation import Reconciler
+from quietcore.execution.rivals import Rivals
 from quietcore.execution.standing import NO_CANCEL, NO_CANCEL_ALL, Standing
 from quietcore.histogram import Histogram
 from quietcore.strategy.account import Account
@@ -90,6 +91,7 @@ class Gateway:
         self._losses_said: set[str] = set()
         self._sweeping: asyncio.Task[None] | None = None
         self._foreign_cancels: set[str] = set()
+        self.rivals = Rivals(ledger.run_id, warn)
         self._trading = False
         self._stopping = False
         self._stream_trouble = Trouble("", nature=Nature.PASSING)
@@ -398,6 +400,7 @@ class Gateway:
                 self._start(self._look(order))
         self._agreed_at = began
         self._agreed.set()
+        self.rivals.begin(began + self.venue.request_lifetime + LIFETIME_MARGIN_SECONDS)
         self._say_ready()
 
     def _unknown_kind(self, one: NotUnderstood) -> None:
@@ -484,6 +487,8 @@ class Gateway:
         if update.fate.final or not self._is_left(update) or client_id in self._foreign_cancels:
             return
         self._foreign_cancels.add(client_id)
+        if client_id not in self.ledger.orders:
+            self.rivals.met(client_id, asyncio.get_running_loop().time())
         whose = "of an earlier run" if client_id not in self.ledger.orders else "that was held for over"
         self._warn(f"order {client_id} {whose} is open: it is being cancelled")
         self._start(self._cancel_foreign(client_id))

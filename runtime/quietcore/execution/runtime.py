@@ -180,6 +180,7 @@ class Runtime:
         if venue is None:
             venue = PaperVenue(segment, symbol)
         gateway = Gateway(venue, self.ledger, intents, account, spin=settings.spin, warn=self.warn)
+        gateway.rivals.found = lambda error: loop.call_soon_threadsafe(self._fail, error)
         self.desk = GatewayThread(gateway, settings, self.warn)
         self._definition = choice.find(config.strategy.name, config.strategy.path)
         self.strategy = self._make_strategy(config)
@@ -251,10 +252,8 @@ class Runtime:
         self.desk.trade()
         if self.follower is not None:
             self.follower.start()
-        config = self.config
-        process.notify(
-            f"READY=1\nSTATUS=trading {self.symbol.name} of feed {config.feed}, mode {config.mode}"
-        )
+        what = f"{self.symbol.name} of feed {self.config.feed}, mode {self.config.mode}"
+        process.notify(f"READY=1\nSTATUS=trading {what}")
 
     # running
 
