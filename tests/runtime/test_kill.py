@@ -188,8 +188,14 @@ def test_kill_without_a_descriptor_and_of_a_stopped_process(
             run.process.send_signal(signal.SIGCONT)
             stays_off(run, venue)
             run.until(lambda: status_of(run)["orders"]["open"] == 0)
+            assert main(["clear", *words]) == 0
+            run.until(lambda: status_of(run)["killed"] == "" and status_of(run)["orders"]["open"] >= 1)
+            # Without descriptors it ends in order when it is told to.
+            used = len(list(Path(f"/proc/{run.process.pid}/fd").iterdir()))
+            resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (used - 8, hard))
             code, _, errors, _ = run.end()
             assert code == 0, errors
+            assert {order["orderStatus"] for order in venue.orders.values()} == {"Cancelled"}
             assert "EMFILE" in errors
             assert "Traceback" not in errors
         finally:

@@ -394,7 +394,8 @@ class Runtime:
         if not joined:
             self.warn("strategy thread does not stop: its last figures are missing")
         if self.follower is not None:
-            await self.follower.stop()
+            with contextlib.suppress(Exception):  # nothing keeps the orders from being cancelled
+                await self.follower.stop()
         figures = await self.desk.close(CLOSE_SECONDS)
         if self._beating is not None:
             self._beating.cancel()
@@ -409,14 +410,7 @@ class Runtime:
     # reporting
 
     def _threads(self) -> list[dict[str, Any]]:
-        threads = []
-        for info in process.threads():
-            minor, major = self._faults.get(info.tid, (info.minor_faults, info.major_faults))
-            entry = info._asdict()
-            entry["minor_faults"] -= minor
-            entry["major_faults"] -= major
-            threads.append(entry)
-        return threads
+        return process.threads_since(self._faults)
 
     def _status(self, picture: Workspace, figures: Figures, *, final: bool) -> dict[str, Any]:
         gateway = self.desk.gateway
