@@ -381,7 +381,9 @@ def test_the_keepers_threads_outlive_their_errors(keeper: Keeper, monkeypatch: p
     assert any("MemoryError" in line for line in keeper.said)
 
 
-def test_who_may_talk_to_the_keeper_and_what_it_ignores(keeper: Keeper, tmp_path: Path) -> None:
+def test_who_may_talk_to_the_keeper_and_what_it_ignores(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keeper.keeper.start()
     address = "\0" + address_of(keeper.switch.path, os.getpid())
 
@@ -400,6 +402,13 @@ def test_who_may_talk_to_the_keeper_and_what_it_ignores(keeper: Keeper, tmp_path
     with connect() as connection:
         connection.send(b'{"do": "clear"}')
     time.sleep(0.3)
+    with monkeypatch.context() as patch:
+
+        def refused(*_: object, **__: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        patch.setattr(socket, "socket", refused)
+        assert kill_client.runtimes(keeper.switch.path) == [], "the file and the status are left"
     (found,) = kill_client.runtimes(keeper.switch.path)
     assert found.pid == os.getpid()
     answer = found.ask("state", 5.0)
