@@ -82,6 +82,7 @@ class Gateway:
         self._agreed_at = 0.0
         self.standing = Standing(venue, ledger.symbol, warn, self._say_ready, self._start)
         self._leftovers = Leftovers(venue, ledger, self.standing, warn, self._start)
+        self.rivals = self._leftovers.rivals
         self._reconciler = Reconciler(
             venue, ledger, warn, now_ms, self.standing.unanswered, self._unknown_kind
         )
@@ -413,6 +414,7 @@ class Gateway:
                 self._start(self._look(order))
         self._agreed_at = began
         self._agreed.set()
+        self.rivals.begin(began + self.venue.request_lifetime + LIFETIME_MARGIN_SECONDS)
         self._say_ready()
 
     def _unknown_kind(self, one: NotUnderstood) -> None:
