@@ -100,14 +100,19 @@ def campaign(wish: argparse.Namespace, *, quiet: bool) -> int:
         figures = summary(outcomes, seed, running.seconds)
         if not failed:
             running.tidy()
-    path = os.environ.get("QUIETCORE_FIGURES")
-    if path:
-        Path(path).write_text(json.dumps(figures))
+    keep(figures)
     if quiet:
         print(json.dumps({**figures, "failed": failed}))
     else:
         say(figures, failed, f"--seed {seed} --attacks {count}" if not wish.only else "")
     return 1 if failed else 0
+
+
+def keep(figures: dict[str, Any]) -> None:
+    """Write the figures where the environment wants them."""
+    path = os.environ.get("QUIETCORE_FIGURES")
+    if path:
+        Path(path).write_text(json.dumps(figures))
 
 
 def summary(outcomes: list[dict[str, Any]], seed: int, seconds: float) -> dict[str, Any]:
@@ -156,8 +161,10 @@ def planted(seed: int, jobs: int, *, quiet: bool) -> int:
             broken = [one for one in outcomes if one["life"] == number and not one["held"]]
             caught[key] = f"{broken[0]['attack']}: {broken[0]['what']}" if broken else ""
         running.tidy()
+    figures = {"planted": len(caught), "caught": sum(map(bool, caught.values())), "by": caught}
+    keep(figures)
     if quiet:
-        print(json.dumps({"planted": caught}))
+        print(json.dumps(figures))
     else:
         for key, what in caught.items():
             print(f"{key}\n    {'caught by ' + what if what else 'MISSED'}")

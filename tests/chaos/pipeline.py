@@ -32,6 +32,7 @@ DISKS = ("status", "kill", "report", "control")
 LINES = ("feed websocket", "feed rest", "runtime rest", "private stream", "trade stream", "guard rest")
 POLL_SECONDS = 0.03
 COMMAND_SECONDS = 120.0
+COMPILE_SECONDS = 900.0  # the first start after a change compiles
 
 
 class Pipeline:
@@ -78,7 +79,7 @@ class Pipeline:
             self.start_simulator()
             self.feed.start()
             self._write_config()
-            self.runtime.start(180.0)
+            self.runtime.start(COMPILE_SECONDS)
             self.guard.start()
         except BaseException:
             self.__exit__()

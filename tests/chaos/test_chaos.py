@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.chaos.planted import PLANTED
 
 from quietcore.errors import QuietcoreError
 from quietcore.local.pipeline import feed_handler
@@ -44,3 +45,11 @@ def test_thirty_attacks_hold() -> None:
     assert found["failed"] == []
     assert (code, found["attacks"], found["held"]) == (0, 30, 30)
     assert all(found["by_case"][f"X{number}"] for number in range(1, 8))
+
+
+@pytest.mark.parametrize("bug", ["guard latched for ever", "order sent again after a lost reply"])
+def test_planted_bugs_are_caught(bug: str) -> None:
+    """Two of them; `python -m tests.chaos --planted` plays all."""
+    code, found = chaos("--only", PLANTED[bug].attacks[0], "--bug", bug)
+    assert code == 1
+    assert [one["attack"] for one in found["failed"]] == [PLANTED[bug].attacks[0]]

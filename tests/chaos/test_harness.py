@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,8 +19,10 @@ from tests.chaos.attacks import ATTACKS
 from tests.chaos.planted import PLANTED
 from tests.chaos.proxy import Cut, Line, Proxy, Way
 from tests.chaos.schedule import schedule
+from tests.chaos.starvation import Starvation
 from tests.chaos.wire_watch import Sending, WireWatch
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 CASES = {"X1", "X2", "X3", "X4", "X5", "X6", "X7"}
 
 
@@ -95,10 +100,35 @@ def test_parts_of_a_campaign_add_up_and_differ() -> None:
     assert parted(5, 30, {}) == (5, 30)
 
 
-def test_planted_bugs_name_attacks_that_there_are() -> None:
-    assert PLANTED
-    for bug in PLANTED.values():
-        assert set(bug.attacks) <= set(ATTACKS)
+@pytest.mark.parametrize("name", PLANTED)
+def test_planted_bugs_have_a_place_and_an_attack(name: str) -> None:
+    assert PLANTED[name].attacks
+    assert set(PLANTED[name].attacks) <= set(ATTACKS)
+    # In a process of its own, as it is used: what is changed stays changed.
+    script = "import sys; from tests.chaos.planted import PLANTED; PLANTED[sys.argv[1]].plant()"
+    subprocess.run([sys.executable, "-c", script, name], check=True, cwd=REPOSITORY)
+
+
+def test_what_a_process_was_starved_of_is_counted() -> None:
+    """Two processes that spin on one CPU get half of it each: the other half is what they waited."""
+    cpu = min(os.sched_getaffinity(0))
+    spin = f"import os, sys\nos.sched_setaffinity(0, {{{cpu}}})\nprint(flush=True)\nwhile True: pass"
+    spinners = [
+        subprocess.Popen([sys.executable, "-c", spin], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    try:
+        for spinner in spinners:
+            assert spinner.stdout is not None
+            spinner.stdout.readline()
+        starved = Starvation(lambda: [spinners[0].pid])
+        alone = Starvation(lambda: [])
+        time.sleep(1.0)
+        assert starved.seconds() > 0.3
+        assert alone.seconds() == 0
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.communicate()
 
 
 # the proxy
@@ -222,18 +252,14 @@ def test_an_answering_line_answers_in_the_venues_stead(line: Line, client: socke
 
 
 def test_the_program_sets_the_clock_off(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     clock = tmp_path / "clock"
     clock.write_bytes(struct.pack("q", 3600 * 10**9))
     script = (
         "import sys, time; from pathlib import Path; from tests.chaos.program import set_clock_off;"
         "set_clock_off(Path(sys.argv[1])); print(time.time_ns(), time.time())"
     )
-    root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", script, str(clock)], capture_output=True, text=True, check=True, cwd=root
+        [sys.executable, "-c", script, str(clock)], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
     nanoseconds, seconds = done.stdout.split()
     assert abs(int(nanoseconds) / 1e9 - time.time() - 3600) < 10

@@ -220,6 +220,8 @@ class BybitPrivateStream:
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield events until the consumer stops."""
         delay = RETRY_FIRST_SECONDS
+        while not self._told.empty():
+            self._told.get_nowait()  # of a connection that an earlier consumer gave up
         async with aiohttp.ClientSession(
             connector=wire.connector(self._ca, self._pins, reuse=False)
         ) as session:
