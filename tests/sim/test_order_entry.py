@@ -327,7 +327,11 @@ def test_faults_and_restarts_by_command() -> None:
                 assert (await response.json())["armed"] == {"timeout": 3}
             async with session.post("/sim/faults", json={"clear": True}) as response:
                 assert (await response.json())["armed"] == {}
-            for wrong in ({"fault": "boredom"}, {"fault": 5}, {"surprise": 1}):
+            for wrong in (
+                *({"fault": "boredom"}, {"fault": 5}, {"surprise": 1}),
+                *({"fault": "timeout", "count": 0}, {"fault": "timeout", "seconds": -1}),
+                *({"fault": "timeout", "account": "nobody"}, {"fault": "forbidden", "account": KEY}),
+            ):
                 async with session.post("/sim/faults", json=wrong) as response:
                     assert response.status == 400
             for seconds, status in (("0.2", 200), ("-1", 400), ("x", 400)):
