@@ -41,10 +41,10 @@ def grub_entry(host: FakeHost, old: str, new: str) -> None:
     host.put("/boot/grub/grub.cfg", host.get("/boot/grub/grub.cfg").replace(old, new, 1))
 
 
-def add_word(host: FakeHost, word: str) -> None:
+def add_word(host: FakeHost, word: str, file: str = "zzz-other.cfg") -> None:
     """Somebody's drop-in that sorts after ours: the word comes last."""
     host.put(
-        "/etc/default/grub.d/zzz-other.cfg",
+        f"/etc/default/grub.d/{file}",
         f'GRUB_CMDLINE_LINUX_DEFAULT="$GRUB_CMDLINE_LINUX_DEFAULT {word}"\n',
     )
     host.update_grub()
@@ -173,8 +173,8 @@ BREAKS: list[tuple[str, Callable[[FakeHost], object], str, Verdict, str]] = [
         "later skew_tick=0",
     ),
     (
-        "same duplicate",
-        lambda h: add_word(h, "skew_tick=1"),
+        "earlier duplicate",
+        lambda h: add_word(h, "skew_tick=0", "60-other.cfg"),
         "boot.skew_tick",
         Verdict.DRIFT,
         "more than once",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -147,8 +147,8 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 def test_a_menu_that_would_not_fall_back_is_refused_and_what_was_there_is_back(
-    host: Distribution, shape
-) -> None:  # type: ignore[no-untyped-def]
+    host: Distribution, shape: Callable[[Distribution], None]
+) -> None:
     shape(host)
     host.update_grub()
     before = host.files()
@@ -358,7 +358,7 @@ def test_a_value_by_a_variable_of_the_menu_is_named_by_its_script(host: Distribu
 def test_the_same_value_and_repeatable_parameters_are_no_conflict(host: Distribution) -> None:
     host.put(
         "/etc/default/grub",
-        'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet hugepagesz=1G hugepages=2 earlycon"\n',
+        'GRUB_DEFAULT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet hugepagesz=1G hugepages=2 earlycon skew_tick=1"\n',
     )
     host.update_grub()
     host.boot()

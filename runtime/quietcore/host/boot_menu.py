@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from weakref import WeakKeyDictionary
 
 from ..errors import ExitCode, QuietcoreError
 from .grub import Chosen, HostDisk, Machinery, bytes_of, evaluate, every_entry
@@ -13,6 +14,10 @@ MENU = "/boot/grub/grub.cfg"
 BLOCK = "/boot/grub/grubenv"
 Blocks = dict[str, str]
 Changes = Mapping[str, "str | None"]
+# Each parameter's finding asks for the same boot: a menu is executed once for an environment.
+_KNOWN: WeakKeyDictionary[Machine, dict[tuple[str, tuple[tuple[str, str], ...]], Chosen]] = (
+    WeakKeyDictionary()
+)
 
 
 def read_bytes(machine: Machine, path: str) -> str:
@@ -51,7 +56,11 @@ def boots(machine: Machine, blocks: Blocks, menu: str = MENU) -> Chosen:
 
     Raises AbsentError, UnreadableError, or CannotTellError for what is outside the evaluator's grammar.
     """
-    return evaluate(_machinery(machine, menu), lambda: HostDisk(machine, blocks))
+    machinery = _machinery(machine, menu)
+    known, key = _KNOWN.setdefault(machine, {}), (machinery.text, tuple(sorted(blocks.items())))
+    if key not in known:
+        known[key] = evaluate(machinery, lambda: HostDisk(machine, blocks))
+    return known[key]
 
 
 def entries(machine: Machine) -> Iterator[Chosen]:

@@ -145,7 +145,7 @@ def _who(machine: Machine, menu: str, boot: Boot) -> str:
         return f"{BLOCK} itself sets default={text_of(values.get('default', ''))}"
     file = _file_of(machine, menu, place)
     if file.startswith("/etc/grub.d/00_header") or file.startswith(MENU):
-        return culprit(machine, "GRUB_DEFAULT", "GRUB_DEFAULT=saved")
+        return culprit(machine, "GRUB_DEFAULT", "GRUB_DEFAULT=saved") or f"{file} sets default={value}"
     return f"{file} sets default={value}"
 
 
@@ -189,6 +189,7 @@ def _lacking(machine: Machine, words: Sequence[str], boot: Boot, wanted: Sequenc
         return _refused(found, "no `--` below /etc/default")
     if missing:
         why = culprit(machine, VARIABLE, f"{VARIABLE}={' '.join(words)}")
+        why = why or f"a script of /etc/grub.d does not take {VARIABLE}"
         return _refused(f"the default entry is without {' '.join(missing)}: {why}", f"what {DROP_IN} says")
     return _refused(f"once confirmed, the default entry gets {' '.join(boot.words)}", " ".join(wanted))
 

@@ -70,7 +70,6 @@ class Plan:
     id: str
     script: str
     default: str
-    kernel: str
 
 
 def load_trial(machine: Machine) -> Trial | None:
@@ -148,8 +147,8 @@ def plan_trial(
     parameters that our drop-in may have put on the menu's command lines.
     Raises QuietcoreError where the running kernel or the menu cannot be frozen.
     """
-    default = before.default if before is not None else default_before(machine)
     try:
+        default = before.default if before is not None else default_before(machine)
         ordinary = boots(machine, ordinary_environment(machine, default))
         if ordinary.loaded is None:
             raise _cannot_freeze(f"GRUB's default entry ({default}) boots nothing: {ordinary.boot.why}")
@@ -168,7 +167,7 @@ def plan_trial(
     marked = with_trial(candidate, digest)
     text = render(ordinary, CANDIDATE, "Quietcore: on trial", marked)
     script = _script([(booted.boot, frozen), (ordinary.boot, text)])
-    return Plan(digest, script, default, ordinary.boot.kernel)
+    return Plan(digest, script, default)
 
 
 def running_words(machine: Machine) -> list[str]:

@@ -88,10 +88,12 @@ def in_force(machine: Machine, name: str) -> list[Assignment]:
 
 
 def culprit(machine: Machine, name: str, wanted: str) -> str:
-    """Return why a variable that our drop-in sets does not come out of grub-mkconfig: file, line, what it says."""
+    """Return why a variable that our drop-in sets does not come out of grub-mkconfig: file, line, what it says;
+    an empty text where no file is found at fault.
+    """
     mkconfig = next((path for path in _MKCONFIG if machine.exists(path)), None)
     try:
-        reads = mkconfig is None or "grub.d/" in machine.read_raw(mkconfig) or not machine.read(mkconfig)
+        reads = mkconfig is None or "default/grub.d" in machine.read_raw(mkconfig) or not machine.read(mkconfig)
     except (AbsentError, UnreadableError):
         reads = True
     all_of_it = assignments(machine, name)
@@ -101,7 +103,7 @@ def culprit(machine: Machine, name: str, wanted: str) -> str:
         return f"{later[-1].where} sets {name}={later[-1].value.strip()} after {DROP_IN}, which sets {wanted}"
     if not reads:
         return f"{mkconfig} does not read {FOLDER}, so that {DROP_IN} is ignored"
-    return f"a file below /etc/default or a script of /etc/grub.d keeps {name} of {DROP_IN} out of the menu"
+    return ""
 
 
 def words_in(content: str | None) -> list[str]:

@@ -1,13 +1,14 @@
 """Configurations executed by GRUB itself: `grub-emu`, a whole batch in one process, its answers in environment blocks.
 
-GRUB's emulator has no `linux` and no `initrd`: functions of these names note the words that they are given. It finds
-the batch on an ext2 image, so that `save_env` writes there. After each entry it waits in the menu for a key; its
-standard input is one endless escape, which leaves the menu.
+Instead of `linux` and `initrd`, which newer emulators have and older ones lack, functions note the words that they
+are given. GRUB finds the batch on an ext2 image, so that `save_env` writes there. After each entry it waits in the menu
+for a key; its standard input is one endless escape, which leaves the menu.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,16 +19,17 @@ from pathlib import Path
 from quietcore.host.grub.environment_block import made, variables
 
 PROGRAM = shutil.which("grub-emu")
+_LOADING = re.compile(r"(^|[;\s])(linux|initrd)([ \t]+/(?:vmlinuz|initrd))")
 _OUT_BYTES = 16384
 _DRIVER = """\
-function linux {
+function zz_linux {
   zz_out="L"
   for zz_w in "$@"; do
     zz_out="${zz_out}<$zz_w>"
   done
   export zz_out
 }
-function initrd {
+function zz_initrd {
   zz_out="${zz_out}I"
   for zz_w in "$@"; do
     zz_out="${zz_out}<$zz_w>"
@@ -132,7 +134,7 @@ def _answer(place: Path) -> Answer:
 
 
 def _put(path: Path, text: str) -> None:
-    path.write_bytes(text.encode("latin-1"))
+    path.write_bytes(_LOADING.sub(r"\1zz_\2\3", text).encode("latin-1"))
 
 
 def _run(*command: str) -> None:

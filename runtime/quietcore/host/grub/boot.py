@@ -43,7 +43,6 @@ class Boot:
     """What a boot comes to. Words are text (UTF-8); `kernel` is empty where nothing is booted, `why` then says it."""
 
     path: tuple[str, ...]  # identifiers of the entries on the way, submenus first
-    numbers: tuple[int, ...]
     kernel: str
     initial: tuple[str, ...]
     words: tuple[str, ...]
@@ -51,7 +50,6 @@ class Boot:
     missing: tuple[str, ...] = ()  # initial RAM disks that are not there: the kernel boots without any
     default: str = ""
     default_set: str = ""  # the place of the last assignment of `default`
-    title: str = ""
     blocks: tuple[tuple[str, str], ...] = ()  # environment blocks as they are afterwards
 
     @property
@@ -80,12 +78,10 @@ class _Menu:
 
     forced: tuple[int, ...] = ()  # numbers to take instead of what `default` names
     path: list[str] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
     entries: list[int] = field(default_factory=list)  # of each menu on the way
     entry: Entry | None = None
     default: str = ""
     default_set: str = ""
-    title: str = ""
 
     def show(self, interpreter: Interpreter, menu: list[Entry]) -> None:
         """Execute the default entry. Raises BootedError where that boots."""
@@ -100,8 +96,7 @@ class _Menu:
         entry = menu[index]
         self.entries.append(len(menu))
         self.path.append(entry.identifier)
-        self.numbers.append(index)
-        self.entry, self.title = entry, entry.title
+        self.entry = entry
         if entry.restricted and variables.get("superusers"):
             raise CannotTellError("an entry that asks for a password", entry.where, entry.title)
         chosen = variables.get("chosen")
@@ -203,7 +198,8 @@ def evaluate(machinery: Machinery, disk: Maker) -> Chosen:
         tried.add(place)
         if len(tried) > _RUNS:
             raise CannotTellError(f"more than {_RUNS} conditions that depend on the machine", machinery.path)
-        for assumed in ({place: False}, dict.fromkeys(tried, False)):
+        alone, together = {place: False}, dict.fromkeys(tried, False)
+        for assumed in (alone, together) if together != alone else (alone,):
             other, more = _run(machinery, source, disk(), assumed, parsed)
             if (other.boot.path, other.boot.line, other.boot.initial, other.boot.blocks) != (
                 first.boot.path,
@@ -270,7 +266,6 @@ def _run(
     why = "" if booted else interpreter.nothing_loaded or "no entry with a Linux kernel"
     boot = Boot(
         path=tuple(map(text_of, menu.path)),
-        numbers=tuple(menu.numbers),
         kernel=text_of(loaded.kernel) if loaded else "",
         initial=tuple(map(text_of, loaded.initial)) if loaded else (),
         words=tuple(map(text_of, loaded.words)) if loaded else (),
@@ -278,7 +273,6 @@ def _run(
         missing=tuple(map(text_of, loaded.missing)) if loaded else (),
         default=text_of(menu.default),
         default_set=text_of(menu.default_set),
-        title=text_of(menu.title),
         blocks=disk.written(),
     )
     return Chosen(boot, menu.entry, loaded), interpreter.asked

@@ -58,7 +58,7 @@ _OF_THE_MACHINE = frozenset(
         *("serial", "background_image", "background_color", "play", "sleep", "clear", "cls", "keymap"),
         *("password", "password_pbkdf2", "hwmatch", "fwsetup", "gptsync", "videoinfo", "lsmod", "lspci"),
         *("date", "cpuid", "smbios", "rdmsr", "drivemap", "nativedisk", "cryptomount", "acpi", "outb"),
-        *("loopback", "list_env", "ls", "cat", "help"),
+        *("loopback", "list_env", "ls", "cat", "help", "badram", "cutmem"),
     )
 )
 
@@ -97,7 +97,6 @@ class Loaded:
     kernel: str
     words: tuple[str, ...]
     appended: int
-    root: str
     initial: tuple[str, ...] = ()
     initial_command: Simple | None = None
     missing: tuple[str, ...] = ()  # initial RAM disks that are not there
@@ -601,8 +600,7 @@ class Interpreter:
             if not word or word[0].kind != VARIABLE:
                 break
             appended += len(self._expanded(word, where))
-        root = self.variables.get("root") or ""
-        self.loaded = Loaded(command, words[0], tuple(words[1:]), appended, root)
+        self.loaded = Loaded(command, words[0], tuple(words[1:]), appended)
         return 0
 
     def _initrd(self, words: list[str], command: Simple) -> int:

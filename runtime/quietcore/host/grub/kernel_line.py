@@ -10,7 +10,7 @@ fit is left out, word by word from the first that does not, without a message: 2
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from .lexer import RESERVED
 
@@ -65,13 +65,3 @@ def quoted(word: str) -> str | None:
     if _PLAIN.fullmatch(word) and word not in RESERVED:
         return word
     return "'" + word.replace("'", "'\\''") + "'"
-
-
-def unfit(words: Iterable[str], line: str) -> list[str]:
-    """Return the words that are missing on a command line because it was full."""
-    there = words_of(line) or ()
-    missing = list(words)
-    for word in there:
-        if word in missing:
-            missing.remove(word)
-    return missing

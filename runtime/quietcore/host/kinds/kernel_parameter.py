@@ -128,7 +128,7 @@ class KernelParameterKind(Kind):
         configured, lacking = _configured(machine, name, wanted)
         if not values or not same_value(name, values[-1], wanted):
             return _not_in_effect(setting, context, values, found, configured, lacking)
-        if len(values) > 1:
+        if not all(same_value(name, value, wanted) for value in values):
             return report(
                 setting,
                 Verdict.DRIFT,
@@ -196,7 +196,7 @@ def _configured(machine: Machine, name: str, wanted: str) -> tuple[bool, str]:
         return False, str(error)
     if not any(same_value(name, value, wanted) for value in values):
         why = culprit(machine, VARIABLE, f"{name}={wanted}") if boot_loader.menu_is_newer(machine) else ""
-        return False, why or f"{boot_loader.MENU} is older than {boot_loader.DROP_IN}"
+        return False, why or f"{boot_loader.MENU} is older than {boot_loader.DROP_IN}, or was edited"
     if not repeatable(name) and not same_value(name, values[-1], wanted):
         return False, f"a later {boot_loader.word(name, values[-1])} in {boot_loader.MENU} wins"
     return True, ""
