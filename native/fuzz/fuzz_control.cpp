@@ -13,7 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t *data, std::size_t size
       if (c <= ' ' || c > '~')
         std::abort();
     }
-    if (request.kind == ControlRequest::Kind::Switch && (request.leg > 1 || request.endpoint.websocket.empty()))
+    if (request.kind == ControlRequest::Kind::Switch &&
+        (request.leg > 1 || request.endpoint.websocket.empty()))
       std::abort();
   } catch (const Error &error) {
     const std::string words = error.what();

@@ -351,8 +351,11 @@ void FeedConfig::check_depth(const Venue &venue_rules, const std::string &where)
   if (depths.empty() || has(depths) || (retired && retired_depths))
     return;
   std::string offered;
-  for (const std::uint32_t depth : depths)
-    offered += (offered.empty() ? "" : ", ") + std::to_string(depth);
+  for (const std::uint32_t depth : depths) {
+    if (!offered.empty())
+      offered += ", ";
+    offered += std::to_string(depth);
+  }
   throw Error({.what = "depth not offered by " + std::string(venue_rules.name()),
                .where = where,
                .found = std::to_string(subscription.depth) + (retired ? ", which it offered once" : ""),

@@ -31,8 +31,8 @@ void on_fault(int number, siginfo_t *info, void *) {
       continue;
     const std::array<iovec, 3> line{
         part("quietcore-feed: ring cut short while in use: "), part(segment.path.data()),
-        part("; found a file smaller than the ring, or no memory left for it (SIGBUS); remedy: leave the files in "
-             "/dev/shm alone, and start again: a new ring is made\n")};
+        part("; found a file smaller than the ring, or no memory left for it (SIGBUS); remedy: leave the "
+             "files in /dev/shm alone, and start again: a new ring is made\n")};
     (void)!writev(STDERR_FILENO, line.data(), static_cast<int>(line.size()));
     _exit(3);
   }

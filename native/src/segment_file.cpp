@@ -248,7 +248,8 @@ ProducerSegment ProducerSegment::open(const SegmentSpec &spec, const SegmentPlac
 
 std::string ring_stays(const std::string &feed, const SegmentPlace &place) {
   return "the ring " + place.segment(feed) +
-         " stays, for its readers and for the next feed of this name; to be rid of it: rm " + place.segment(feed);
+         " stays, for its readers and for the next feed of this name; to be rid of it: rm " +
+         place.segment(feed);
 }
 
 Mapping map_segment_for_reading(const std::string &feed, const SegmentPlace &place) {

@@ -87,7 +87,10 @@ private:
   Side side() {
     Side out;
     std::vector<std::string> rows;
-    for (std::uint64_t n = break_ != Break::None ? 2 : below(random_, once_in(random_, 100) ? 500 : 10); n-- > 0;) {
+    std::uint64_t count = below(random_, once_in(random_, 100) ? 500 : 10);
+    if (break_ != Break::None)
+      count = 2;
+    for (std::uint64_t n = count; n-- > 0;) {
       const OddDecimal price = odd_decimal(random_, false);
       const OddDecimal size = odd_decimal(random_, true);
       out.truth += " " + described(price.value) + "*" + described(size.value);
@@ -123,7 +126,8 @@ private:
       data.emplace_back("pu", std::to_string(first - 1));
       data.emplace_back("T", "1723161256298");
     }
-    const std::string stream = once_in(random_, 3) ? "@depth" : once_in(random_, 2) ? "@depth@0ms" : "@depth@100ms";
+    static constexpr std::array<const char *, 3> kStreams{"@depth", "@depth@0ms", "@depth@100ms"};
+    const std::string stream = kStreams[below(random_, kStreams.size())];
     return {wrapped(stream, data),
             "ok\ndepth of " + symbol_ + " delta window 0 ids " + std::to_string(first) + " " +
                 std::to_string(last) + " " + std::to_string(spot_ ? 0 : first - 1) +
@@ -252,7 +256,8 @@ void play(const std::string &name, bool spot) {
   model.read = read;
   model.damages = {
       {"cut", kCut},
-      {"twice", {[](Random &, const std::string &input) { return std::optional(input + input); }, is_refused}},
+      {"twice",
+       {[](Random &, const std::string &input) { return std::optional(input + input); }, is_refused}},
       {"a number that is none", broken(spot, Break::BadNumber)},
       {"a price that is no text", broken(spot, Break::NumberNoText)},
       {"a member is missing", broken(spot, Break::MissingMember)},
@@ -310,9 +315,13 @@ TEST(ReaderCampaign, BinanceDepthSnapshot) {
        {[](Random &random, const std::string &) -> std::optional<std::string> {
           return OddJson(random).object({{"code", "-1003"}, {"msg", "\"Too many requests\""}});
         },
-        [](const std::string &answer) { return answer == "ok\ncontrol 1 id  code -1003 Too many requests\n"; }}},
+        [](const std::string &answer) {
+          return answer == "ok\ncontrol 1 id  code -1003 Too many requests\n";
+        }}},
       {"a page instead",
-       {[](Random &, const std::string &) { return std::optional<std::string>("<html>502 Bad Gateway</html>"); },
+       {[](Random &, const std::string &) -> std::optional<std::string> {
+          return "<html>502 Bad Gateway</html>";
+        },
         is_refused}},
   };
   model.planted = {{"the last level is forgotten", [parser](const std::string &input) {

@@ -31,8 +31,11 @@ std::string blanks(Random &random, bool needed) {
   return out;
 }
 
+std::string trimmed(const std::string &input) { return input.substr(input.find_first_not_of(" \t")); }
+
 Rendered render(Random &random) {
-  static constexpr std::array<const char *, 4> kHosts{"stream.bybit.com", "127.0.0.1:8760", "[::1]:9", "h/api/v1"};
+  static constexpr std::array<const char *, 4> kHosts{"stream.bybit.com", "127.0.0.1:8760", "[::1]:9",
+                                                      "h/api/v1"};
   Rendered out;
   out.input = blanks(random, false);
   if (once_in(random, 4)) {
@@ -74,18 +77,24 @@ TEST(ReaderCampaign, ControlRequests) {
          return std::optional("switch a ws://h http://h " + input);
        })},
       {"an unknown word", damaged([](Random &random, const std::string &input) {
-         return std::optional((once_in(random, 2) ? "x" : "stats ") + input.substr(input.find_first_not_of(" \t")));
+         return std::optional((once_in(random, 2) ? "x" : "stats ") + trimmed(input));
        })},
       {"a control character", damaged([=](Random &random, const std::string &input) {
-         return somewhere(random, input.substr(input.find_first_not_of(" \t")), once_in(random, 2) ? "\x1b" : "\x7f");
+         return somewhere(random, trimmed(input), once_in(random, 2) ? "\x1b" : "\x7f");
        })},
       {"a byte of another encoding", damaged([=](Random &random, const std::string &input) {
-         return somewhere(random, input.substr(input.find_first_not_of(" \t")), "\xff");
+         return somewhere(random, trimmed(input), "\xff");
        })},
       {"no address", damaged([](Random &random, const std::string &) -> std::optional<std::string> {
-         static constexpr std::array<const char *, 9> kBad{
-             "switch",      "switch a",         "switch a host",      "switch c ws://h",     "switch a http://h",
-             "switch a ws://", "switch a ws://h:0", "switch b ws://h ws://h", "switch a ws://h?x"};
+         static constexpr std::array<const char *, 9> kBad{"switch",
+                                                           "switch a",
+                                                           "switch a host",
+                                                           "switch c ws://h",
+                                                           "switch a http://h",
+                                                           "switch a ws://",
+                                                           "switch a ws://h:0",
+                                                           "switch b ws://h ws://h",
+                                                           "switch a ws://h?x"};
          return kBad[below(random, kBad.size())];
        })},
       {"nothing", damaged([](Random &random, const std::string &) -> std::optional<std::string> {

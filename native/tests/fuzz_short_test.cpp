@@ -74,7 +74,7 @@ TEST(FuzzShort, Instruments) {
   run(fuzz_instruments,
       {R"({"retCode":0,"result":{"list":[{"symbol":"X","status":"Trading","priceFilter":{"tickSize":"0.1"},)"
        R"("lotSizeFilter":{"qtyStep":"1","basePrecision":"1"}}],"nextPageCursor":"a%3A2"}})",
-       R"({"symbols":[{"symbol":"X","status":"TRADING","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.1"},)"
+       R"({"symbols":[{"symbol":"X","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.1"},)"
        R"({"filterType":"LOT_SIZE","stepSize":"1"}]}]})",
        R"({"retCode":10006,"retMsg":"Too many visits!"})"},
       10'000);
@@ -85,7 +85,8 @@ TEST(FuzzShort, ControlRequests) {
 }
 
 TEST(FuzzShort, Recordings) {
-  run(fuzz_recording, {"1723161255319702566 {\"a\":1}\n# 5 messages are missing here: x\n\n{\"b\":2}\r\n{"}, 3'000);
+  run(fuzz_recording,
+      {"1723161255319702566 {\"a\":1}\n# 5 messages are missing here: x\n\n{\"b\":2}\r\n{"}, 3'000);
 }
 
 TEST(FuzzShort, BybitMessages) {

@@ -1,5 +1,5 @@
-// The venues' lists of instruments from a model: one entry that is not as documented spoils none of the others, and an
-// answer that is not as documented as a whole is never taken for a shorter list.
+// The venues' lists of instruments from a model: one entry that is not as documented spoils none of the
+// others, and an answer that is not as documented as a whole is never taken for a shorter list.
 #include "odd_json.hpp"
 #include "reader_campaign.hpp"
 
@@ -36,7 +36,8 @@ std::string in_words(const InstrumentList &list) {
     out += instrument.name + " " + scale(instrument.tick) + " " + scale(instrument.lot) + "\n";
   out += "others\n";
   for (const InstrumentList::Other &other : list.others)
-    out += other.name + (other.trades ? " not understood" : " not trading") + (other.why.empty() ? "!" : "") + "\n";
+    out += other.name + (other.trades ? " not understood" : " not trading") +
+           (other.why.empty() ? "!" : "") + "\n";
   return out;
 }
 
@@ -71,7 +72,8 @@ private:
       entries.push_back(entry());
     if (!bybit_)
       return odd_.object({{"symbols", odd_.array(entries)}, {"timezone", "\"UTC\""}});
-    static constexpr std::array<const char *, 3> kCursors{"132766%3A2%2C132766%3A2", "page_args=a&b=%2F+c", "50"};
+    static constexpr std::array<const char *, 3> kCursors{"132766%3A2%2C132766%3A2", "page_args=a&b=%2F+c",
+                                                          "50"};
     const std::string cursor =
         more ? kCursors[below(random_, 3)] + std::to_string(cursors_++) : std::string();
     OddJson::Members result{{"list", odd_.array(entries)}};
@@ -157,7 +159,8 @@ std::string read_pages(const Venue &venue, const std::string &input) {
     return venue.instruments([&](const std::string &target) {
       const bool first = target.find("cursor=") == std::string::npos;
       if (first != (next == 0) || next == pages.size() ||
-          target.find_first_of(" \"<>+", 0) != std::string::npos || target.find("page_args=") != std::string::npos)
+          target.find_first_of(" \"<>+") != std::string::npos ||
+          target.find("page_args=") != std::string::npos)
         throw Error({.what = "asked for " + target}, ExitCode::Unknown);
       return pages[next++];
     });
@@ -175,7 +178,8 @@ const Damage kCut{[](Random &random, const std::string &input) -> std::optional<
                   },
                   [](const std::string &answer) { return answer == "not understood"; }};
 
-void play(const std::string &name, const char *venue_name, bool bybit, std::map<std::string, Damage> damages) {
+void play(const std::string &name, const char *venue_name, bool bybit,
+          std::map<std::string, Damage> damages) {
   const auto venue = std::shared_ptr<Venue>(make_venue(venue_name));
   ReaderModel model;
   model.name = name;
@@ -200,7 +204,8 @@ void play(const std::string &name, const char *venue_name, bool bybit, std::map<
 
 TEST(ReaderCampaign, BybitInstruments) {
   play("bybit-instruments", "bybit-linear", true,
-       {{"too many visits", says(R"({"retCode":10006,"retMsg":"Too many visits!","result":{}})", "refused for now")},
+       {{"too many visits",
+         says(R"({"retCode":10006,"retMsg":"Too many visits!","result":{}})", "refused for now")},
         {"a refusal for good", says(R"({"retCode":10001,"retMsg":"params error"})", "refused for good")},
         {"no code", says(R"({"result":{"list":[]}})", "not understood")},
         {"no list", says(R"({"retCode":0,"result":{}})", "not understood")},

@@ -160,7 +160,9 @@ TEST_F(BinanceParser, SpotDataSayThatTheyAreSpot) {
   EXPECT_EQ(result.status, ParseStatus::Incomplete);
   EXPECT_NE(std::string(result.detail).find("binance-spot"), std::string::npos);
   const auto spot = make_venue("binance-spot")->make_parser();
-  EXPECT_TRUE(test::parse(*spot, R"({"e":"depthUpdate","E":1,"s":"BTCUSDT","U":157,"u":160,"b":[],"a":[]})", seen_).ok());
+  EXPECT_TRUE(
+      test::parse(*spot, R"({"e":"depthUpdate","E":1,"s":"BTCUSDT","U":157,"u":160,"b":[],"a":[]})", seen_)
+          .ok());
 }
 
 TEST_F(BinanceParser, ACutMessageIsNeverTaken) {

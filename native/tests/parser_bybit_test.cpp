@@ -130,7 +130,8 @@ TEST_F(BybitParser, AnotherBookIsNotTheBook) {
                   R"("b":[["0.5","1","2"]],"a":[],"u":7,"seq":8},"cts":1})")
                 .status,
             ParseStatus::Ignored);
-  EXPECT_EQ(parse(R"({"topic":"kline.1.X","data":{"b":5,"a":[[1]],"u":"x"},"ts":"y"})").status, ParseStatus::Ignored);
+  EXPECT_EQ(parse(R"({"topic":"kline.1.X","data":{"b":5,"a":[[1]],"u":"x"},"ts":"y"})").status,
+            ParseStatus::Ignored);
   for (const char *text :
        {R"({"topic":"orderbook.50.XRPUSDT","type":"delta","data":[]})",
         R"({"topic":"orderbook.50.","type":"delta","data":{"b":[],"a":[],"u":7}})",

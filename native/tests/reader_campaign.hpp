@@ -30,7 +30,8 @@ struct Damage {
   std::function<bool(const std::string &answer)> refused;
 };
 
-/// A reader of the project with the model of its inputs. Answers are texts, so that they can be compared and shown.
+/// A reader of the project with the model of its inputs. Answers are texts, so that they can be compared and
+/// shown.
 struct ReaderModel {
   using Read = std::function<std::string(const std::string &input)>;
   std::string name;
@@ -46,9 +47,10 @@ struct Tally {
   std::map<std::string, std::uint64_t> damaged{};
 };
 
-/// Gives the reader as many inputs as QUIETCORE_READER_INPUTS says (default 10,000), each fourth a damaged one, from
-/// QUIETCORE_READER_SEED (default 1) and, of a long proof, QUIETCORE_PART; then sees that each planted bug shows
-/// itself. Fails the test at the first wrong answer, with what plays it again. Figures go to QUIETCORE_FIGURES.
+/// Gives the reader as many inputs as QUIETCORE_READER_INPUTS says (default 10,000), each fourth a damaged
+/// one, from QUIETCORE_READER_SEED (default 1) and, of a long proof, QUIETCORE_PART; then sees that each
+/// planted bug shows itself. Fails the test at the first wrong answer, with what plays it again. Figures go
+/// to QUIETCORE_FIGURES.
 void run_campaign(const ReaderModel &model);
 
 } // namespace quietcore::test

@@ -1,12 +1,13 @@
 // Lines of recordings from a model, plain and packed.
 #include "reader_campaign.hpp"
-#include "temporary_folder.hpp"
 
 #include "quietcore/recording.hpp"
+#include "quietcore/segment_file.hpp"
 
 #include <array>
-#include <fstream>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <zlib.h>
 
 namespace quietcore::test {
@@ -79,11 +80,12 @@ Rendered render(Random &random) {
 }
 
 TEST(ReaderCampaign, RecordingLines) {
-  const auto folder = std::make_shared<TemporaryFolder>();
-  const auto read_as = [folder](const std::string &input, bool forgetting) {
-    const std::string path = folder->path() + "/recording";
-    std::ofstream(path, std::ios::binary) << input;
-    return read_file(path, forgetting);
+  const FileDescriptor file(memfd_create("recording", MFD_CLOEXEC));
+  const auto read_as = [fd = file.get()](const std::string &input, bool forgetting) -> std::string {
+    const auto size = static_cast<ssize_t>(input.size());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, input.data(), input.size(), 0) != size)
+      return "not written";
+    return read_file("/proc/self/fd/" + std::to_string(fd), forgetting);
   };
   ReaderModel model;
   model.name = "recording-lines";
@@ -106,7 +108,8 @@ TEST(ReaderCampaign, RecordingLines) {
         },
         cut_off}},
   };
-  model.planted = {{"receive times are lost", [read_as](const std::string &input) { return read_as(input, true); }}};
+  model.planted = {
+      {"receive times are lost", [read_as](const std::string &input) { return read_as(input, true); }}};
   run_campaign(model);
 }
 

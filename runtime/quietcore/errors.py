@@ -69,6 +69,18 @@ class QuietcoreError(Exception):
             parts.append(f"remedy: {self.remedy}")
         return "; ".join(parts)
 
+    def parts(self) -> dict[str, object]:
+        """Return the error for JSON: what, where, found, expected, remedy (None: not told), code."""
+        texts = {"found": self.found, "expected": self.expected}
+        shown = {name: None if value is None else str(value) for name, value in texts.items()}
+        return {
+            "what": self.what,
+            "where": self.where,
+            **shown,
+            "remedy": self.remedy,
+            "code": int(self.code),
+        }
+
 
 def named(error: OSError) -> str:
     """Return an operating system's error by its name and its text.

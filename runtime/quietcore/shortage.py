@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import sys
 
-from quietcore.errors import REMEDIES, ExitCode, QuietcoreError, named, remedy_of
+from .errors import REMEDIES, ExitCode, QuietcoreError, named, remedy_of
 
 MEMORY = REMEDIES[errno.ENOMEM]
 FILES = REMEDIES[errno.EMFILE]
@@ -36,14 +36,26 @@ LEAST_ADDRESS_SPACE = {
 }
 
 
-def check_address_space(command: str) -> None:
-    """Raise QuietcoreError where a limit (RLIMIT_AS) leaves a command less than it needs."""
-    least = LEAST_ADDRESS_SPACE.get(command)
-    if least is None or sys.platform != "linux":
+# Descriptors without which libuv ends the process itself: event loops, connections, reserve.
+LEAST_FILES = {"run": 64, "guard": 40}
+
+
+def check_limits(command: str) -> None:
+    """Raise QuietcoreError where a limit (RLIMIT_AS, RLIMIT_NOFILE) leaves a command less than it needs."""
+    if sys.platform != "linux":
         return
     import resource
 
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    files, limit = LEAST_FILES.get(command, 0), resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit != resource.RLIM_INFINITY and limit < files:
+        raise QuietcoreError(
+            "not enough descriptors",
+            found=f"a limit of {limit} open files",
+            expected=f"{files} at least",
+            remedy=FILES,
+            code=ExitCode.UNKNOWN,
+        )
+    least, limit = LEAST_ADDRESS_SPACE.get(command, 0), resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY and limit < least << 20:
         raise QuietcoreError(
             "not enough memory",

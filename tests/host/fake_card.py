@@ -91,9 +91,19 @@ class FakeCard:
         return f"Ring parameters for eth0:\n{most}Current hardware settings:\n{now}RX Buf Len:\tn/a\n"
 
     def show_channels(self) -> str:
+        if "combined" not in self.channels or len(self.channels) > 1:
+            return self.show_separate_channels()
         most = "Pre-set maximums:\nRX:\t\tn/a\nTX:\t\tn/a\nOther:\t\t1\nCombined:\t8\n"
         now = f"RX:\t\tn/a\nTX:\t\tn/a\nOther:\t\t1\nCombined:\t{self.channels['combined']}\n"
         return f"Channel parameters for eth0:\n{most}Current hardware settings:\n{now}"
+
+    def show_separate_channels(self) -> str:
+        """A card with 4 queues of each kind, with or without combined ones beside them."""
+        shown = {name: self.channels.get(name.lower(), "n/a") for name in ("RX", "TX", "Combined")}
+        entries = "RX:\t\t{RX}\nTX:\t\t{TX}\nOther:\t\tn/a\nCombined:\t{Combined}\n"
+        most = {name: "n/a" if value == "n/a" else "4" for name, value in shown.items()}
+        head = f"Channel parameters for eth0:\nPre-set maximums:\n{entries.format(**most)}"
+        return f"{head}Current hardware settings:\n{entries.format(**shown)}"
 
     def show_coalesce(self) -> str:
         c = self.coalesce

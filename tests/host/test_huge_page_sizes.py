@@ -156,3 +156,34 @@ def test_a_pool_of_ours_makes_room_for_one_of_another_size(large: FakeHost) -> N
     assert large.get(f"/sys/kernel/mm/hugepages/hugepages-{GIB}kB/nr_hugepages") == "0"
     revert(large.machine())
     assert large.get("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages") == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        ("hugepagesz=2M hugepages=512", "hugepages=512"),
+        ("hugepages=512", "hugepages=512"),
+        ("hugepagesz=2048K hugepages=512", "hugepages=512"),
+        ("hugepagesz=0x200000 hugepages=512", "hugepages=512"),
+        ("default_hugepagesz=2M hugepages=512", "hugepages=512"),
+        ("hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=0:4", "hugepages=0:4"),
+        ("hugepagesz=1G hugepages=16", ""),
+        ("default_hugepagesz=1G hugepages=8", ""),
+        ("default_hugepagesz=1G", ""),
+        ("hugepagesz=2M", ""),
+        ("hugepagesz=what hugepages=512", ""),
+    ],
+)
+def test_a_number_that_the_kernel_would_obey_instead_is_refused(
+    host: FakeHost, words: str, refused: str
+) -> None:
+    host.put("/etc/default/grub.d/60-pages.cfg", f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {words}"\n')
+    host.update_grub()
+    wanted = of_role(host, 2 * GIB, huge_pages_count=64)
+    if not refused:
+        assert not promise(host.machine(), "huge_pages", wanted).failures
+        return
+    with pytest.raises(QuietcoreError, match=r"of 2M are configured already.*60-pages.cfg") as caught:
+        promise(host.machine(), "huge_pages", wanted)
+    assert caught.value.found == refused
+    assert host.get("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages") == "0"

@@ -34,7 +34,9 @@ def imports(path: Path) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize(
-    "path", [*HOST_FILES, PACKAGE / "errors.py"], ids=lambda path: str(path.relative_to(PACKAGE))
+    "path",
+    [*HOST_FILES, PACKAGE / "errors.py", PACKAGE / "shortage.py"],
+    ids=lambda path: str(path.relative_to(PACKAGE)),
 )
 def test_standard_library_and_relative_imports_only(path: Path) -> None:
     depth = len(path.relative_to(PACKAGE).parts)
@@ -81,7 +83,14 @@ def test_nothing_of_the_pipeline_is_shipped() -> None:
         or name
         in {
             f"quietcore/{part}"
-            for part in ("__init__.py", "__main__.py", "errors.py", "cli/__init__.py", "cli/main.py")
+            for part in (
+                "__init__.py",
+                "__main__.py",
+                "errors.py",
+                "shortage.py",
+                "cli/__init__.py",
+                "cli/main.py",
+            )
         }
         for name in shipped()
     )

@@ -238,3 +238,62 @@ def test_at_boot_nobody_is_connected(card: FakeCard) -> None:
     assert not apply_all(card.host.machine(), live_only=True).failures
     assert card.ring["rx"] == "4096"
     assert "quietcore-way-back.timer" not in card.host.units
+
+
+def test_a_card_without_combined_queues_gets_as_many_of_each_kind(card: FakeCard) -> None:
+    card.channels = {"rx": "4", "tx": "4"}
+    settings = [SETTINGS[0], part("channels", combined=2)]
+    assert not promise(card.host.machine(), "network", settings).failures
+    assert card.channels == {"rx": "2", "tx": "2"}
+    finding = found(card, "network.eth0.channels")
+    assert (finding.verdict, finding.found) == (Verdict.OK, "rx 2, tx 2")
+    assert finding.cause == "the driver does not offer combined: rx and tx instead"
+    assert {"RxChannels=2", "TxChannels=2"} <= set(card.host.get(FILE).splitlines())
+    card.channels["rx"] = "4"
+    assert found(card, "network.eth0.channels").verdict is Verdict.DRIFT
+    revert(card.host.machine())
+    assert card.channels == {"rx": "4", "tx": "4"}
+
+
+def test_more_queues_than_the_card_has_are_bounded_for_each_kind(card: FakeCard) -> None:
+    card.channels = {"rx": "1", "tx": "1"}
+    assert not promise(card.host.machine(), "network", [part("channels", combined=9)]).failures
+    assert card.channels == {"rx": "4", "tx": "4"}
+    assert "rx 4 is the most; tx 4 is the most" in found(card, "network.eth0.channels").cause
+
+
+def test_combined_queues_are_not_left_beside_others(card: FakeCard) -> None:
+    """A driver such as bnxt offers both kinds, and refuses them side by side."""
+    card.channels = {"rx": "4", "tx": "4", "combined": "0"}
+    settings = [SETTINGS[0], part("channels", combined=2)]
+    assert not promise(card.host.machine(), "network", settings).failures
+    assert card.sets == [("-L", "eth0", "combined", "2", "rx", "0", "tx", "0")]
+    assert found(card, "network.eth0.channels").verdict is Verdict.OK
+    assert "CombinedChannels=2" in card.host.get(FILE).splitlines()
+    assert "Channels=0" not in card.host.get(FILE)
+    revert(card.host.machine())
+    assert card.channels == {"rx": "4", "tx": "4", "combined": "0"}
+
+
+def test_a_card_without_an_address_of_its_own_is_set_live_alone(card: FakeCard) -> None:
+    """Such as a virtual function: no file can name it, so nothing is said to hold at boot."""
+    shown = card.ethtool
+    none = "Permanent address: not set\n"
+    card.host.programs["ethtool"] = lambda words: answer(0, none) if words[1] == "-P" else shown(words)
+    link = {**SETTINGS[0], "required": False}
+    assert not promise(card.host.machine(), "network", [link, RING]).failures
+    assert card.ring == {"rx": "4096", "tx": "4096"}
+    finding = found(card, "network.eth0.link")
+    assert (finding.verdict, finding.cause) == (Verdict.UNSUPPORTED, "eth0 has no permanent address")
+
+
+@pytest.mark.parametrize("option", ["-g", "-l", "-c", "-k", "-x"])
+def test_an_answer_of_another_form_is_not_believed(card: FakeCard, option: str) -> None:
+    names = {"-g": "ring", "-l": "channels", "-c": "coalesce", "-k": "offload", "-x": "rss"}
+    promise(card.host.machine(), "network", SETTINGS)
+    shown = card.ethtool
+    card.host.programs["ethtool"] = lambda words: (
+        answer(0, shown(words).stdout[:60]) if words[1] == option else shown(words)
+    )
+    finding = found(card, f"network.eth0.{names[option]}")
+    assert (finding.verdict, finding.readable) == (Verdict.MISSING, False)

@@ -16,7 +16,7 @@ from quietcore.host.machine import Machine
 from quietcore.host.targets import read_target
 
 WALKS = 2000
-PARTS = 4
+PARTS = 8
 # Within how many walks a planted bug is found.
 SOON = 120
 

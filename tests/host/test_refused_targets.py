@@ -347,3 +347,45 @@ def test_a_cpu_stays_on_line_where_nobody_could_put_its_interrupts_back(rich: Fa
     rich.put("/proc/interrupts", before + "\n")
     assert not promise(rich.machine(), "cpu_power", wanted).failures
     assert rich.get(f"{CPU}/cpu5/online") == "0"
+
+
+def test_a_cpu_that_is_gone_since_stops_nothing_else(host: FakeHost) -> None:
+    """The service at boot applies what was promised on a machine that has lost a CPU."""
+    host.add_power()
+    wanted = [
+        setting("g", "per_cpu", "cpufreq/scaling_governor", "performance", options={"cpus": "3-5"}),
+        setting("s", "sysctl", "vm.swappiness", "0"),
+    ]
+    promise(host.machine(), "role", wanted)
+    for name in ("present", "possible", "online"):
+        host.put(f"{CPU}/{name}", "0-4\n")
+    host.put("/proc/sys/vm/swappiness", "60\n")
+    outcome = apply_all(host.machine(), live_only=True)
+    assert host.get("/proc/sys/vm/swappiness") == "0"
+    assert any("unknown CPUs" in failure for failure in outcome.failures)
+    assert outcome_code(outcome) is ExitCode.FOUND
+
+
+def test_a_unit_that_does_not_start_or_restart_stops_nothing_else(host: FakeHost) -> None:
+    real = host.run
+
+    def failing(words: tuple[str, ...]) -> Any:
+        if words[:2] in (("systemctl", "try-restart"), ("systemctl", "stop")):
+            return answer(1, err="Job for irqbalance.service failed.\n")
+        host.programs.pop("systemctl")
+        try:
+            return real(words)
+        finally:
+            host.programs["systemctl"] = failing
+
+    host.programs["systemctl"] = failing
+    wanted = [
+        setting("u", "unit", "irqbalance.service", "off"),
+        setting("n", "unit", "not-there.service", "on"),
+        setting("f", "file", "/etc/quietcore/irqbalance.env", "A=1\n"),
+        setting("s", "sysctl", "vm.swappiness", "0"),
+    ]
+    outcome = promise(host.machine(), "role", wanted)
+    assert host.get("/proc/sys/vm/swappiness") == "0"
+    assert [failure.split()[0] for failure in outcome.failures] == ["systemctl", "u:", "n:"]
+    assert "Job for irqbalance.service failed" in outcome.failures[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import subprocess
@@ -162,3 +163,29 @@ def test_list_changes_nothing(target: Target, capsys: pytest.CaptureFixture[str]
     assert target.switch("--list") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines] == [["c"], ["b"], ["a", "current"]]
+
+
+def test_a_disk_that_is_full_while_switching_leaves_both_links(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = Target(host)
+    releases.switch(target.machine(), "a")
+    releases.switch(target.machine(), "b")
+    made: list[Path] = []
+    real = Path.symlink_to
+
+    def full(self: Path, to: str) -> None:
+        if made:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        made.append(self)
+        real(self, to)
+
+    monkeypatch.setattr(Path, "symlink_to", full)
+    with pytest.raises(OSError, match="No space left"):
+        releases.switch(target.machine(), "c")
+    monkeypatch.undo()
+    found = releases.read_releases(target.machine())
+    assert (found.current, found.previous) == ("b", "a")
+    releases.switch(target.machine(), "c")
+    found = releases.read_releases(target.machine())
+    assert (found.current, found.previous) == ("c", "b")

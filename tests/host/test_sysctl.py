@@ -89,3 +89,41 @@ def test_real_time_throttling_is_not_taken_away(
     with pytest.raises(QuietcoreError, match=message):
         promise(dirty.machine(), "sysctl", settings)
     assert dirty.get("/proc/sys/kernel/sched_rt_runtime_us") == "950000"
+
+
+def test_a_limit_of_0_is_written_where_it_is_wanted_and_where_it_was(dirty: FakeHost) -> None:
+    """`vm.dirty_background_ratio = 0` is a valid value, and both of a pair may have been 0."""
+    dirty.put("/proc/sys/vm/dirty_background_ratio", "0\n")
+    before = limits(dirty)
+    wanted = [setting("s", "sysctl", "vm.dirty_background_ratio", "5")]
+    assert not promise(dirty.machine(), "sysctl", wanted).failures
+    assert not revert(dirty.machine()).failures
+    assert limits(dirty) == before
+    dirty.put("/proc/sys/vm/dirty_background_ratio", "10\n")
+    wanted = [setting("s", "sysctl", "vm.dirty_background_ratio", "0")]
+    assert not promise(dirty.machine(), "sysctl", wanted).failures
+    assert limits(dirty)["background_ratio"] == "0"
+    assert not revert(dirty.machine()).failures
+    assert limits(dirty)["background_ratio"] == "10"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kernel.watchdog": "0", "kernel.nmi_watchdog": "1"},
+        {"kernel.watchdog": "1", "kernel.nmi_watchdog": "0", "kernel.soft_watchdog": "0"},
+        {"net.ipv4.ip_forward": "0", "net.ipv4.conf.all.forwarding": "1"},
+        {"vm.overcommit_ratio": "50", "vm.overcommit_kbytes": "1000"},
+    ],
+)
+def test_keys_that_undo_each_other_are_refused_together(dirty: FakeHost, values: dict[str, str]) -> None:
+    wanted = [setting(key, "sysctl", key, value) for key, value in values.items()]
+    with pytest.raises(QuietcoreError, match=r"together with the others|exclude each other"):
+        promise(dirty.machine(), "sysctl", wanted)
+
+
+def test_a_runtime_is_measured_by_the_period_that_is_in_effect(dirty: FakeHost) -> None:
+    dirty.put("/proc/sys/kernel/sched_rt_period_us", "400000\n")
+    dirty.put("/proc/sys/kernel/sched_rt_runtime_us", "300000\n")
+    with pytest.raises(QuietcoreError, match=r"less than kernel.sched_rt_period_us \(400000\)"):
+        promise(dirty.machine(), "sysctl", [setting("r", "sysctl", "kernel.sched_rt_runtime_us", "500000")])

@@ -42,7 +42,13 @@ BINANCE_ODD: list[dict[str, Any]] = [
     ("venue", "odd"), [("bybit-linear", BYBIT_ODD), ("binance-usdm", BINANCE_ODD)], ids=["bybit", "binance"]
 )
 def test_an_odd_instrument_spoils_no_other(
-    start: Start, run: Run, feed: str, make_server: MakeServer, tmp_path: Path, venue: str, odd: list[dict[str, Any]]
+    start: Start,
+    run: Run,
+    feed: str,
+    make_server: MakeServer,
+    tmp_path: Path,
+    venue: str,
+    odd: list[dict[str, Any]],
 ) -> None:
     names = [f"ODD{n}" for n in range(len(odd))]
     server = make_server(*names, "BTCUSDT")
@@ -51,7 +57,9 @@ def test_an_odd_instrument_spoils_no_other(
     for name in names:
         if server.steps[name].get("symbol", name) != name:
             continue
-        done = run("run", "--feed", feed, "--venue", venue, *server.addresses(), "--symbols-list", f"BTCUSDT,{name}")
+        done = run(
+            "run", "--feed", feed, "--venue", venue, *server.addresses(), "--symbols-list", f"BTCUSDT,{name}"
+        )
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert f"found {name}: " in done.stderr, "refused by name"
@@ -99,14 +107,18 @@ def test_a_name_that_is_not_ascii_is_encoded_in_requests_and_readable_elsewhere(
     until(lambda: ring.state(1) == LIVE, "its book")
     directory = bytes(ring.bytes[ring.number("directory_offset") :][:128])
     assert directory[64:96].rstrip(b"\0").decode() == CHINESE
-    server.send({"stream": "不明usdt@trade", "data": {"e": "trade", "s": "不" * 12, "p": "1", "q": "1", "m": True}})
+    server.send(
+        {"stream": "不明usdt@trade", "data": {"e": "trade", "s": "不" * 12, "p": "1", "q": "1", "m": True}}
+    )
     says(tmp_path, "unknown symbol")
     assert "不" * 9 + "…" in output(tmp_path), "cut between two characters"
     status = json.loads(run("control", "--socket", control, "--json", "status").stdout)
     assert status["without_book"] == ["BTCUSDT"] or status["without_book"] == []
 
 
-def test_a_bybit_topic_with_a_name_that_is_not_ascii(start: Start, feed: str, make_server: MakeServer) -> None:
+def test_a_bybit_topic_with_a_name_that_is_not_ascii(
+    start: Start, feed: str, make_server: MakeServer
+) -> None:
     server = make_server(CHINESE)
     follow(start, feed, "bybit-linear", server)
     until(lambda: server.received, "a subscription")

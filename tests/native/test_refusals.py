@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import time
@@ -20,7 +21,13 @@ from quietcore.bridge import layout
 
 LIVE = layout.STATE_LIVE
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-QUICK = ("[connection]", "retry_first = 0.05", "retry_limit = 0.2", "resync_first = 0.1", "resync_limit = 0.2")
+QUICK = (
+    "[connection]",
+    "retry_first = 0.05",
+    "retry_limit = 0.2",
+    "resync_first = 0.1",
+    "resync_limit = 0.2",
+)
 
 
 def refuse(part: str, times: int, *answer: object) -> Callable[[str], web.Response | None]:
@@ -61,7 +68,9 @@ def test_too_many_visits_is_no_wrong_address(
     start: Start, feed: str, make_server: MakeServer, tmp_path: Path
 ) -> None:
     server = make_server()
-    server.intercept = refuse("instruments-info", 2, 200, '{"retCode":10006,"retMsg":"Too many visits!","result":{}}')
+    server.intercept = refuse(
+        "instruments-info", 2, 200, '{"retCode":10006,"retMsg":"Too many visits!","result":{}}'
+    )
     follow(start, feed, "bybit-linear", server)
     says(tmp_path, "retCode 10006 Too many visits!")
     times = asked(server, "instruments-info")
@@ -69,7 +78,9 @@ def test_too_many_visits_is_no_wrong_address(
     assert times[2] - times[1] >= 2, "where the venue does not say how long, the pause doubles"
 
 
-def test_sigterm_ends_a_start_that_waits(start: Start, feed: str, make_server: MakeServer, tmp_path: Path) -> None:
+def test_sigterm_ends_a_start_that_waits(
+    start: Start, feed: str, make_server: MakeServer, tmp_path: Path
+) -> None:
     server = make_server()
     server.intercept = refuse("", 99, 429, "slow down", {"Retry-After": "600"})
     process = start("run", "--feed", feed, "--venue", "bybit-linear", *server.addresses())
@@ -124,7 +135,7 @@ def test_one_pause_for_the_snapshots_of_all_symbols(
     paused = [when for when, _ in server.asked if times[0] < when < times[0] + 4]
     assert paused == [], "neither snapshots nor instruments"
     assert len(times) == 21
-    gaps = [b - a for a, b in zip(times[1:], times[2:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(times[1:])]
     assert sorted(gaps)[len(gaps) // 2] > 0.3, "and no burst after it"
 
 
@@ -147,7 +158,11 @@ def test_what_is_no_snapshot_is_said_and_asked_for_again(
 @pytest.mark.parametrize(
     ("status", "text", "shown"),
     [
-        (403, "<html><title>403</title>\n<p>access too frequent\x07</p></html>", "HTTP 403 403 access too frequent"),
+        (
+            403,
+            "<html><title>403</title>\n<p>access too frequent\x07</p></html>",
+            "HTTP 403 403 access too frequent",
+        ),
         (429, "Too many requests", "HTTP 429 Too many requests"),
         (503, "", "HTTP 503"),
     ],

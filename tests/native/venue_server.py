@@ -48,7 +48,9 @@ class VenueServer:
         self.ticks: dict[str, str] = {}  # tick sizes other than 0.10
         self.mute = False  # neither pongs nor answers
         self.steps: dict[str, Any] = {}  # changes of an instrument's row, by symbol
-        self.intercept: Callable[[str], web.Response | None] | None = None  # by path and query, as it was sent
+        self.intercept: Callable[[str], web.Response | None] | None = (
+            None  # by path and query, as it was sent
+        )
         self.asked: list[tuple[float, str]] = []  # when, and what, streams too
         self.on_subscribe: Callable[[list[str]], list[dict[str, Any]]] | None = None
         self.refusal = ""

@@ -231,7 +231,9 @@ def test_runtime_on_the_published_bybit_recording(
         feed_handler,
         tmp_path,
         expected,
-        lambda running: through_runtime(running, "bybit-linear", path, "10", "--depth", 500, "--retired-depths"),
+        lambda running: through_runtime(
+            running, "bybit-linear", path, "10", "--depth", 500, "--retired-depths"
+        ),
     )
 
 

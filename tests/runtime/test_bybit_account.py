@@ -489,6 +489,27 @@ def test_a_coin_that_the_venue_does_not_list_is_no_failure() -> None:
     run(work())
 
 
+def test_a_category_whose_coins_nobody_knows_is_not_swept_silently() -> None:
+    async def work() -> None:
+        async with ScriptedRest() as server:
+            rest = BybitRest(Endpoints(server.url, ""), CREDENTIALS)
+            inverse = BybitAccount(rest, "inverse", lambda: NOW_MS)
+            for question in (inverse.cancel_all(""), inverse.open_orders("")):
+                with pytest.raises(UncertainError, match="nobody knows in which coins inverse settles"):
+                    await question
+            await rest.close()
+
+    run(work())
+
+
+def test_a_clock_that_was_set_back_still_asks_for_executions() -> None:
+    async def work() -> None:
+        async with ScriptedRest(lambda asked: listed(execution_row(1))) as server, Desk(server) as desk:
+            assert len(await desk.executions("BTCUSDT", NOW_MS + 86_400_000)) == 1
+
+    run(work())
+
+
 def test_cancel_all_that_reports_a_failure_is_one() -> None:
     async def work() -> None:
         script = lambda asked: good({"list": [], "success": "0"})  # noqa: E731

@@ -16,7 +16,7 @@ from tests.runtime.scripted_rest import CREDENTIALS, Answer, Asked, ScriptedRest
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution.guard import Guard, Pulse
 from quietcore.venues.bybit import BybitHTTPClient, codes, linear
-from quietcore.venues.bybit.pauses import SHUT_OUT_SECONDS, Pauses, retry_after
+from quietcore.venues.bybit.pauses import QUESTIONS, SHUT_OUT_SECONDS, Pauses, retry_after
 from quietcore.venues.bybit.private import BybitPrivateStream, handshake_trouble
 from quietcore.venues.bybit.rest import BybitRest, explain, judge
 from quietcore.venues.interface import Endpoints, Nature, RefusedError, StreamDown, UncertainError
@@ -30,10 +30,14 @@ def answer(code: int, text: str = "no") -> bytes:
 
 
 def raised(status: int, content: bytes) -> RefusedError | UncertainError:
-    with pytest.raises((RefusedError, UncertainError)) as found:
+    found: RefusedError | UncertainError | None = None
+    try:
         judge(status, content, 7)
-    assert found.value.written_ns == 7
-    return found.value
+    except (RefusedError, UncertainError) as error:
+        found = error
+    assert found is not None
+    assert found.written_ns == 7
+    return found
 
 
 @pytest.mark.parametrize(
@@ -215,11 +219,16 @@ def test_what_dictates_a_pause_and_for_whom() -> None:
     )
     assert note(200, 10006, X_Bapi_Limit_Reset_Timestamp="1000000700") == pytest.approx(0.7)
     assert left(path="/a") == pytest.approx(0.7)
-    assert left() == 0.0, "a rate limit is one path's"
+    assert left() == 0.0, "a rate limit is one bucket's: too many orders delay no cancel"
+    assert pauses.note("https://h:1", QUESTIONS, status=200, code=10006, headers={}, why="") == 1.0
+    reset = {"X-Bapi-Limit-Reset-Timestamp": "1000005000"}
+    assert pauses.note("https://o:1", "/a", status=200, code=10018, headers=reset, why="") == pytest.approx(
+        5.0
+    )
     now[0] = 1.0
     assert [note(429), note(429), note(403)] == [1.0, 2.0, 4.0]
     assert left() == 4.0
-    assert left("https://other:1") == 0.0
+    assert left("https://another:1") == 0.0
     pauses.answered("https://h:1")
     assert note(429) == 1.0
     assert left() == 4.0, "a shorter one does not end a longer one"

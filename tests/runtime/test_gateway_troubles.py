@@ -19,6 +19,7 @@ from quietcore.errors import QuietcoreError
 from quietcore.execution.order_states import State
 from quietcore.strategy.intents import SELL
 from quietcore.venues.bybit import signing
+from quietcore.venues.interface import RefusedError
 
 PAGE = "<html><h1>403 Forbidden</h1>You are not served here</html>"
 
@@ -154,6 +155,51 @@ def test_a_venue_that_does_not_answer_has_not_forgotten_an_order(monkeypatch: py
 
     with short_lives(monkeypatch):
         play(story, default="rest")
+
+
+def test_an_order_that_no_list_shows_but_that_can_be_cancelled_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hidden: dict[str, Any] = {}
+
+    async def story(desk: Desk, fake: FakeVenue) -> None:
+        desk.emit()
+        await acknowledged(desk)
+        take = desk.venue.cancel
+        hidden.update(fake.orders)
+        fake.orders.clear()
+
+        async def cancel(symbol: str, client_id: str) -> Any:
+            fake.orders.update(hidden)
+            return await take(symbol, client_id)
+
+        desk.venue.cancel = cancel  # type: ignore[method-assign]
+        await call(fake, fake.drop_streams)
+        order = await desk.settled()
+        assert (order.state, order.assumed) == (State.CANCELLED, False), "by the venue's own word"
+
+    with short_lives(monkeypatch):
+        play(story, default="rest")
+
+
+def test_a_refusal_of_an_order_that_the_private_stream_has_told_of_is_not_believed() -> None:
+    async def story(desk: Desk, fake: FakeVenue) -> None:
+        place = desk.venue.place
+
+        async def refused_late(request: Any) -> Any:
+            await place(request)
+            await acknowledged(desk)
+            raise RefusedError(110007, "ab not enough", 1)
+
+        desk.venue.place = refused_late  # type: ignore[method-assign,assignment]
+        desk.emit()
+        await acknowledged(desk)
+        await desk.until(lambda: desk.gateway.standing.figures()["refusals"])
+        assert not desk.order().state.final
+
+    desk, fake = play(story, default="rest")
+    assert desk.order().state is State.CANCELLED
+    assert len(fake.cancelled) == 1
 
 
 def test_an_order_that_shows_itself_after_it_was_held_for_over_is_cancelled(

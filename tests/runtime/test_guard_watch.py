@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -29,7 +30,7 @@ from quietcore.execution.guard import Guard, Pulse, prove
 from quietcore.execution.guard_pulse import HeartbeatPulse
 from quietcore.execution.heartbeat import Heartbeat
 from quietcore.execution.identity import process_start
-from quietcore.execution.reserve import Reserve
+from quietcore.execution.reserve import Reserve, allocate
 from quietcore.venues.interface import UncertainError
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
@@ -137,6 +138,19 @@ def test_a_heartbeats_space_is_there_before_it_is_needed(tmp_path: Path) -> None
         assert heartbeat.forget_kill(disk.path / "heartbeat")
         assert not heartbeat.forget_kill(disk.path / "heartbeat")
         heart.close()
+
+
+def test_a_file_system_that_cannot_allocate_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    (tmp_path / "file").write_bytes(b"beat")
+    with (tmp_path / "file").open("r+b") as file:
+        allocate(file.fileno(), 4096)
+    assert (tmp_path / "file").read_bytes() == b"beat".ljust(4096, b"\0")
 
 
 class Order:

@@ -26,6 +26,7 @@ from quietcore.execution.identity import process_start
 from quietcore.execution.kill_keeper import KillKeeper, address_of
 from quietcore.execution.kill_switch import KillSwitch
 from quietcore.execution.reserve import Reserve
+from quietcore.shortage import LEAST_FILES
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 
@@ -67,7 +68,7 @@ def test_kill_on_a_full_a_read_only_and_a_lost_disk(
     ):
         kill_file = disk.path / "kill"
         disk.fill()
-        run = Run(tmp_path, feed, venue, kill_file=kill_file)
+        run = Run(tmp_path, feed, venue, kill_folder=disk.path)
         words = ["--file", str(kill_file), "--status", str(run.status_path)]
         page = tmp_path / "heartbeat"
         try:
@@ -121,7 +122,8 @@ def test_kill_on_a_full_a_read_only_and_a_lost_disk(
             run.process.wait(20)
             log = run.process.communicate()[1]
             # The next run knows of it, though no kill file could be written.
-            second = Run(tmp_path, feed, venue, kill_file=kill_file, words=["--json"])
+            (tmp_path / "notify").unlink()
+            second = Run(tmp_path, feed, venue, kill_folder=disk.path, words=["--json"])
             sent = len(venue.created)
             try:
                 second.ready()
@@ -145,8 +147,12 @@ def test_kill_on_a_full_a_read_only_and_a_lost_disk(
 def test_kill_without_a_descriptor_and_of_a_stopped_process(
     make_writer: MakeWriter, feed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def least() -> None:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (LEAST_FILES["run"], hard))
+
     with FakeVenue(default="rest") as venue, Market(make_writer(capacity=65536)):
-        run = Run(tmp_path, feed, venue)
+        run = Run(tmp_path, feed, venue, process={"preexec_fn": least})
         words = ["--file", str(tmp_path / "kill"), "--status", str(run.status_path)]
         try:
             run.ready()
@@ -163,6 +169,16 @@ def test_kill_without_a_descriptor_and_of_a_stopped_process(
             assert (said["way"], said["kept"], said["nothing_open"]) == ("both", "file", True)
             assert {order["orderStatus"] for order in venue.orders.values()} == {"Cancelled"}
             resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+            assert main(["clear", *words]) == 0
+            run.until(lambda: status_of(run)["killed"] == "" and status_of(run)["orders"]["open"] >= 1)
+            # No memory beyond what is mapped now.
+            pages = int(Path(f"/proc/{run.process.pid}/statm").read_text().split()[0])
+            room = resource.prlimit(run.process.pid, resource.RLIMIT_AS)
+            resource.prlimit(run.process.pid, resource.RLIMIT_AS, (pages * resource.getpagesize(), room[1]))
+            capsys.readouterr()
+            assert main(["kill", *words, "--json"]) == 0
+            assert outcome(capsys)["nothing_open"] is True
+            resource.prlimit(run.process.pid, resource.RLIMIT_AS, room)
             assert main(["clear", *words]) == 0
             run.until(lambda: status_of(run)["killed"] == "" and status_of(run)["orders"]["open"] >= 1)
             # A process that is stopped takes the kill when it goes on; until then nobody says that it is done.
@@ -256,29 +272,36 @@ def until(condition: Any, seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+def send_usr1() -> None:
+    """To the keeper's thread alone: this process has others, which do not block it."""
+    for thread in threading.enumerate():
+        if thread.name == "kill-signal" and thread.ident is not None:
+            signal.pthread_kill(thread.ident, signal.SIGUSR1)
+
+
 @pytest.fixture
 def keeper(tmp_path: Path) -> Any:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     found = Keeper(tmp_path)
     yield found
     found.close()
-    os.kill(os.getpid(), signal.SIGUSR1)  # lets the thread that waits for it end
+    send_usr1()  # lets the thread that waits for it end
     until(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("kill-")])
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def test_what_undoes_a_kill_and_what_does_not(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper.keeper.start()
-    os.kill(os.getpid(), signal.SIGUSR1)
+    send_usr1()
     until(lambda: keeper.switch.path.exists() and keeper.keeper.kept == "file")
     assert keeper.calls == ["off"]
 
     # Unreadable, then readable, then gone, then with its folder gone.
-    def unreadable(self: KillSwitch) -> bool:
+    def unreadable(self: KillSwitch) -> tuple[int, int] | None:
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(KillSwitch, "is_on", unreadable)
+        patch.setattr(KillSwitch, "identity", unreadable)
         until(lambda: any("EIO" in line for line in keeper.said))
     until(lambda: any("orders stay off" in line for line in keeper.said))
     keeper.switch.path.unlink()
@@ -288,8 +311,13 @@ def test_what_undoes_a_kill_and_what_does_not(keeper: Keeper, monkeypatch: pytes
     assert keeper.keeper.clear() == ""
     assert keeper.calls == ["off", "on"]
     assert not keeper.switch.path.exists()
+    # Put aside by a clear from where no socket of ours can be reached.
+    send_usr1()
+    until(lambda: keeper.keeper.kept == "file")
+    assert keeper.switch.clear()
+    until(lambda: keeper.calls == ["off", "on"] * 2)
     # A file that cannot be removed: the clear is not given.
-    os.kill(os.getpid(), signal.SIGUSR1)
+    send_usr1()
     until(lambda: keeper.keeper.kept == "file")
     keeper.switch.path.unlink()
     keeper.switch.path.mkdir()
@@ -301,14 +329,14 @@ def test_an_unreadable_switch_holds_orders_back_until_it_can_be_read(
     keeper: Keeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors: list[OSError] = [OSError(24, "Too many open files")]
-    real = KillSwitch.is_on
+    real = KillSwitch.identity
 
-    def is_on(self: KillSwitch) -> bool:
+    def identity(self: KillSwitch) -> tuple[int, int] | None:
         if errors:
             raise errors[0]
         return real(self)
 
-    monkeypatch.setattr(KillSwitch, "is_on", is_on)
+    monkeypatch.setattr(KillSwitch, "identity", identity)
     keeper.keeper.start()
     assert keeper.calls == ["off"], "before anything can be ordered"
     errors.clear()
@@ -342,7 +370,7 @@ def test_the_keepers_threads_outlive_their_errors(keeper: Keeper, monkeypatch: p
 
     monkeypatch.setattr(keeper.keeper, "_off", off)
     keeper.keeper.start()
-    os.kill(os.getpid(), signal.SIGUSR1)
+    send_usr1()
     until(lambda: keeper.calls == ["off"])
     assert any("MemoryError" in line for line in keeper.said)
 

@@ -25,7 +25,7 @@ CONFIG = """
 mode = "sim"
 feed = "{feed}"
 wait = "{wait}"
-kill_file = "{kill_file}"
+kill_file = "{folder}/kill"
 strategy_cpu = {cpu}
 gateway_cpu = {cpu}
 [venue]
@@ -82,7 +82,7 @@ class Run:
         config.write_text(
             CONFIG.format(
                 feed=feed,
-                kill_file=options.get("kill_file", folder / "kill"),
+                folder=options.get("kill_folder", folder),
                 wait=options.get("wait", "nap"),
                 cpu=options.get("cpu", -1),
                 strategy=options.get("strategy", "parameters = {fast = 2, slow = 5}"),

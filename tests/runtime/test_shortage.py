@@ -163,18 +163,19 @@ def test_a_little_memory_is_said_and_no_traceback(tmp_path: Path, command: str, 
     assert errors.count("\n") <= 2, errors
 
 
-@pytest.mark.parametrize("files", [5, 8, 12])
-def test_few_descriptors_are_said_and_no_traceback(tmp_path: Path, files: int) -> None:
+@pytest.mark.parametrize("command", ["run", "guard"])
+@pytest.mark.parametrize("files", [5, 8, 16, 30])
+def test_few_descriptors_are_said_and_no_traceback(tmp_path: Path, command: str, files: int) -> None:
     config = tmp_path / "runtime.toml"
     config.write_text(CONFIG.format(folder=tmp_path))
 
     def few_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
-    words = ("run", "--config", str(config), "--status", str(tmp_path / "runtime.json"))
-    code, errors = quietcore(*words, limit=few_files)
-    assert code in (2, 3)
-    assert "Traceback" not in errors, errors
+    code, errors = quietcore(command, "--config", str(config), limit=few_files)
+    assert code == 3
+    assert f"found a limit of {files} open files" in one_line(errors)
+    assert "LimitNOFILE" in errors
 
 
 def test_an_error_of_the_system_has_its_name_and_a_remedy() -> None:

@@ -17,6 +17,8 @@ from tests.runtime.test_run import Market, Run
 
 from quietcore.bridge.segment import attach
 from quietcore.bridge.truncation import shortened
+from quietcore.errors import QuietcoreError
+from quietcore.monitoring.feeds import FeedWatch, feed_state
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 READER = """
@@ -101,6 +103,27 @@ def test_a_file_that_is_shorter_is_noticed_before_a_read(make_writer: MakeWriter
         assert shortened(segment) is None, "a new ring is followed, and no fault of the old one"
     finally:
         segment.close()
+
+
+def test_one_ring_that_was_cut_short_keeps_nobody_from_the_others(make_writer: MakeWriter, feed: str) -> None:
+    make_writer(capacity=65536)
+    other = f"{feed}-b"
+    make_writer(feed=other, capacity=65536)
+    watch = FeedWatch([feed, other])
+    try:
+        assert all("error" not in found for found in watch.look().values())
+        os.truncate(f"/dev/shm/quietcore.{feed}", 4096)
+        found = watch.look()
+        assert "ring was cut short while it was mapped" in found[feed]["error"]
+        assert found[other]["symbols"] == 1
+        segment = attach(other)
+        segment.when_truncated = lambda: os.truncate(f"/dev/shm/quietcore.{other}", 0)
+        os.truncate(f"/dev/shm/quietcore.{other}", 4096)
+        with pytest.raises(QuietcoreError, match="cut short"):
+            feed_state(segment)
+        segment.close()
+    finally:
+        watch.close()
 
 
 @pytest.mark.timeout(300)

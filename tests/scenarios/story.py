@@ -15,20 +15,26 @@ from typing import Any
 
 import numpy as np
 from tests.scenarios import virtual_time
+from tests.scenarios.network import LinkedRest
+from tests.scenarios.openings import FOREIGN, HEDGE_WORDS, OPENINGS, hedge, rest
+from tests.scenarios.server import LATE, LIFETIME, OTHERS, SYMBOL, SimulatedVenue
 from tests.scenarios.trade_socket import SocketVenue
-from tests.scenarios.venue import LIFETIME, SYMBOL, LinkedVenue, SimulatedVenue
+from tests.scenarios.venue import LinkedVenue
 
 from quietcore.bridge.ring import word_at
 from quietcore.bridge.scale import Step
+from quietcore.errors import QuietcoreError
 from quietcore.execution.gateway import Gateway
 from quietcore.execution.guard import Guard, Pulse
 from quietcore.execution.orders import OrderLedger
+from quietcore.sim.externals import CREATE_TYPES, FUNDING, External
 from quietcore.sim.faults import Fault
-from quietcore.sim.orders import Side, Status
+from quietcore.sim.orders import Order, Side, Status
 from quietcore.strategy import risk
 from quietcore.strategy.account import READY, Account, equity
 from quietcore.strategy.arena import OrderArena
 from quietcore.strategy.intents import BUY, CANCEL, PLACE, POST_ONLY, SELL, WORDS, IntentRing, push
+from quietcore.venues.bybit.account import BybitAccount
 from quietcore.venues.bybit.trade_stream import BybitOrderEntry
 
 TICK, LOT = Step(1, 1), Step(1, 2)
@@ -41,7 +47,20 @@ SECOND = 1.0
 FAULTS = [
     *(Fault.TIMEOUT, Fault.LOST, Fault.DUPLICATE_FILL, Fault.FILL_FIRST, Fault.CANCEL_CROSSES),
     *(Fault.DISCONNECT, Fault.RATE_LIMIT, Fault.CLOCK_SKEW, Fault.RESTART, Fault.POST_ONLY, Fault.WRONG_KEY),
+    *(
+        Fault.SERVER_ERROR,
+        Fault.QUERY_RATE,
+        Fault.BAD_GATEWAY,
+        Fault.TOO_MANY,
+        Fault.REJECT_LATER,
+        Fault.MUTE,
+    ),
 ]
+# How often a scenario begins, or ends, in another way than most.
+REFUSED_START, HEDGE_START, FORGOTTEN, MOVED, UNHEARD = 0.08, 0.03, 0.04, 0.3, 0.15
+LATE_AT_DEATH = 0.5  # of the last requests of a process: they arrive when it is no more
+MUTE_NOTICED_SECONDS = 4.0  # after an order of which nothing was heard
+MOVES = [kind for kind in CREATE_TYPES if kind not in ("Trade", FUNDING)]
 
 
 class BrokenError(AssertionError):
@@ -65,6 +84,11 @@ class Outcome:
     by_rest: int = 0
     fell_back: int = 0  # of these, where the socket was meant
     switches: int = 0
+    refused_starts: int = 0
+    hedge_starts: int = 0
+    forgotten: int = 0  # venues that came back empty
+    moved: int = 0  # executions of the venue's own
+    pages: int = 0  # asked for by a cursor
     broken: str = ""
 
 
@@ -76,6 +100,9 @@ class Parts:
     ledger: Any = OrderLedger
     guard: Any = Guard
     entry: Any = BybitOrderEntry
+    account: Any = BybitAccount
+    rest: Any = LinkedRest
+    understand: Any = None  # of the private stream's messages, instead of the venue's own
     limit_slip: int = 0  # how much more than the limits the check allows
     rest_after_death: float = LIFETIME
 
@@ -85,10 +112,14 @@ class Process:
 
     def __init__(self, story: Story, number: int) -> None:
         self.story = story
+        self.begun_ms = story.venue.now_ms()
         parts = story.parts
         # Odd seeds send orders by WebSocket.
-        self.socket = SocketVenue(story.venue, parts.entry) if story.seed % 2 else None
-        self.link = LinkedVenue(story.venue) if self.socket is None else self.socket
+        bound = story.venue, parts.account, parts.rest
+        self.socket = SocketVenue(*bound, entry=parts.entry) if story.seed % 2 else None
+        self.link = LinkedVenue(*bound) if self.socket is None else self.socket
+        if parts.understand is not None:
+            self.link.understand = parts.understand  # type: ignore[method-assign]
         self.account, self.intents, self.arena = Account(), IntentRing(8), OrderArena(32)
         self.ledger = parts.ledger(
             f"q{number:08x}{story.seed & 0xFFFFFFFF:08x}", SYMBOL, TICK, LOT, self.account, self.arena
@@ -178,6 +209,7 @@ class Story:
         self.emitted_at: deque[float] = deque()
         self.processes: list[Process] = []
         self.quiet_from: float | None = None  # from then on nothing may be open
+        self.moves = self.forgets = self.unheard = False
 
     # the market
 
@@ -195,6 +227,7 @@ class Story:
             taker = chance.choice((Side.BUY, Side.SELL))
             price = self.ask if taker is Side.BUY else self.bid
             size = LOT.decimal(chance.randint(1, 40))
+            self.venue.last_price = TICK.decimal(price)
             self.venue.tell(self.venue.exchange.on_trade(SYMBOL, TICK.decimal(price), size, taker))
 
     # invariants
@@ -206,6 +239,9 @@ class Story:
         while recent and recent[0] <= now - SECOND:
             recent.popleft()
         recent.append(now)
+        for stream in self.venue.streams:
+            unheard = now - stream.unheard_since if stream.unheard_since else 0.0
+            demand(unheard <= MUTE_NOTICED_SECONDS, f"ordered {unheard:.1f} s after the stream fell silent")
         demand(len(recent) <= MAX_RATE, f"{len(recent)} orders in a second, {MAX_RATE} are allowed")
         demand(size <= MAX_SIZE, f"size {size} of {MAX_SIZE}")
         demand(price * size <= MAX_NOTIONAL, f"value {price * size} of {MAX_NOTIONAL}")
@@ -222,20 +258,32 @@ class Story:
     def check_venue(self) -> None:
         """Hold what the venue has against the limits: called at each change there."""
         exchange = self.venue.exchange
-        held = lots(exchange.wallet.position(SYMBOL).size)
-        orders = exchange.cancel_all()
+        held = lots(exchange.wallet.net(SYMBOL))
+        everything = exchange.cancel_all()
+        orders = [order for order in everything if not order.link_id.startswith(FOREIGN)]
+        most = MAX_POSITION + lots(self.venue.external_lots)
         demand(len(orders) <= MAX_OPEN, f"{len(orders)} orders open, {MAX_OPEN} are allowed")
         buys = sum(lots(order.leaves) for order in orders if order.side is Side.BUY)
         sells = sum(lots(order.leaves) for order in orders if order.side is Side.SELL)
-        demand(held + buys <= MAX_POSITION, f"position {held} and {buys} to buy")
-        demand(-held + sells <= MAX_POSITION, f"position {held} and {sells} to sell")
+        demand(held + buys <= most, f"position {held} and {buys} to buy")
+        demand(-held + sells <= most, f"position {held} and {sells} to sell")
+        if newest := next(reversed(exchange.orders.values()), None):
+            self._check_sender(newest)
         bids = [order.price for order in orders if order.side is Side.BUY and order.price is not None]
         asks = [order.price for order in orders if order.side is Side.SELL and order.price is not None]
         demand(not bids or not asks or max(bids) < min(asks), "own orders cross")
         for client_id, count in self.venue.arrived.items():
             demand(count == 1, f"{client_id} was sent {count} times")
         if self.quiet_from is not None and self.venue.loop.time() >= self.quiet_from:
-            demand(not orders, f"{len(orders)} open after the end")
+            demand(not everything, f"{len(everything)} open after the end")
+
+    def _check_sender(self, order: Order) -> None:
+        """Nothing that a dead process sent may be taken when the next one has begun."""
+        if not self.processes or order.link_id.startswith(FOREIGN):
+            return
+        number, latest = int(order.link_id[1:9], 16), self.processes[-1]
+        begun = number < len(self.processes) and order.created_ms > latest.begun_ms
+        demand(not begun, f"{order.link_id} was taken after process {len(self.processes)} had begun")
 
     def note(self) -> None:
         """Check the venue from a place where nobody catches what is raised."""
@@ -261,6 +309,7 @@ class Story:
             theirs = exchange._by_link.get(client_id)
             filled = 0 if theirs is None else lots(theirs.filled)
             demand(order.filled == filled, f"{client_id} filled {order.filled}, at the venue {filled}")
+            demand(theirs is None or not order.assumed, f"{client_id} was given up: {order.reason}")
             known = {execution for _, execution in order.executions}
             demand(known == found.get(client_id, set()), f"executions of {client_id} differ")
             if theirs is not None and not theirs.open:
@@ -275,9 +324,11 @@ class Story:
         self.move()
         market = asyncio.create_task(self._market())
         try:
-            await self._trade()
+            if await self._begin():
+                await self._trade()
         finally:
             market.cancel()
+            self.outcome.pages = self.venue.pages
             self.outcome.faults = self.venue.faults.happened
             self.outcome.orders = len(self.venue.arrived)
             self.outcome.fills = self.venue.exchange.fills
@@ -309,6 +360,50 @@ class Story:
         await process.start()
         return process
 
+    async def _begin(self) -> bool:
+        """Meet a venue that refuses the start, or an account in the wrong mode; False where the scenario ends so."""
+        chance, venue = self.chance, self.venue
+        dice = chance.random()
+        if dice < REFUSED_START:
+            self.outcome.refused_starts += 1
+            opening = chance.choice(OPENINGS)
+            opening.prepare(venue)
+            await self._refused(opening.words)
+            venue.faults.clear()
+            for order in venue.exchange.cancel_all():
+                venue.tell(venue.exchange.cancelled(order))
+        elif dice < REFUSED_START + HEDGE_START:
+            self.outcome.hedge_starts += 1
+            hedge(venue)
+            await self._refused(HEDGE_WORDS)
+            return False
+        self.moves = chance.random() < MOVED
+        self.forgets = chance.random() < FORGOTTEN
+        self.unheard = chance.random() < UNHEARD
+        return True
+
+    async def _refused(self, words: tuple[str, ...]) -> None:
+        """Start, and hold what the start says against the reason that it failed for."""
+        try:
+            process = await self._start()
+        except QuietcoreError as error:
+            text = error.message()
+            missing = [word for word in words if word.lower() not in text.lower()]
+            demand(not missing, f"a start that failed for {words[0]} says only: {text}")
+        else:
+            demand(False, f"started in spite of {words[0]}: position {process.account.position}")
+        process = self.processes[-1]
+        demand(not process.link.sent, "an order went out before the start")
+        process.die()
+
+    def _move_position(self) -> None:
+        """Let the venue reduce or add to the position by itself, with an execution of some type."""
+        chance, venue = self.chance, self.venue
+        side = chance.choice((Side.BUY, Side.SELL))
+        price = TICK.decimal(self.bid if side is Side.SELL else self.ask)
+        self.outcome.moved += 1
+        venue.execute(External(chance.choice(MOVES), SYMBOL, side, LOT.decimal(chance.randint(1, 5)), price))
+
     async def _trade(self) -> None:
         chance, loop = self.chance, self.venue.loop
         process = await self._start()
@@ -329,9 +424,11 @@ class Story:
             if death is not None and loop.time() >= death:
                 death = None
                 self.outcome.kills += 1
+                self.venue.late = LATE_AT_DEATH
                 self._wish(process)
                 await asyncio.sleep(chance.uniform(0, 0.04))  # in the middle of it, at any await
                 process.die()
+                self.venue.late = LATE
                 if chance.random() < 0.5:
                     await self._guard()
                     return
@@ -344,8 +441,28 @@ class Story:
                 continue
             if process.socket is not None and chance.random() < 0.05:
                 process.socket.switch()
+            if self.unheard and chance.random() < 0.1:
+                self.unheard, self.venue.restarts_after_next = False, True
+            if self.moves and chance.random() < 0.03:
+                self._move_position()
             self._wish(process)
-        await self._settle(process)
+        if self.forgets:
+            await self._forgotten(process)
+        else:
+            await self._settle(process)
+
+    async def _forgotten(self, process: Process) -> None:
+        """The venue comes back without anything: no order is open for ever, and the position is the venue's."""
+        self.outcome.forgotten += 1
+        self.venue.faults.clear()
+        self.venue.restarts_after_next = False
+        self.venue.restart(empty=True)
+        await self._until_told(process)
+        held = lots(self.venue.exchange.wallet.position(SYMBOL).size)
+        at_venue = {order.link_id for order in self.venue.exchange.cancel_all()}
+        here = {order.client_id for order in process.ledger.open()}
+        demand(process.account.position == held, f"position {process.account.position}, the venue has {held}")
+        demand(here == at_venue, f"open here {sorted(here)}, at a venue that forgot: {sorted(at_venue)}")
 
     def _wish(self, process: Process) -> None:
         chance = self.chance
@@ -361,6 +478,9 @@ class Story:
     async def _settle(self, process: Process) -> None:
         """Let everything come out, with no new fault, and compare. Half of the runs cancel what rests before."""
         self.venue.faults.clear()
+        self.venue.restarts_after_next = False
+        if any(stream.mute for stream in self.venue.streams):
+            self.venue.break_streams()  # nothing would be told any more, and no order asks for a word
         if self.chance.random() < 0.5:
             process.emit(CANCEL)
         await self._until_told(process)
@@ -406,7 +526,10 @@ class Story:
     async def _guard(self) -> None:
         """The runtime is dead: the guard fires, and from its word on nothing is open, ever."""
         self.outcome.guard_fired += 1
-        guard = self.parts.guard(LinkedVenue(self.venue), lambda: Pulse.STOPPED, self.warnings.append)
+        for symbol in (SYMBOL, *OTHERS):
+            rest(self.venue, symbol)
+        link = LinkedVenue(self.venue, self.parts.account, self.parts.rest)
+        guard = self.parts.guard(link, lambda: Pulse.STOPPED, self.warnings.append)
         stop = asyncio.Event()
         watching = asyncio.create_task(guard.watch(stop))
         async with asyncio.timeout(60):
@@ -441,6 +564,6 @@ def play(seed: int, parts: Parts = Parts()) -> Outcome:
     story = Story(seed, parts)
     try:
         return virtual_time.run(story.play())
-    except (BrokenError, AssertionError, TimeoutError) as error:
+    except (BrokenError, AssertionError, TimeoutError, QuietcoreError) as error:
         story.outcome.broken = "; ".join([*story.violations[:1], str(error) or type(error).__name__])
         return story.outcome

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 from tests.scenarios import virtual_time
-from tests.scenarios.campaign import caught, summary
+from tests.scenarios.campaign import caught, share, summary
 from tests.scenarios.planted import PLANTED
-from tests.scenarios.story import play
+from tests.scenarios.story import FAULTS, play
 
 COUNT = 250
 
@@ -24,13 +24,16 @@ def test_every_invariant_holds_under_every_fault(found: dict[str, object]) -> No
     assert found["broken"] == []
     faults = found["faults"]
     assert isinstance(faults, dict)
-    assert len(faults) == 11
+    assert len(faults) == len(FAULTS) == 17
     assert min(faults.values()) >= 200 * COUNT // 10_000, faults
     assert found["guard_fired"]
     assert found["kill_switch"]
     assert found["by_socket"]
     assert found["fell_back"]
     assert found["switches"]
+    for name in ("refused_starts", "hedge_starts", "forgotten", "moved"):
+        assert found[name], name
+    assert found["pages"] > COUNT  # lists that are longer than a page, their cursors signed as they were sent
 
 
 def test_every_limit_is_met(found: dict[str, object]) -> None:
@@ -62,6 +65,13 @@ def test_planted_bug_is_caught(name: str) -> None:
 def test_a_scenario_follows_from_its_seed() -> None:
     assert play(11) == play(11)
     assert play(11) != play(12)
+
+
+def test_the_parts_of_a_campaign_are_the_whole() -> None:
+    assert share(5, 10, {}) == (0, range(5, 15))
+    parts = [share(5, 10, {"QUIETCORE_PART": str(part), "QUIETCORE_PARTS": "3"}) for part in range(3)]
+    assert [number for number, _ in parts] == [0, 1, 2]
+    assert [seed for _, seeds in parts for seed in seeds] == list(range(5, 15))
 
 
 def test_virtual_time_jumps_and_ends() -> None:

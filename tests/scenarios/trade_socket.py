@@ -9,12 +9,14 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from tests.scenarios.venue import TIMEOUT, LinkedVenue, SimulatedVenue
+from tests.scenarios.network import RESTARTS, TIMEOUT, LinkedRest
+from tests.scenarios.server import SimulatedVenue
+from tests.scenarios.venue import CREDENTIALS, LinkedVenue
 
 from quietcore.errors import QuietcoreError
 from quietcore.sim.order_entry import Delivery
+from quietcore.venues.bybit.account import BybitAccount
 from quietcore.venues.bybit.trade_stream import BybitOrderEntry, BybitTradeWebSocket
-from quietcore.venues.interface import Credentials, OrderWays, Sent
 
 RESTARTING = 10019
 NUMBERS = itertools.count()
@@ -38,7 +40,9 @@ class LinkedSocket:
             raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
         server, chance = self.server, self.server.chance
         # Now and then the network hangs for longer than its user waits, and all that follows with it.
-        travel = chance.uniform(0.001, 0.02) if chance.random() > 0.03 else chance.uniform(2.5, 5.5)
+        travel = (
+            chance.uniform(2.5, 5.5) if chance.random() < server.late / 2 else chance.uniform(0.001, 0.02)
+        )
         self._there = max(self._there, server.loop.time() + travel)
         words = msgspec.json.decode(data)
         server.loop.call_at(self._there, lambda: self._arrive(words))
@@ -81,9 +85,9 @@ class LinkedSocket:
             **{"reqId": request, "op": operation, "retCode": made.code, "retMsg": made.message},
             "data": made.result,
         }
-        if made.delivery is Delivery.RESTART:
+        if made.delivery in RESTARTS:
             self._say({**answer, "retCode": RESTARTING, "data": {}})
-            server.restart()
+            server.restart(empty=RESTARTS[made.delivery])
         elif made.delivery is Delivery.LOST:
             self.drop()
         else:
@@ -114,13 +118,25 @@ class LinkedDial:
 class SocketVenue(LinkedVenue):
     """The client's side with order entry by WebSocket, and REST where none is up; ``entry``: whose rule says which."""
 
-    def __init__(self, server: SimulatedVenue, entry: type[BybitOrderEntry] = BybitOrderEntry) -> None:
-        super().__init__(server)
+    def __init__(
+        self,
+        server: SimulatedVenue,
+        account: type[BybitAccount] = BybitAccount,
+        rest: type[LinkedRest] = LinkedRest,
+        entry: type[BybitOrderEntry] = BybitOrderEntry,
+    ) -> None:
+        super().__init__(server, account, rest)
         self.dial = LinkedDial(server)
         self.trade = BybitTradeWebSocket(
-            "ws://one", Credentials("key", b"secret"), timeout=TIMEOUT, dial=self.dial, now_ms=server.now_ms
+            "ws://one",
+            CREDENTIALS,
+            timeout=TIMEOUT,
+            dial=self.dial,
+            now_ms=server.now_ms,
+            pauses=self._rest.pauses,
         )
-        self.entry = entry(self.trade, self)
+        self._trade = self.trade
+        self._entry = self.entry = entry(self.trade, self._rest)
         self._switching: asyncio.Task[float] | None = None
 
     async def open(self) -> None:
@@ -147,12 +163,3 @@ class SocketVenue(LinkedVenue):
         if self._switching is None or self._switching.done():
             self._switching = asyncio.create_task(self.trade.switch_endpoint(other))
             self._switching.add_done_callback(lambda task: task.cancelled() or task.exception())
-
-    async def _send(self, operation: str, words: dict[str, Any]) -> Sent:
-        if self.dead:
-            raise asyncio.CancelledError
-        data, written_ns = await self.entry.send(operation, words)
-        return Sent(data["orderId"], written_ns)
-
-    def order_ways(self) -> OrderWays:
-        return OrderWays(self.entry.by_socket, self.entry.by_rest, self.trade.problem)

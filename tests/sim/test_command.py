@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 from tests.pipeline import derived
 
+from quietcore.sim import cli
+from quietcore.sim.faults import Fault
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -157,3 +160,8 @@ def test_damaged_recordings(tmp_path: Path) -> None:
 def test_wrong_venue_is_seen(tmp_path: Path) -> None:
     path = derived.save(derived.binance(1, 40), tmp_path / "r")
     assert "no market data" in refused("--recording", path, "--venue", "bybit-linear")
+
+
+def test_help_names_every_fault() -> None:
+    words = str(cli.__doc__).replace(",", " ").replace(".", " ").split()
+    assert {fault.value for fault in Fault} <= set(words)

@@ -114,6 +114,12 @@ def test_a_reset_is_told_and_who_comes_before_it_is_counted() -> None:
             assert codes == [0, 10006, 10006]
             assert 0 < resets[1] - time.time() * 1000 < 1000
             assert simulation.venue.state()["requests"]["early"] == {"10006 create": 1}
+            simulation.venue.faults.arm(Fault.RATE_LIMIT, 2)
+            for _ in range(2):
+                body = json.dumps({**COMMON, "orderLinkId": "x"})
+                async with session.post("/v5/order/cancel", data=body, headers=signed(body)) as response:
+                    assert (await response.json())["retCode"] == 10006
+            assert simulation.venue.state()["requests"]["early"]["10006 cancel"] == 1
             simulation.venue.faults.arm(Fault.ADDRESS_RATE, seconds=20)
             async with session.get("/v5/market/time") as response:
                 left = int(response.headers["X-Bapi-Limit-Reset-Timestamp"]) - time.time() * 1000

@@ -1,7 +1,7 @@
 """Menus that GRUB really boots: the kernel's own command line is what the evaluator says it is.
 
-Needs a host of its own: `quietcore vhost up --name NAME`, QUIETCORE_VHOST=NAME, pytest -m mutates_host. The same menus are
-given to both; the evaluator reads them on this machine, from a tree that holds what the host's disk holds.
+Needs a host of its own: `quietcore vhost up --name NAME`, QUIETCORE_VHOST=NAME, pytest -m mutates_host. The same menus
+are given to both; the evaluator reads them on this machine, from a tree that holds what the host's disk holds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.mutates_host, pytest.mark.slow, pytest.mark.timeout(72
 MENU, BLOCK, CUSTOM = "/boot/grub/grub.cfg", "/boot/grub/grubenv", "/boot/grub/custom.cfg"
 MENUS = 14
 HEAD = """\
-serial --unit=0 --speed=115200
 if [ -s $prefix/grubenv ]; then
   set have_grubenv=true
   load_env
@@ -98,7 +97,8 @@ def menu(chance: random.Random, kernel: str, initial: str, root: str) -> tuple[s
         words = " ".join(chance.sample(WORDS, k=chance.randrange(3, 9)))
         lines = [
             "load_video",
-            f"if [ {chance.choice(['$plain', 'x$nothing', '-n'])} = qc.plain ]; then set extra=qc.yes; else set extra=qc.no; fi",
+            f"if [ {chance.choice(['$plain', 'x$nothing', '-n'])} = qc.plain ]; then",
+            "set extra=qc.yes; else set extra=qc.no; fi",
             f"linux\t{kernel} {root} {words} $extra qc.entry={count}",
             f"initrd\t{initial}",
         ]

@@ -80,7 +80,7 @@ def test_a_trial_that_would_not_fall_back_is_refused(untuned: vhost.Info, old: s
 def test_new_parameters_that_boot_after_a_panic_are_not_called_confirmed(
     untuned: vhost.Info, old: str
 ) -> None:
-    """The default is changed once the trial is armed: nobody can refuse that any more, but nobody calls it confirmed."""
+    """The default is changed once the trial is armed: nobody can refuse that, but nobody calls it confirmed."""
     vhost.restore(UNTUNED, progress=vhost.Progress(quiet=True))
     done = play("--tags", "host_state,boot_params")
     assert done.returncode == 0, done.stdout[-3000:]

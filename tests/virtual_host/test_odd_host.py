@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LIBRARY = "/run/quietcore-under-test"
 TOOL = f"PYTHONPATH={LIBRARY} python3 -P -m quietcore"
 # The host's own part of the library, as the role host_state brings it.
-PARTS = ("__init__.py", "__main__.py", "errors.py", "host", "cli/__init__.py", "cli/main.py")
+PARTS = ("__init__.py", "__main__.py", "errors.py", "shortage.py", "host", "cli/__init__.py", "cli/main.py")
 MODES = (
     "stat -c '%a %n' /etc/quietcore /etc/quietcore/host.d /etc/quietcore/host.d/* /var/lib/quietcore "
     "/etc/far /etc/far/*"

@@ -9,7 +9,7 @@ from ansible.plugins.action import ActionBase
 
 # The package as it lies beside the roles; resolved, because roles reach this file through a symbolic link.
 PACKAGE = Path(__file__).resolve().parents[3] / "runtime" / "quietcore"
-PARTS = ("__init__.py", "__main__.py", "errors.py", "cli/__init__.py", "cli/main.py", "host")
+PARTS = ("__init__.py", "__main__.py", "errors.py", "shortage.py", "cli/__init__.py", "cli/main.py", "host")
 
 
 def library_files(package: Path = PACKAGE) -> dict[str, str]:

@@ -73,7 +73,10 @@ def unpack(src: str, dest: str, sha256: str) -> None:
             else:
                 tar.extractall(beside)
         Path(beside).chmod(0o755)
+        # A folder under its name counts as whole: its files have to be on the disk before a power cut can meet it.
+        os.sync()
         os.rename(beside, dest)
+        os.sync()
     except (OSError, tarfile.TarError) as error:
         raise UnpackError(f"cannot unpack {src} to {dest}: {error}") from error
     finally:

@@ -76,7 +76,8 @@ struct FeedConfig {
   MulticastConfig multicast{};
   std::string tls_ca{};
   Subscription subscription{}; ///< symbols empty: all that the venue lists
-  bool retired_depths = false; ///< depths that the venue offered once are taken too: for a simulator of old recordings
+  /// Depths that the venue offered once are taken too: for a simulator that plays an old recording.
+  bool retired_depths = false;
   std::size_t max_symbols = 0; ///< 0: no limit
   CpuWish cpu{};
   std::string plan = "/etc/quietcore/plan.json";

@@ -11,7 +11,8 @@
 namespace quietcore {
 
 /// Which servers want to be left alone, and for how long. One for everything that a feed asks: instruments,
-/// snapshots and connections of all symbols share a server's pause. A server is a host and a port. Any thread.
+/// snapshots and connections of all symbols share a server's pause. A server is a host and a port. Any
+/// thread.
 class HostPauses {
 public:
   using Clock = std::chrono::steady_clock;
@@ -19,8 +20,9 @@ public:
   /// Until the server may be asked again; zero where it may be now.
   [[nodiscard]] Clock::duration left(const Url &server, Clock::time_point now = Clock::now()) const;
 
-  /// Notes a refusal and returns what is then left of the pause: as long as the server asked for; where it did not
-  /// say, a second, doubling with each refusal after such a pause, up to a minute. A final refusal makes no pause.
+  /// Notes a refusal and returns what is then left of the pause: as long as the server asked for; where it
+  /// did not say, a second, doubling with each refusal after such a pause, up to a minute. A final refusal
+  /// makes no pause.
   Clock::duration refused(const Url &server, const Refusal &refusal, Clock::time_point now = Clock::now());
 
   /// The server has answered: the next pause that it does not dictate is a short one again.

@@ -18,8 +18,8 @@ namespace quietcore {
 /// Answers requests on the control socket: `status`, and `switch a|b WEBSOCKET [REST]`.
 class LiveFeed {
 public:
-  /// `subscription` with the symbols that `core` was made for, in the same order. `pauses` outlives it: a server
-  /// that wants to be left alone does not know that a feed begins again.
+  /// `subscription` with the symbols that `core` was made for, in the same order. `pauses` outlives it: a
+  /// server that wants to be left alone does not know that a feed begins again.
   LiveFeed(const FeedConfig &config, const Venue &venue, const Subscription &subscription, FeedCore &core,
            Diagnostics &diagnostics, const ServiceNotify &notify, HostPauses &pauses);
   LiveFeed(const LiveFeed &) = delete;

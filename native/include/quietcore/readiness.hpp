@@ -10,8 +10,9 @@
 
 namespace quietcore {
 
-/// When a feed may be called ready: once what it asked for is granted and every followed symbol has a book; where
-/// some books do not come, after a while, with the names of those that are missing. Without any book it is not ready.
+/// When a feed may be called ready: once what it asked for is granted and every followed symbol has a book;
+/// where some books do not come, after a while, with the names of those that are missing. Without any book it
+/// is not ready.
 class Readiness {
 public:
   enum class Step : std::uint8_t {
@@ -22,8 +23,8 @@ public:
     Complete,     ///< said to be ready before, and now every book is there
   };
 
-  /// `symbols` are followed, of which `missing` have no book, since what was asked for is granted. A few times a
-  /// second.
+  /// `symbols` are followed, of which `missing` have no book, since what was asked for is granted. A few
+  /// times a second.
   [[nodiscard]] Step look(std::uint64_t now_ns, std::size_t symbols, std::size_t missing) noexcept {
     if (granted_ns_ == 0)
       granted_ns_ = now_ns;

@@ -5,8 +5,8 @@
 
 namespace quietcore {
 
-/// A segment is a file that others may cut short while it is mapped; the next access then ends the process by SIGBUS.
-/// This says which segment it was before the process ends, in one line, and gives the exit status 3.
+/// A segment is a file that others may cut short while it is mapped; the next access then ends the process by
+/// SIGBUS. This says which segment it was before the process ends, in one line, and gives the exit status 3.
 class SegmentFault {
 public:
   /// For the executable alone: a library leaves its host's signal handlers as they are.

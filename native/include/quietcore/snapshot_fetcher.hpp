@@ -18,8 +18,8 @@
 namespace quietcore {
 
 /// Fetches book snapshots over REST on a thread of its own, so that the receiving thread never waits for one.
-/// Keeps to a budget of each server: `burst` at once, then one every `spacing`; and to the server's pauses, which
-/// it shares with everything else that is asked there: after a pause there is no burst.
+/// Keeps to a budget of each server: `burst` at once, then one every `spacing`; and to the server's pauses,
+/// which it shares with everything else that is asked there: after a pause there is no burst.
 class SnapshotFetcher {
 public:
   struct Request {

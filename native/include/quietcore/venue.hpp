@@ -136,8 +136,8 @@ public:
   /// A delete of a level that is not in the book proves the book wrong.
   [[nodiscard]] virtual bool absent_delete_is_wrong() const noexcept = 0;
 
-  /// All that the venue lists, from its REST interface. Throws Refused where the venue itself declines, Error where
-  /// the answer as a whole is not as documented.
+  /// All that the venue lists, from its REST interface. Throws Refused where the venue itself declines, Error
+  /// where the answer as a whole is not as documented.
   [[nodiscard]] virtual InstrumentList instruments(const Fetch &fetch) const = 0;
   /// Splits a subscription over connections by the venue's limits. `host` without port.
   [[nodiscard]] virtual std::vector<ConnectionPlan> plan(const Subscription &subscription,

@@ -156,12 +156,14 @@ void wait_out(HostPauses::Clock::duration pause, const ServiceNotify &notify) {
       notify.send("EXTEND_TIMEOUT_USEC=60000000");
       tell = now + kTellEvery;
     }
-    std::this_thread::sleep_for(std::min<HostPauses::Clock::duration>(until - now, std::chrono::milliseconds(100)));
+    std::this_thread::sleep_for(
+        std::min<HostPauses::Clock::duration>(until - now, std::chrono::milliseconds(100)));
   }
 }
 
-/// Asks the venue for its instruments. A service that is just starting gets a second and third chance; a venue that
-/// is there and declines for now is left alone as long as it wants, and asked again until it answers.
+/// Asks the venue for its instruments. A service that is just starting gets a second and third chance; a
+/// venue that is there and declines for now is left alone as long as it wants, and asked again until it
+/// answers.
 InstrumentList fetch_instruments(const FeedConfig &config, const Venue &venue, Diagnostics &diagnostics,
                                  const ServiceNotify &notify, HostPauses &pauses) {
   if (venue.transport() == Transport::Multicast)
@@ -309,12 +311,12 @@ constexpr CommandSpec kRunCommand{
     "--source\n"
     "in place of the last two.\n"
     "The ring stays in /dev/shm at the end: readers keep it, and the next feed of this name goes on in it.\n"
-    "A venue that declines for now (HTTP 403, 418, 429, 5xx, or a code of its own) is left alone as long as it\n"
-    "wants, and asked again; a refusal that will not pass ends the start.\n"
+    "A venue that declines for now (HTTP 403, 418, 429, 5xx, or a code of its own) is left alone as long as\n"
+    "it wants, and asked again; a refusal that will not pass ends the start.\n"
     "exit status: 0 stopped by SIGTERM or SIGINT; 2 wrong usage or configuration, another producer, no room "
     "for the\n"
-    "ring, or refused by the venue for good; 3 the venue cannot be reached or understood at the start (later it\n"
-    "is tried again and again)"};
+    "ring, or refused by the venue for good; 3 the venue cannot be reached at the start (later it is tried\n"
+    "again and again)"};
 
 ExitCode run_command(Arguments arguments) {
   const CommandLine line(kRunCommand, arguments);

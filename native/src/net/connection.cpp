@@ -37,7 +37,8 @@ Connection::Connection(const ConnectionContext &context, Url server, ConnectionP
 Connection::~Connection() { close(); }
 
 void Connection::open() {
-  // Another connection, or a request for a snapshot, may have been told in the meantime to leave the server alone.
+  // Another connection, or a request for a snapshot, may have been told in the meantime to leave the server
+  // alone.
   if (const auto pause = context_.pauses.left(server_); pause > HostPauses::Clock::duration::zero()) {
     retry_after(std::chrono::ceil<Milliseconds>(pause) + backoff_.next());
     return;

@@ -135,8 +135,8 @@ void ControlServer::accept() {
       accept();
       return;
     }
-    // No descriptor or no memory (EMFILE, ENFILE, ENOBUFS, ENOMEM): the client still waits, and at once it would be
-    // the same again, for ever.
+    // No descriptor or no memory (EMFILE, ENFILE, ENOBUFS, ENOMEM): the client still waits, and at once it
+    // would be the same again, for ever.
     report_({.what = "control socket takes no clients",
              .where = path_,
              .found = error.message(),

@@ -12,8 +12,9 @@
 namespace quietcore {
 
 /// Listens on a Unix socket for one-line requests and answers each with one line of JSON, now or later. On
-/// the feed's loop: a request is rare, and what it asks for is of that thread. Where the kernel has no descriptor
-/// or memory for another client, clients wait and the feed goes on; it is tried again every second.
+/// the feed's loop: a request is rare, and what it asks for is of that thread. Where the kernel has no
+/// descriptor or memory for another client, clients wait and the feed goes on; it is tried again every
+/// second.
 class ControlServer {
 public:
   /// Call it once; the connection then ends.

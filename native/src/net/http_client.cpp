@@ -1,5 +1,6 @@
 #include "quietcore/http_client.hpp"
 
+#include "connect_error.hpp"
 #include "quietcore/error.hpp"
 #include "tls.hpp"
 
@@ -44,8 +45,8 @@ public:
                               if (failed(what, "look-up"))
                                 return;
                               beast::get_lowest_layer(stream_).async_connect(
-                                  found, [this](error_code connect_error, const tcp::endpoint &) {
-                                    if (failed(connect_error, "connect"))
+                                  found, [this](error_code error_found, const tcp::endpoint &) {
+                                    if (failed(connect_error(stream_.get_executor(), error_found), "connect"))
                                       return;
                                     secure();
                                   });
@@ -107,7 +108,7 @@ std::string remedy_of(const Refusal &refusal, unsigned status) {
   if (status >= 500)
     return "the trouble is the server's: see the venue's notices where it lasts";
   if (refusal.passing)
-    return "fewer requests from this address; where it is the country or the address that is refused, another";
+    return "fewer requests from this address; where the country or the address is refused, another one";
   return "check that the address is this venue's, and that the venue serves this country and address";
 }
 

@@ -14,7 +14,8 @@
 
 namespace quietcore {
 
-/// Asks the venue for its instruments again and again, on a thread of its own, and keeps to the server's pauses.
+/// Asks the venue for its instruments again and again, on a thread of its own, and keeps to the server's
+/// pauses.
 class InstrumentWatch {
 public:
   struct News {
@@ -24,8 +25,8 @@ public:
   /// Called on the watch's thread.
   using OnNews = std::function<void(News)>;
 
-  InstrumentWatch(const Venue &venue, Url rest, TlsTrust trust, std::chrono::seconds every, HostPauses &pauses,
-                  OnNews on_news);
+  InstrumentWatch(const Venue &venue, Url rest, TlsTrust trust, std::chrono::seconds every,
+                  HostPauses &pauses, OnNews on_news);
   InstrumentWatch(const InstrumentWatch &) = delete;
   InstrumentWatch &operator=(const InstrumentWatch &) = delete;
   ~InstrumentWatch();

@@ -52,8 +52,8 @@ public:
   Implementation(const FeedConfig &config, const Venue &venue, const Subscription &subscription,
                  FeedCore &core, Diagnostics &diagnostics, const ServiceNotify &notify, HostPauses &pauses)
       : config_(config), venue_(venue), subscription_(subscription), core_(core), diagnostics_(diagnostics),
-        notify_(notify), pauses_(pauses), parser_(venue.make_parser()), tries_(venue.limits().connections, kConnectionWindow),
-        tend_timer_(loop_),
+        notify_(notify), pauses_(pauses), parser_(venue.make_parser()),
+        tries_(venue.limits().connections, kConnectionWindow), tend_timer_(loop_),
         legs_(
             core, diagnostics, config.connection.switch_timeout,
             [this](std::uint32_t index, Endpoint endpoint) { return make_leg(index, std::move(endpoint)); },
@@ -167,7 +167,8 @@ private:
       return;
     const std::vector<std::string> missing = missing_books();
     if (!std::exchange(subscribed_told_, true) && !missing.empty())
-      notify_.send("STATUS=subscribed; waiting for the books of " + std::to_string(missing.size()) + " symbols");
+      notify_.send("STATUS=subscribed; waiting for the books of " + std::to_string(missing.size()) +
+                   " symbols");
     switch (readiness_.look(now, core_.instruments().size(), missing.size())) {
     case Readiness::Step::Nothing:
       break;

@@ -3,6 +3,7 @@
 #include "quietcore/clock.hpp"
 #include "quietcore/market_message.hpp"
 #include "quietcore/printable_text.hpp"
+#include "connect_error.hpp"
 #include "stamped_stream.hpp"
 #include "tls.hpp"
 
@@ -102,7 +103,7 @@ private:
     tcp_layer.expires_after(patience());
     tcp_layer.async_connect(
         found, [self = this->shared_from_this()](error_code error, const tcp::endpoint &) {
-          if (self->failed(error, "connect"))
+          if (self->over_ || self->failed(connect_error(self->stream_.get_executor(), error), "connect"))
             return;
           error_code ignored;
           beast::get_lowest_layer(self->stream_).socket().set_option(tcp::no_delay(true), ignored);

@@ -37,8 +37,9 @@ struct Problem {
   }
 };
 
-/// Texts of one message as they are meant. Those without an escape, which is all that venues send today, are looked
-/// at where they stand; others are kept here, as far as there is room: names, numbers and a venue's own words.
+/// Texts of one message as they are meant. Those without an escape, which is all that venues send today, are
+/// looked at where they stand; others are kept here, as far as there is room: names, numbers and a venue's
+/// own words.
 class Texts {
 public:
   explicit Texts(ondemand::parser &parser) noexcept : parser_(parser) {}
@@ -69,7 +70,8 @@ public:
     return read(raw, out) ? out : std::string_view{};
   }
 
-  /// As parse_decimal, of a text between quotes. An escape is looked for only in what is no decimal otherwise.
+  /// As parse_decimal, of a text between quotes. An escape is looked for only in what is no decimal
+  /// otherwise.
   [[nodiscard]] DecimalStatus decimal(ondemand::raw_json_string raw, Decimal &out) noexcept {
     const char *begin = raw.raw();
     const char *end = begin;
@@ -145,8 +147,8 @@ inline void get_milliseconds(ondemand::value &value, std::int64_t &out_ns, const
     out_ns = static_cast<std::int64_t>(ms * 1'000'000);
 }
 
-/// Whether the walk itself failed: the document is then unusable. Else a value is of another type than expected,
-/// which is a problem only where it is needed.
+/// Whether the walk itself failed: the document is then unusable. Else a value is of another type than
+/// expected, which is a problem only where it is needed.
 [[nodiscard]] inline bool broken(simdjson::error_code error, const char *field, Problem &problem) noexcept {
   if (error == simdjson::SUCCESS)
     return false;

@@ -1,7 +1,7 @@
 """Clear the kill switch: the runtime may order again, at once if it runs.
 
-Removes the kill file and tells the running runtime: it stays off until it is told, whatever becomes of the file.
-Exit codes: 0 cleared · 1 it was off already · 2 the file cannot be removed: it stays on · 3 the runtime did not answer:
+Puts the kill file aside and tells the running runtime: it stays off until then, whatever else becomes of the file.
+Exit codes: 0 cleared · 1 it was off already · 2 the file cannot be moved: it stays on · 3 the runtime did not answer:
 it stays off; try again.
 """
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Remove the file, tell the runtime."""
+    """Put the file aside, tell the runtime."""
     switch = KillSwitch(arguments.file)
     reason = switch.reason()
     was_on = switch.clear()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import importlib
+import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from quietcore import __version__, shortage
 from quietcore.errors import ExitCode, QuietcoreError
@@ -84,6 +86,22 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+class UsageError(QuietcoreError):
+    """A command line that cannot be understood, with the usage of the command that it names."""
+
+    usage = ""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError instead of ending the program, so that wrong usage is told as every other error is."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        error = UsageError(message, remedy=f"{self.prog} --help")
+        error.usage = self.format_usage()
+        raise error
+
+
 def overview() -> str:
     """Return the list of commands, as `quietcore --help` prints it."""
     width = max(map(len, COMMANDS))
@@ -110,9 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"quietcore {__version__}")
         return ExitCode.OK
     command = COMMANDS.get(words[0])
+    as_json = "--json" in (words[: words.index("--")] if "--" in words else words)
     if command is None:
-        print(f"quietcore: unknown command {words[0]!r}; `quietcore --help` lists them", file=sys.stderr)
-        return ExitCode.USAGE
+        near = difflib.get_close_matches(words[0], COMMANDS, 1)
+        error = QuietcoreError(
+            "unknown command",
+            found=repr(words[0]),
+            remedy=(f"did you mean {near[0]}? " if near else "") + "`quietcore --help` lists them",
+        )
+        return failed("", error, as_json)
     try:
         if sys.platform not in command.systems:
             raise QuietcoreError(
@@ -121,20 +145,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 expected=" or ".join(command.systems),
                 remedy="run it on a Linux machine; `quietcore plan --help` says what a saved description is good for",
             )
-        shortage.check_address_space(words[0])
+        shortage.check_limits(words[0])
         module = importlib.import_module(command.module)
-        parser = argparse.ArgumentParser(
+        parser = Parser(
             prog=f"quietcore {words[0]}",
             description=module.__doc__,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         module.add_arguments(parser)
-        code = int(module.run(parser.parse_args(words[1:])))
+        try:
+            chosen = parser.parse_args(words[1:])
+        except UsageError as error:
+            print(error.usage, end="", file=sys.stderr)
+            return failed(words[0], error, as_json)
+        code = int(module.run(chosen))
         sys.stdout.flush()  # what cannot be written is found here, and not when nobody can say so any more
         return code
     except QuietcoreError as error:
-        say(words[0], str(error))
-        return error.code
+        return failed(words[0], error, as_json)
     except KeyboardInterrupt:
         print(f"\nquietcore {words[0]}: interrupted", file=sys.stderr)
         return 130
@@ -146,15 +174,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = shortage.explain(error)
         if what is None:
             raise  # a fault of ours: where it is says most
-        say(words[0], what)
+        code = failed(words[0], QuietcoreError(what, code=ExitCode.UNKNOWN), as_json)
         forget_output()
-        return ExitCode.UNKNOWN
+        return code
+
+
+def failed(command: str, error: QuietcoreError, as_json: bool) -> int:
+    """Say an error in one line, and as a JSON object where JSON was asked for; return its exit code."""
+    say(command, str(error))
+    if as_json:
+        with contextlib.suppress(OSError, ValueError):
+            print(json.dumps({"error": error.parts()}), flush=True)
+    return error.code
 
 
 def say(command: str, line: str) -> None:
     """Print one line to standard error, where that takes it."""
     with contextlib.suppress(OSError, ValueError):
-        print(f"quietcore {command}: {line}", file=sys.stderr, flush=True)
+        print(f"quietcore {command}".rstrip() + f": {line}", file=sys.stderr, flush=True)
 
 
 def forget_output() -> None:

@@ -111,7 +111,10 @@ def gather(arguments: argparse.Namespace) -> dict[str, Any]:
         except QuietcoreError as error:
             feeds[name] = {"error": error.message()}
             continue
-        feeds[name] = feed_state(segment)
+        try:
+            feeds[name] = feed_state(segment)
+        except QuietcoreError as error:
+            feeds[name] = {"error": error.message()}
         segment.close()
     runtime: dict[str, Any] | None = None
     problem = ""

@@ -84,15 +84,14 @@ def claim_account(role: str, account: str, warn: Warn) -> socket.socket | None:
 
 
 def claim_folder(folder: Path, warn: Warn) -> int:
-    """Hold a status folder for this process's life; return the descriptor, -1 where there is no such folder.
+    """Hold a status folder for this process's life; return the descriptor, -1 where it cannot be opened.
 
     Raises QuietcoreError where another process holds it.
     """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        warn(f"no status, no heartbeat: {folder}: {named(error)}")
-        return -1
+    except OSError:
+        return -1  # heartbeat and status say what is wrong with it
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-from quietcore.execution.client_ids import is_ours
+from quietcore.execution.leftovers import Leftovers
 from quietcore.execution.orders import Order, OrderLedger
 from quietcore.execution.process import Warn
 from quietcore.execution.reconciliation import Reconciler
@@ -81,6 +81,7 @@ class Gateway:
         self._agreed = asyncio.Event()
         self._agreed_at = 0.0
         self.standing = Standing(venue, ledger.symbol, warn, self._say_ready, self._start)
+        self._leftovers = Leftovers(venue, ledger, self.standing, warn, self._start)
         self._reconciler = Reconciler(
             venue, ledger, warn, now_ms, self.standing.unanswered, self._unknown_kind
         )
@@ -89,7 +90,6 @@ class Gateway:
         self._stream_number = 0
         self._losses_said: set[str] = set()
         self._sweeping: asyncio.Task[None] | None = None
-        self._foreign_cancels: set[str] = set()
         self._trading = False
         self._stopping = False
         self._stream_trouble = Trouble("", nature=Nature.PASSING)
@@ -205,10 +205,12 @@ class Gateway:
             written_ns = sent.written_ns
             self.ledger.acknowledged(order, sent.order_id)
             self.standing.order_taken()
-            self._expect_word(order, number)
         except RefusedError as error:
             written_ns = error.written_ns
-            self.ledger.rejected(order, str(error))
+            if order.acknowledged:
+                self._start(self._look(order))  # the private stream knows better
+            else:
+                self.ledger.rejected(order, str(error))
             self.standing.order_refused(error)
         except UncertainError as error:
             written_ns = error.written_ns
@@ -217,6 +219,7 @@ class Gateway:
         if written_ns:
             self.signal_sent.record(written_ns - order.intent.signal_ns)
         await self._settle(order)
+        self._expect_word(order, number)
 
     async def _cancel(self, order: Order) -> None:
         self.ledger.cancelling(order)
@@ -260,13 +263,25 @@ class Gateway:
         if order.missing_since is None:
             order.missing_since = asked
         elif asked - order.missing_since >= self.venue.request_lifetime + LIFETIME_MARGIN_SECONDS:
-            self._forget(order)
+            await self._forget(order)
         return False
 
-    def _forget(self, order: Order) -> None:
-        if order.state.final:
-            return
+    async def _forget(self, order: Order) -> None:
+        """Count an order as over that the venue shows nowhere; one that it once had must not be there to cancel."""
         known, since = order.acknowledged, order.missing_since
+        if known:
+            try:
+                await self.venue.cancel(self.ledger.symbol, order.client_id)
+            except RefusedError as error:
+                if error.trouble.nature is not Nature.REQUEST:
+                    return
+            except UncertainError:
+                return
+            else:
+                order.missing_since = None  # it is there, and is being cancelled
+                return
+        if order.state.final or order.missing_since != since:
+            return
         self.ledger.forgotten(order)
         if known:
             self._warn(f"order {order.client_id}: {order.reason}")
@@ -373,7 +388,7 @@ class Gateway:
             elif isinstance(event, OrderUpdate):
                 order = self.ledger.apply(event)
                 if order is None or (order.assumed and not event.fate.final):
-                    self._meet(event)
+                    self._leftovers.meet(event)
                 else:
                     order.heard = True
             elif isinstance(event, NotUnderstood):
@@ -467,47 +482,11 @@ class Gateway:
         """Bring ledger and venue to agreement, with nothing open that earlier runs left; return what is open."""
         while True:
             open_orders = await self._reconciler.run()
-            left = [update.client_id for update in open_orders if self._is_left(update)]
+            left = [update.client_id for update in open_orders if self._leftovers.has(update)]
             if not left:
                 return open_orders
             self._warn(f"{len(left)} orders of an earlier run are open: they are being cancelled")
-            await asyncio.gather(*(self._cancel_foreign(client_id) for client_id in left))
-
-    def _is_left(self, update: OrderUpdate) -> bool:
-        """Return whether an open order is one that nobody here counts as open: of an earlier run, or held for over."""
-        order = self.ledger.orders.get(update.client_id)
-        return is_ours(update.client_id) if order is None else order.assumed
-
-    def _meet(self, update: OrderUpdate) -> None:
-        """Cancel an order that an earlier run left, or that reached the venue after it was held for over."""
-        client_id = update.client_id
-        if update.fate.final or not self._is_left(update) or client_id in self._foreign_cancels:
-            return
-        self._foreign_cancels.add(client_id)
-        whose = "of an earlier run" if client_id not in self.ledger.orders else "that was held for over"
-        self._warn(f"order {client_id} {whose} is open: it is being cancelled")
-        self._start(self._cancel_foreign(client_id))
-
-    async def _cancel_foreign(self, client_id: str) -> None:
-        delay = ASK_FIRST_SECONDS
-        while True:
-            wait = 0.0
-            try:
-                await self.venue.cancel(self.ledger.symbol, client_id)
-            except (RefusedError, UncertainError) as error:
-                wait = error.trouble.wait
-                self.standing.unanswered(error, NO_CANCEL)
-            try:
-                update = await self.venue.query(self.ledger.symbol, client_id)
-            except UncertainError as error:
-                wait = max(wait, error.trouble.wait)
-                self.standing.unanswered(error)
-            else:
-                if update is None or update.fate.final:
-                    self._foreign_cancels.discard(client_id)
-                    return
-            await asyncio.sleep(max(delay, wait))
-            delay = min(2 * delay, ASK_MOST_SECONDS)
+            await asyncio.gather(*(self._leftovers.cancel(client_id) for client_id in left))
 
     def _say_ready(self) -> None:
         may = self._agreed.is_set() and not self.standing.paused

@@ -17,7 +17,7 @@ from quietcore.errors import QuietcoreError
 from quietcore.execution.client_ids import is_ours
 from quietcore.execution.process import Warn
 from quietcore.execution.reserve import Reserve
-from quietcore.venues.interface import OrderVenue, RefusedError, UncertainError
+from quietcore.venues.interface import Nature, OrderVenue, RefusedError, UncertainError
 
 POLL_SECONDS = 0.05
 SWEEP_FIRST_SECONDS = 0.1
@@ -25,6 +25,7 @@ SWEEP_MOST_SECONDS = 1.0
 LIFETIME_MARGIN_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 5.0
 PROVE_FIRST_SECONDS, PROVE_MOST_SECONDS = 0.5, 30.0
+PROVE_REFUSED_MOST = 3
 REPORT_AGAIN_SECONDS = 1.0
 EVERY_SYMBOL = ""
 
@@ -80,6 +81,7 @@ class Guard:
         self._report_at = 0.0
         self._look_at = 0.0
         self._look_failed = False
+        self._resume_at = 0.0  # until then the venue wants no request
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Watch until told to stop; fire each time the pulse stops, and at the start where there is none."""
@@ -117,7 +119,8 @@ class Guard:
         until = loop.time() + self._venue.request_lifetime + LIFETIME_MARGIN_SECONDS
         delay = SWEEP_FIRST_SECONDS
         while True:
-            clean_at = await self._sweep()
+            # In a pause that the venue asked for, it goes on looking for the runtime.
+            clean_at = await self._sweep() if loop.time() >= self._resume_at else None
             self._tell()
             if clean_at is not None and clean_at >= until:
                 break
@@ -189,7 +192,8 @@ class Guard:
             still_open = await self._venue.open_orders(EVERY_SYMBOL)
         except (RefusedError, UncertainError) as error:
             self.counts.failures += 1
-            self._say(f"venue did not do it: {error}; again")
+            self._resume_at = asyncio.get_running_loop().time() + error.trouble.wait
+            self._say(f"venue did not do it: {error.trouble.line()}; again")
             return None
         except Exception as error:  # what nobody foresaw: this process is here to go on
             self.counts.failures += 1
@@ -202,19 +206,25 @@ class Guard:
 async def prove(venue: OrderVenue, where: str, window: int, say: Warn) -> None:
     """See that the key may look, and arm the venue's own switch (``window`` seconds; 0: not); wait where it is away.
 
-    A venue that cannot be reached now is no reason not to watch. Raises RefusedError where it refuses the key.
+    A venue that cannot be reached now is no reason not to watch. Raises RefusedError or UncertainError where it refuses
+    the key, the address or the clock, three times in a row.
     """
     delay = PROVE_FIRST_SECONDS
     said = False
+    refused = 0
     while True:
         try:
             await venue.open_orders(EVERY_SYMBOL)
             break
         except UncertainError as error:
+            trouble = error.trouble
+            refused = refused + 1 if trouble.nature is Nature.ACCESS else 0
+            if refused >= PROVE_REFUSED_MOST:
+                raise
             if not said:
                 said = True
-                say(f"venue does not answer yet: {where}: {error}; it watches, and goes on asking")
-        await asyncio.sleep(delay)
+                say(f"venue does not answer yet: {where}: {trouble.line()}; it watches, and goes on asking")
+        await asyncio.sleep(max(delay, trouble.wait))
         delay = min(2 * delay, PROVE_MOST_SECONDS)
     if said:
         say("venue answers: it can cancel")

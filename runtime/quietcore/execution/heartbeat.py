@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from quietcore.errors import QuietcoreError, named, remedy_of
 from quietcore.execution.identity import process_start
+from quietcore.execution.reserve import allocate
 
 __all__ = [
     "Beat",
@@ -118,7 +119,7 @@ class Heartbeat:
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             handle = os.open(self.path, flags, 0o644)
-            os.posix_fallocate(handle, 0, SIZE)
+            allocate(handle, SIZE)
             self._write_mark(handle)
         except OSError as error:
             if handle >= 0:

@@ -69,14 +69,10 @@ def runtimes(kill_file: Path) -> list[Reached]:
         connection.setblocking(False)
         try:
             connection.connect(f"\0{name[1:]}")
-            reached = Reached(connection)
         except OSError:
             connection.close()
-            continue
-        if name == f"{prefix}{reached.pid}":
-            found.append(reached)
         else:
-            reached.close()
+            found.append(Reached(connection))
     return found
 
 

@@ -52,6 +52,7 @@ class KillKeeper:
         open_orders: how many are open; None where nobody answers.
         note: keep a reason (empty: none) where the file cannot be written; False where that is impossible too.
         reserve: descriptors to let go of when orders stop.
+        spare: whether to keep space for the kill file: where orders are real enough for it.
     """
 
     def __init__(
@@ -64,14 +65,16 @@ class KillKeeper:
         open_orders: Callable[[], int | None],
         note: Callable[[str], bool],
         reserve: Reserve,
+        spare: bool = True,
     ) -> None:
         self._switch, self._warn = switch, warn
         self._off, self._on, self._open_orders, self._note = off, on, open_orders, note
-        self._reserve = reserve
+        self._reserve, self._spare = reserve, spare
         self._killed = ""  # the kill, once given
         self._holds: dict[str, str] = {}  # passing reasons, by what they are about
         self._is_off = False
         self._lock = threading.Lock()
+        self._seen: tuple[int, int] | None = None  # the kill file that is part of this kill
         self._kept = ""  # where the kill is kept for the next start: "file", "heartbeat"
         self._write_at = 0.0
         self._lost = False  # the file was there, and is gone
@@ -105,7 +108,8 @@ class KillKeeper:
         with contextlib.suppress(QuietcoreError):
             self._look()
         try:
-            self._switch.prepare()
+            if self._spare:
+                self._switch.prepare()
         except QuietcoreError as error:
             if not self._killed:
                 self._warn(str(error))
@@ -166,14 +170,15 @@ class KillKeeper:
             return f"{self._switch.path} is still there"
         self._note("")
         with self._lock:
-            was, self._killed, self._kept = self._killed, "", ""
+            was, self._killed, self._kept, self._seen = self._killed, "", "", None
             self._apply()
         if was:
             self._lost = self._unkept_said = False
             what = "orders again" if not self.is_off else f"but no orders: {self.reason}"
             self._warn(f"kill switch is cleared: {what}")
             with contextlib.suppress(QuietcoreError):
-                self._switch.prepare()
+                if self._spare:
+                    self._switch.prepare()
         return ""
 
     def state(self) -> dict[str, Any]:
@@ -231,19 +236,22 @@ class KillKeeper:
     def _look(self) -> None:
         """Take the file for a kill where it is there."""
         try:
-            there = self._switch.is_on()
+            found = self._switch.identity()
         except OSError as error:
             self.hold(UNREADABLE, f"{UNREADABLE}: {self._switch.path}: {named(error)}")
             return
         self.release(UNREADABLE)
-        if there:
+        if found is not None:
+            self._seen = found
             if self._killed in ("", BY_SIGNAL):
                 self.kill(self._switch.reason() or BY_SIGNAL)
             if self._kept != "file":
                 self._kept = "file"
                 self._note("")
+        elif self._killed and self._seen is not None and self._switch.was_cleared(self._seen):
+            self.clear()
         elif self._kept == "file":
-            # Perhaps the first half of a clear: its other half comes by the socket, and soon.
+            # Removed and not put aside. Whoever removes it on the way to a clear says so by the socket, and soon.
             self._kept = "heartbeat" if self._note(self._killed) else ""
             self._write_at = time.monotonic() + WRITE_AGAIN_SECONDS
             self._lost = True

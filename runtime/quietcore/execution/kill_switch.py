@@ -7,11 +7,14 @@ clear`, also where the file is lost (`kill_keeper`). A switch that cannot be loo
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import time
 from pathlib import Path
 
 from quietcore.errors import QuietcoreError, named, remedy_of
+from quietcore.execution.reserve import allocate
 
 DEFAULT_FILE = Path("/var/lib/quietcore/runtime/kill")
 REASON_LIMIT = 500
@@ -21,21 +24,28 @@ SPARE_BYTES = 4096
 class KillSwitch:
     """The switch at ``path``.
 
-    ``spare``: a file beside it whose space and name are allocated beforehand; renamed to ``path``, it is a switch that
-    needs nothing of a full disk.
+    ``cleared``: where `clear` puts it, which tells a clear from a file that was lost. ``spare``: a file beside it whose
+    space and name are allocated beforehand; renamed to ``path``, it is a switch that needs nothing of a full disk.
     """
 
     def __init__(self, path: Path = DEFAULT_FILE) -> None:
         self.path = path
         self.spare = path.with_name(f"{path.name}.spare")
+        self.cleared = path.with_name(f"{path.name}.cleared")
 
     def is_on(self) -> bool:
         """Return whether the file is there; needs no descriptor. Raises OSError where that cannot be told."""
-        try:
-            os.lstat(self.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
+        return self.identity() is not None
+
+    def identity(self) -> tuple[int, int] | None:
+        """Return which file the switch is, device and inode; None where it is off. Raises OSError as `is_on`."""
+        return _identity(self.path)
+
+    def was_cleared(self, identity: tuple[int, int]) -> bool:
+        """Return whether a switch that was seen before was cleared: it is the one that `clear` put aside."""
+        with contextlib.suppress(OSError):
+            return _identity(self.cleared) == identity
+        return False
 
     def reason(self) -> str | None:
         """Return why the switch is on, None where it is off."""
@@ -59,7 +69,7 @@ class KillSwitch:
                 handle = os.open(self.spare, flags, 0o644)
             if handle < 0:
                 handle = os.open(self.spare, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            os.posix_fallocate(handle, 0, SPARE_BYTES)
+            allocate(handle, SPARE_BYTES)
         except OSError as error:
             raise QuietcoreError(
                 "no space is kept for the kill file",
@@ -82,7 +92,7 @@ class KillSwitch:
         except FileExistsError:
             if self._is_there():
                 return
-            raise self._refusal(NotADirectoryError(20, "Not a directory")) from None
+            raise self._refusal(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))) from None
         except OSError as error:
             if not self._use_spare(text):
                 raise self._refusal(error) from error
@@ -97,12 +107,14 @@ class KillSwitch:
             os.close(handle)
 
     def clear(self) -> bool:
-        """Remove the file; False where there was none. Raises QuietcoreError.
+        """Put the file aside; False where there was none. Raises QuietcoreError.
 
-        A runtime that runs stays off all the same, until it is told: `quietcore clear` does both.
+        A runtime that runs and has seen it takes that for a clear, and nothing else: a file that is gone may be lost.
         """
         try:
-            self.path.unlink()
+            if stat.S_ISDIR(os.lstat(self.path).st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            self.path.rename(self.cleared)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
@@ -143,3 +155,11 @@ class KillSwitch:
             found=named(error),
             remedy=remedy_of(error, "name another kill_file"),
         )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino

@@ -60,6 +60,7 @@ class Protections:
             open_orders=open_orders,
             note=self._note,
             reserve=Reserve(),
+            spare=config.mode in ORDERING_MODES,
         )
 
     def claim(self) -> None:

@@ -1,7 +1,8 @@
-"""Descriptors held in reserve: where a process has used up all it may have, these are there for what protects."""
+"""What is held beforehand: descriptors for a process that has used up all, space for a disk that will be full."""
 
 from __future__ import annotations
 
+import errno
 import os
 
 COUNT = 12  # connections that cancel, and what name resolution and TLS open beside them
@@ -35,3 +36,16 @@ class Reserve:
             return False
         os.close(self._held.pop())
         return True
+
+
+def allocate(handle: int, size: int) -> None:
+    """Make a file ``size`` bytes long at least, with blocks for all of them. Raises OSError where there is no room."""
+    try:
+        os.posix_fallocate(handle, 0, size)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            raise
+        # A file system without it (fallocate(2)): what is written has its blocks.
+        there = os.fstat(handle).st_size
+        if there < size:
+            os.pwrite(handle, bytes(size - there), there)

@@ -38,7 +38,6 @@ from quietcore.execution.silence import Silence
 from quietcore.execution.venue_loop import LoopSettings
 from quietcore.execution.venue_rules import check_orders, check_rules, feed_price
 from quietcore.histogram import Histogram
-from quietcore.observe import state_file
 from quietcore.observe import status as status_file
 from quietcore.strategy import choice
 from quietcore.strategy.account import Account
@@ -471,7 +470,7 @@ class Runtime:
         if self._status_path is None:
             return
         try:
-            state_file.write(self._status_path, compose())
+            status_file.write(self._status_path, compose())
         except QuietcoreError as error:
             problem = str(error)
         except OSError as error:  # of /proc, where no descriptor is left

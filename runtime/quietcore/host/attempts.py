@@ -100,9 +100,7 @@ def bring_about(
 ) -> Attempts:
     """Bring settings about. Raises QuietcoreError where the journal or a file cannot be written."""
     attempts = Attempts(context, hands, outcome, aftermath)
-    for setting in run:
-        if kind_of(setting).settles:
-            _keep(context, setting, hands)
+    first = {setting.id: _keep(context, setting, hands) for setting in run if kind_of(setting).settles}
     around: list[Setting] = []
     moving: list[str] = []
     for number in range(ROUNDS):
@@ -114,7 +112,9 @@ def bring_about(
             if setting.kind in ("unit", "threads"):
                 aftermath.reload()
             so_far = attempts.moved
-            for change in _keep(context, setting, hands, attempts):
+            if not attempts.moved and not hands.stirred and first.get(setting.id) == []:
+                continue  # as it was: nothing has been written since
+            for change in _keep(context, setting, hands, attempts) or []:
                 attempts.make(setting, change)
             if attempts.moved > so_far:
                 moving.append(setting.id)
@@ -129,15 +129,20 @@ def bring_about(
     return attempts
 
 
-def _keep(context: Context, setting: Setting, hands: Dry, attempts: Attempts | None = None) -> list[Change]:
-    """Return what a setting wants changed, the originals of it and of all that it writes being on disk."""
+def _keep(
+    context: Context, setting: Setting, hands: Dry, attempts: Attempts | None = None
+) -> list[Change] | None:
+    """Return what a setting wants changed, the originals of it and of all that it writes being on disk.
+
+    None where it cannot be looked at.
+    """
     kind = kind_of(setting)
     try:
         changes = list(kind.changes(setting, context))
     except QuietcoreError as error:
         if attempts is not None:
             attempts.unreadable(setting, error)
-        return []
+        return None
     changing = {change.target for change in changes}
     hands.remember(setting.role, [target for target in kind.baseline(setting) if target not in changing])
     with contextlib.suppress(NotKeptError):  # told when that one is to be written

@@ -131,8 +131,8 @@ def _leave(machine: Machine, trial: Trial, problems: list[str]) -> None:
 
 
 def retry(machine: Machine) -> None:
-    """Put the parameters that fell back on trial again. Raises QuietcoreError where none did, and where the menu as it is
-    now would not boot what is meant.
+    """Put the parameters that fell back on trial again. Raises QuietcoreError where none did, and where the
+    menu as it is now would not boot what is meant.
     """
     now_at, trial = boot_stage(machine)
     if trial is None or now_at is not Stage.FELL_BACK:

@@ -38,8 +38,8 @@ from .targets import read_target
 class BootFiles:
     """Content of the drop-in and of the script with the frozen entries, None where they are not to exist.
 
-    `plan` is there where these parameters are still to be put on trial. `saved`, `state` and `menu` are what stood there
-    before: GRUB's default entry, the state file, the menu's bytes; a refusal puts them back.
+    `plan` is there where these parameters are still to be put on trial. `saved`, `state` and `menu` are what stood
+    there before: GRUB's default entry, the state file, the menu's bytes; a refusal puts them back.
     """
 
     drop_in: str | None = None

@@ -13,11 +13,12 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import ExitCode, QuietcoreError
 from . import boot_entries
-from .boot_menu import MENU
+from .boot_menu import MENU as MENU
 from .boot_read_back import read_back
 from .boot_trial import ordinary_boot
 from .grub.kernel_line import quoted
-from .grub_defaults import DROP_IN, VARIABLE
+from .grub_defaults import DROP_IN as DROP_IN
+from .grub_defaults import VARIABLE
 from .machine import AbsentError, Machine, UnreadableError
 from .settings import Setting
 

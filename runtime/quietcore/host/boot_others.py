@@ -1,7 +1,7 @@
 """Other values of a kernel parameter that stand in GRUB's configuration already, found before a trial that must fail.
 
 Most parameters obey one of their values, some the first and some the last: another value is refused, with its file and
-line. Parameters that the kernel reads once for each time they are named (`console=`, `hugepages=` for each size) have none.
+line. Parameters that the kernel reads each time they are named (`console=`, `hugepages=` for each size) are left alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from .boot_menu import MENU, read_bytes
 from .boot_trial import ordinary_boot
 from .grub import text_of
 from .grub_defaults import DROP_IN, VARIABLE, in_force
-from .kinds.kernel_parameter import parameter_value, repeatable, same_value
+from .huge_page_words import refuse_same_size
+from .kernel_parameters import repeatable
+from .kinds.kernel_parameter import parameter_value, same_value
 from .machine import AbsentError, Machine, UnreadableError
 from .settings import Setting
 
@@ -27,6 +29,9 @@ def refuse_others(machine: Machine, parameters: Sequence[Setting], ours: Collect
     Raises QuietcoreError with the file and the line.
     """
     standing = _standing(machine)
+    sizes = [parameter_value(item) for item in parameters if item.name == "hugepagesz"]
+    if sizes:
+        refuse_same_size(machine, standing, sizes, ours)
     for setting in parameters:
         wanted = parameter_value(setting)
         if repeatable(setting.name):
@@ -39,7 +44,7 @@ def refuse_others(machine: Machine, parameters: Sequence[Setting], ours: Collect
                     where=where,
                     found=word,
                     expected=f"none, to put {setting.name}={wanted} there",
-                    remedy=f"take it out there, or wish for it in {setting.variable or setting.id}; then run this again",
+                    remedy=f"take it out there, or wish for it in {setting.variable or setting.id}",
                 )
 
 

@@ -36,7 +36,7 @@ _SECTION = re.compile(r"^### (BEGIN|END) (\S+) ###$")
 
 
 def read_back(machine: Machine, menu: str, words: Sequence[str], exact: bool = True) -> None:
-    """See that a menu boots what is meant, with GRUB's environment as it will be. Raises QuietcoreError where it does not.
+    """See that a menu boots what is meant, with GRUB's environment as it will be. Raises QuietcoreError where not.
 
     `menu` is the file that is to become GRUB's. With a trial in preparation all of its boots are looked at; without one
     the default entry is to have `words`. Not `exact`: the candidate may still be frozen from an older menu.
@@ -75,6 +75,13 @@ def prove_trial(machine: Machine, trial: Trial, menu: str, exact: bool) -> None:
         if boot.identifier == CANDIDATE:
             left = f"; {first.why}" if first.why else ""
             raise _refused(f"{which} is on trial again: GRUB does not clear next_entry{left}", GOOD)
+        saved = variables(after[BLOCK]).get("saved_entry", "")
+        if boot.identifier != GOOD and saved != GOOD:
+            raise _refused(
+                f"{which} is the entry {boot.identifier!r}: the boot before it sets saved_entry to {text_of(saved)!r},"
+                f" by prev_saved_entry in {BLOCK} or by savedefault in an entry",
+                f"saved_entry={GOOD} as it was left (grub-editenv {BLOCK} unset prev_saved_entry)",
+            )
         _same(machine, menu, which, boot, meant[GOOD])
         after = dict(boot.blocks)
     good = boots(machine, environment(machine, {"next_entry": None, "saved_entry": GOOD}), menu).boot
@@ -88,7 +95,7 @@ def prove_trial(machine: Machine, trial: Trial, menu: str, exact: bool) -> None:
             f"once confirmed, {trial.default} boots {confirmed.kernel or confirmed.why}, not what was on trial",
             meant[CANDIDATE].kernel,
         )
-    if list(confirmed.words) != wanted or any(word not in confirmed.words for word in trial.words):
+    if list(confirmed.words) != wanted or any(word not in _of_the_kernel(confirmed) for word in trial.words):
         raise _lacking(machine, trial.words, confirmed, wanted)
 
 
@@ -138,8 +145,6 @@ def _who(machine: Machine, menu: str, boot: Boot) -> str:
         return f"{BLOCK} itself sets default={text_of(values.get('default', ''))}"
     file = _file_of(machine, menu, place)
     if file.startswith("/etc/grub.d/00_header") or file.startswith(MENU):
-        if value in ("", GOOD):
-            return f"prev_saved_entry in {BLOCK} changes saved_entry at the boot; `grub-editenv {BLOCK} unset prev_saved_entry`"
         return culprit(machine, "GRUB_DEFAULT", "GRUB_DEFAULT=saved")
     return f"{file} sets default={value}"
 
@@ -159,6 +164,11 @@ def _file_of(machine: Machine, menu: str, place: str) -> str:
     return section or place
 
 
+def _of_the_kernel(boot: Boot) -> tuple[str, ...]:
+    """Return the words that the kernel reads: what follows `--` is init's."""
+    return boot.words[: boot.words.index("--")] if "--" in boot.words else boot.words
+
+
 def _see_default(machine: Machine, trial: Trial | None, menu: str, words: Sequence[str]) -> None:
     """Refuse a menu whose default entry boots nothing, or without the parameters that are configured."""
     blocks = (
@@ -167,13 +177,16 @@ def _see_default(machine: Machine, trial: Trial | None, menu: str, words: Sequen
     boot = boots(machine, blocks, menu).boot
     if not boot.kernel:
         raise _refused(f"the default entry boots nothing: {boot.why}", "an entry with a Linux kernel")
-    if any(word not in boot.words for word in words):
+    if any(word not in _of_the_kernel(boot) for word in words):
         raise _lacking(machine, words, boot, [*boot.words, *words])
 
 
 def _lacking(machine: Machine, words: Sequence[str], boot: Boot, wanted: Sequence[str]) -> QuietcoreError:
     """Return the refusal of a default entry without the parameters."""
-    missing = [word for word in words if word not in boot.words]
+    missing = [word for word in words if word not in _of_the_kernel(boot)]
+    if missing and all(word in boot.words for word in missing):
+        found = f"the default entry has {' '.join(missing)} behind `--`, where words are for init alone"
+        return _refused(found, "no `--` below /etc/default")
     if missing:
         why = culprit(machine, VARIABLE, f"{VARIABLE}={' '.join(words)}")
         return _refused(f"the default entry is without {' '.join(missing)}: {why}", f"what {DROP_IN} says")

@@ -228,8 +228,8 @@ def candidate_words(
 ) -> list[str]:
     """Return an entry's words as the drop-in will make them.
 
-    The parameters take the place of those that the drop-in had there before, else they go to the end; what a distribution
-    appends after all else by a variable of GRUB (`$vt_handoff`), the last `appended` words, stays last.
+    The parameters take the place of those that the drop-in had there before, else they go to the end; what a
+    distribution appends after all else by a variable of GRUB (`$vt_handoff`), the last `appended` words, stays last.
     """
     found = list(base)
     for given in sorted({tuple(words), *map(tuple, earlier)}, key=len, reverse=True):

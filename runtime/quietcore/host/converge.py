@@ -75,17 +75,17 @@ def _with_promise(machine: Machine, role: str, settings: tuple[Setting, ...]) ->
 def apply_all(
     machine: Machine, live_only: bool = False, check: bool = False, roles: Sequence[str] | None = None
 ) -> Outcome:
-    """Bring about what was promised, by all roles or some; `live_only` leaves files and the boot loader alone."""
+    """Bring about what was promised, by all roles or some; `live_only` leaves files and the boot loader alone.
+
+    What has become wrong since it was promised (a CPU that is gone) is a failure, and stops nothing else.
+    """
 
     def chosen(desired: Mapping[str, tuple[Setting, ...]]) -> dict[str, tuple[Setting, ...]]:
         return {role: settings for role, settings in desired.items() if roles is None or role in roles}
 
-    desired = load_desired(machine)
-    for settings in desired.values():
-        for setting in settings:
-            kind_of(setting).check(setting, machine)
     if check:
-        return _converge(Context(machine, desired), chosen(desired), Dry(), live_only)
+        context = Context(machine, load_desired(machine))
+        return _converge(context, chosen(context.desired), Dry(), live_only)
     with exclusive(machine):
         # A promise that was taken back while this process waited for its turn is not to be brought about again.
         context = Context(machine, load_desired(machine))
@@ -155,18 +155,31 @@ def _converge(
     boot = None if live_only else _composed_files(context, hands, outcome, menu_later)
     aftermath = Aftermath(hands)
     restore_dropped(context, set(roles), hands, outcome, aftermath)
+    wrong = _wrong_by_now(context, roles)
     run = [
         setting
         for settings in roles.values()
         for setting in settings
-        if not (live_only and setting.kind in ("file", "drop_in", "network_link"))
+        if setting.id not in wrong and not (live_only and setting.kind in ("file", "drop_in", "network_link"))
     ]
     attempts = bring_about(context, run, hands, outcome, aftermath)
-    outcome.failures += aftermath.settle()
+    outcome.failures += [*wrong.values(), *aftermath.settle()]
     if boot is not None and not menu_later:
         arm(context, boot, hands, outcome)
     _see_how_it_stands(context, roles, attempts, outcome, hands.real, menu_later)
     return outcome
+
+
+def _wrong_by_now(context: Context, roles: Mapping[str, tuple[Setting, ...]]) -> dict[str, str]:
+    """Return why settings can never be right on this machine, by id."""
+    wrong: dict[str, str] = {}
+    for settings in roles.values():
+        for setting in settings:
+            try:
+                kind_of(setting).check(setting, context.machine)
+            except QuietcoreError as error:
+                wrong[setting.id] = f"{setting.id}: {error}"
+    return wrong
 
 
 def _see_how_it_stands(

@@ -68,7 +68,12 @@ def originals(machine: Machine, target: str) -> Iterator[tuple[str, Any]]:
     Raises UnreadableError where one of them cannot be read: nobody could put it back.
     """
     for other in disturbed(machine, target):
-        value = read_target(machine, other)
+        try:
+            value = read_target(machine, other)
+        except UnreadableError:
+            if other.startswith("network:"):
+                continue  # what ethtool does not show of a card, it could not set either
+            raise
         if value is not None:
             yield other, value
     yield from _threads_of_a_cpu(machine, target)

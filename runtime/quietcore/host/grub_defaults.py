@@ -1,6 +1,6 @@
 """What grub-mkconfig's menu is made of: variables below /etc/default, set by shell files one after the other.
 
-grub-mkconfig of Debian and Ubuntu sources /etc/default/grub, then /etc/default/grub.d/*.cfg in the order of their names.
+grub-mkconfig of Debian and Ubuntu sources /etc/default/grub, then /etc/default/grub.d/*.cfg in the order of names.
 Read here only to name a file and a line: what the menu comes to, the menu itself says.
 """
 
@@ -88,7 +88,7 @@ def in_force(machine: Machine, name: str) -> list[Assignment]:
 
 
 def culprit(machine: Machine, name: str, wanted: str) -> str:
-    """Return why a variable that our drop-in sets does not come out of grub-mkconfig: the file, the line, what it says."""
+    """Return why a variable that our drop-in sets does not come out of grub-mkconfig: file, line, what it says."""
     mkconfig = next((path for path in _MKCONFIG if machine.exists(path)), None)
     try:
         reads = mkconfig is None or "grub.d/" in machine.read_raw(mkconfig) or not machine.read(mkconfig)
@@ -101,7 +101,7 @@ def culprit(machine: Machine, name: str, wanted: str) -> str:
         return f"{later[-1].where} sets {name}={later[-1].value.strip()} after {DROP_IN}, which sets {wanted}"
     if not reads:
         return f"{mkconfig} does not read {FOLDER}, so that {DROP_IN} is ignored"
-    return f"the scripts of /etc/grub.d do not take {name} from {DROP_IN}: a file below /etc/default sets it in another way"
+    return f"a file below /etc/default or a script of /etc/grub.d keeps {name} of {DROP_IN} out of the menu"
 
 
 def words_in(content: str | None) -> list[str]:

@@ -15,7 +15,7 @@ from .kinds import Change, Context
 from .kinds.huge_pages import compact
 from .machine import UnreadableError
 from .settings import desired_path
-from .targets import read_target, write_target
+from .targets import counterpart, read_target, write_target
 from .units import reader_of, systemctl
 from .way_back import guard
 
@@ -48,7 +48,7 @@ class Dry:
     def remember(self, role: str, targets: Sequence[str]) -> None:
         """Leave the journal as it is."""
 
-    def put_back(self, change: Change) -> None:
+    def put_back(self, change: Change, others_follow: bool = False) -> None:
         """Leave the target as it is."""
 
     def close(self, entry: Entry) -> None:
@@ -161,8 +161,15 @@ class Real(Dry):
         if rows:
             self._journal.append(rows)
 
-    def put_back(self, change: Change) -> None:
-        """Write a target's original value; its journal entry stays open until `close`."""
+    def put_back(self, change: Change, others_follow: bool = False) -> None:
+        """Write a target's original value; its journal entry stays open until `close`.
+
+        `others_follow`: of a pair that the kernel keeps one of, the other one's value brings this one's 0 with it. Some
+        refuse 0, and where both are 0 for a moment, every writer to a disk waits.
+        """
+        kind, _, address = change.target.partition(":")
+        if others_follow and kind == "value" and change.new == "0" and counterpart(address) is not None:
+            return
         self._stir(change.target)
         write_target(self._machine, change.target, change.new)
 

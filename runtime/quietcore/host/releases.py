@@ -132,18 +132,18 @@ def switch(machine: Machine, version: str) -> None:
     releases = read_releases(machine)
     if releases.current == version:
         return
+    wanted = {"current": version}
     if releases.current:
-        _point(machine, "previous", releases.current)
-    _point(machine, "current", version)
-
-
-def _point(machine: Machine, name: str, version: str) -> None:
-    link = machine.path(f"{ROOT}/{name}")
-    beside = link.with_name(f".{name}.new")
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(f"releases/{version}")
-    beside.replace(link)
-    sync_folder(link.parent)
+        wanted["previous"] = releases.current
+    links = {name: machine.path(f"{ROOT}/{name}") for name in wanted}
+    # What a full disk could refuse comes first: with both links made, two renames are left, which need no room.
+    for name, link in links.items():
+        beside = link.with_name(f".{name}.new")
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(f"releases/{wanted[name]}")
+    for name, link in links.items():
+        link.with_name(f".{name}.new").replace(link)
+        sync_folder(link.parent)
 
 
 def stale(machine: Machine, wanted: str) -> list[str]:

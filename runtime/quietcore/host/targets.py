@@ -90,9 +90,6 @@ def write_target(machine: Machine, target: str, value: Any) -> None:
     """Make the target hold a value of the form that `read_target` returned. Raises QuietcoreError."""
     kind, _, address = target.partition(":")
     try:
-        if kind == "value" and str(value) == "0" and counterpart(address) is not None:
-            # The kernel refuses 0 for some of these, and writes it itself when the other one gets its value.
-            return
         if kind == "value":
             machine.write_value(address, str(value))
         elif kind == "irq":

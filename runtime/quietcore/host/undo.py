@@ -41,7 +41,7 @@ def restore_dropped(
             try:
                 change = _way_back(context.machine, entry)
                 if change is not None:
-                    hands.put_back(change)
+                    hands.put_back(change, others_follow=number == 0)
             except AbsentError as error:
                 absent[target] = str(error)  # it may come with another one, as a CPU's files do with the CPU
                 problems.pop(target, None)
@@ -61,7 +61,7 @@ def restore_dropped(
             moved = True
             _record(outcome, change)
             aftermath.note(target, gone=change.new is None)
-        if not hands.real or not moved:
+        if not hands.real or not (moved or (number == 0 and problems)):
             break
     for entry in waiting:
         if entry.target in problems:

@@ -77,7 +77,9 @@ def _service_groups(machine: Machine, unit: str) -> str:
     for top in ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"):
         if machine.exists(f"{top}/system.slice"):
             return f"{top}/system.slice"
-    raise UnreadableError(f"{unit}: whether it runs is not told by this tree (no system.slice in /sys/fs/cgroup)")
+    raise UnreadableError(
+        f"{unit}: whether it runs is not told by this tree (no system.slice in /sys/fs/cgroup)"
+    )
 
 
 def systemctl(machine: Machine, *words: str) -> None:

@@ -6,15 +6,14 @@ A timer of systemd reverts the role; it is stopped once a new connection has bee
 from __future__ import annotations
 
 import ipaddress
-import struct
 
 from ..errors import ExitCode, QuietcoreError
 from .machine import AbsentError, Machine, UnreadableError
+from .texts.sockets import ESTABLISHED, LISTENING, Address, Socket, read_sockets
 
 UNIT = "quietcore-way-back"
 SECONDS = 180
 COMMAND = "/usr/local/sbin/quietcore"
-_ESTABLISHED, _LISTENING = "01", "0A"
 
 
 def guard(machine: Machine, interface: str, role: str) -> bool:
@@ -49,46 +48,40 @@ def carries_a_connection(machine: Machine, interface: str) -> bool:
     try:
         local = connected_addresses(machine)
         result = machine.run("ip", "-oneline", "address", "show")
-    except (UnreadableError, ValueError):
+    except UnreadableError:
         return True
     if result.returncode != 0:
         return True
     names = _above(machine, interface)
     for line in result.stdout.splitlines():
         words = line.split()  # 2: eth0    inet 10.0.2.15/24 brd …
-        if len(words) < 4 or words[1].partition("@")[0] not in names or words[2] not in ("inet", "inet6"):
+        if len(words) < 4 or not words[0].endswith(":"):
+            return True  # no line of ip's: nobody can tell
+        if words[1].partition("@")[0] not in names or words[2] not in ("inet", "inet6"):
             continue
-        if ipaddress.ip_address(words[3].partition("/")[0]) in local:
+        try:
+            address = ipaddress.ip_address(words[3].partition("/")[0])
+        except ValueError:
+            return True
+        if address in local:
             return True
     return False
 
 
-def connected_addresses(machine: Machine) -> set[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+def connected_addresses(machine: Machine) -> set[Address]:
     """Return this host's addresses that others are connected to, on a port that listens. Raises UnreadableError."""
-    rows: list[tuple[str, str]] = []
-    for name in ("tcp", "tcp6"):
+    sockets: list[Socket] = []
+    shown = 0
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
-            lines = machine.read(f"/proc/net/{name}").splitlines()[1:]
-        except AbsentError:
+            sockets += read_sockets(machine.read_raw(path), path)
+            shown += 1
+        except AbsentError:  # a kernel without that version
             continue
-        rows += [(line.split()[1], line.split()[3]) for line in lines if len(line.split()) > 3]
-    listening = {local.partition(":")[2] for local, state in rows if state == _LISTENING}
-    found: set[ipaddress.IPv4Address | ipaddress.IPv6Address] = set()
-    for local, state in rows:
-        address, _, port = local.partition(":")
-        if state == _ESTABLISHED and port in listening:
-            found.add(_address(address))
-    return found
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Read an address as /proc/net/tcp prints it: words of 32 bits in the machine's own order."""
-    words = [int(text[start : start + 8], 16) for start in range(0, len(text), 8)]
-    packed = b"".join(struct.pack("=I", word) for word in words)
-    if len(packed) == 4:
-        return ipaddress.IPv4Address(packed)
-    address = ipaddress.IPv6Address(packed)
-    return address.ipv4_mapped or address
+    if not shown:
+        raise UnreadableError("/proc/net/tcp and tcp6 are not there")
+    listening = {one.port for one in sockets if one.state == LISTENING}
+    return {one.address for one in sockets if one.state == ESTABLISHED and one.port in listening}
 
 
 def _above(machine: Machine, interface: str) -> set[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from quietcore.host.cpulist import format_cpu_list
+from quietcore.host.unreadable import NotUnderstoodError
 
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 TRACERS = ("osnoise", "timerlat", "hwlat")
@@ -34,20 +35,47 @@ OSNOISE = re.compile(
     r"\[(\d+)\] \S+ +[\d.]+: (\d+) +(\d+) +([\d.]+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)\s*$"
 )
 TIMERLAT = re.compile(r"\[(\d+)\] \S+ +[\d.]+: #\d+ +context +(\w+) timer_latency +(\d+) ns")
+_KEPT = re.compile(r"# entries-in-buffer/entries-written: ([0-9]+)/([0-9]+)")
+_LOST = re.compile(r"CPU:[0-9]+ \[LOST [0-9]* ?EVENTS\]")
 HWLAT = re.compile(r"\[(\d+)\] \S+ +[\d.]+: #\d+ +inner/outer\(us\): +(\d+)/(\d+)")
 
 
 class AbsentError(Exception):
-    """An instrument is not there; the text says why and what would help."""
+    """An instrument is not there, or what it says is not whole; the text says why and what would help."""
+
+
+def events(lines: Iterable[str], form: re.Pattern[str], where: str = "trace") -> Iterator[re.Match[str]]:
+    """Yield the events of a trace file, each as a match of its form.
+
+    The file, from kernel/trace/trace.c: comments that start with `#`, among them
+    `# entries-in-buffer/entries-written: N/M`; empty lines; `CPU:N [LOST M EVENTS]`; and a line for each event.
+    Raises NotUnderstoodError where a line is none of these, and where events were lost: sums would be too small.
+    """
+    for line in lines:
+        if not line.strip():
+            continue
+        kept = _KEPT.match(line)
+        if (kept is not None and kept[1] != kept[2]) or _LOST.match(line):
+            raise NotUnderstoodError(
+                "the trace lost events",
+                where=where,
+                found=line,
+                expected="all of them; measure for a shorter time",
+            )
+        if line.startswith("#"):
+            continue
+        match = form.search(line)
+        if match is None:
+            raise NotUnderstoodError(
+                "not an event", where=where, found=line, expected="a line of this tracer"
+            )
+        yield match
 
 
 def parse_osnoise(lines: Iterable[str]) -> dict[int, dict[str, Any]]:
     """Return by CPU: runtime and noise in ns, the longest single noise, and what interfered how often."""
     found: dict[int, dict[str, Any]] = {}
-    for line in lines:
-        match = OSNOISE.search(line)
-        if match is None:
-            continue
+    for match in events(lines, OSNOISE, "osnoise"):
         cpu, runtime, noise = (int(match[i]) for i in (1, 2, 3))
         cell = found.setdefault(
             cpu,
@@ -65,10 +93,7 @@ def parse_osnoise(lines: Iterable[str]) -> dict[int, dict[str, Any]]:
 def parse_timerlat(lines: Iterable[str]) -> dict[int, dict[str, Any]]:
     """Return by CPU and context (irq, thread): how often, mean and maximum of the timer's latency in ns."""
     found: dict[int, dict[str, Any]] = {}
-    for line in lines:
-        match = TIMERLAT.search(line)
-        if match is None:
-            continue
+    for match in events(lines, TIMERLAT, "timerlat"):
         value = int(match[3])
         cell = found.setdefault(int(match[1]), {}).setdefault(
             match[2], {"count": 0, "mean_ns": 0.0, "max_ns": 0}
@@ -82,12 +107,10 @@ def parse_timerlat(lines: Iterable[str]) -> dict[int, dict[str, Any]]:
 def parse_hwlat(lines: Iterable[str]) -> dict[int, dict[str, Any]]:
     """Return by CPU: how often the hardware alone stopped it, and for how long at most, ns."""
     found: dict[int, dict[str, Any]] = {}
-    for line in lines:
-        match = HWLAT.search(line)
-        if match is not None:
-            cell = found.setdefault(int(match[1]), {"count": 0, "max_ns": 0})
-            cell["count"] += 1
-            cell["max_ns"] = max(cell["max_ns"], 1000 * max(int(match[2]), int(match[3])))
+    for match in events(lines, HWLAT, "hwlat"):
+        cell = found.setdefault(int(match[1]), {"count": 0, "max_ns": 0})
+        cell["count"] += 1
+        cell["max_ns"] = max(cell["max_ns"], 1000 * max(int(match[2]), int(match[3])))
     return found
 
 
@@ -154,6 +177,8 @@ def trace(name: str, cpus: Iterable[int], seconds: float, places: Iterable[Path]
             finally:
                 (instance / "current_tracer").write_text("nop")
             found = PARSERS[name]((instance / "trace").read_text(errors="replace").splitlines())
+    except NotUnderstoodError as error:
+        raise AbsentError(f"{name}: {error}") from None
     except OSError as error:
         raise AbsentError(f"{name} refused: {error.filename or folder}: {error.strerror}") from None
     finally:
@@ -193,19 +218,26 @@ def cyclictest(cpus: Iterable[int], seconds: float) -> dict[str, Any]:
             raise AbsentError(
                 f"cyclictest failed with status {done.returncode}: {said[-1] if said else 'nothing said'}"
             )
-        return parse_cyclictest(json.loads(out.read_text()))
+        try:
+            report = json.loads(out.read_text())
+        except ValueError as error:
+            raise AbsentError(f"cyclictest's report is no JSON: {error}") from None
+        return parse_cyclictest(report)
 
 
 def parse_cyclictest(report: dict[str, Any]) -> dict[str, Any]:
     """Return by CPU how late its timer came, ns, from cyclictest's JSON (figures in µs)."""
     cpus = {}
-    for thread in report["thread"].values():
-        cpus[str(thread["cpu"])] = {
-            "count": thread["cycles"],
-            "min_ns": 1000 * thread["min"],
-            "mean_ns": 1000 * thread["avg"],
-            "max_ns": 1000 * thread["max"],
-        }
+    try:
+        for thread in report["thread"].values():
+            cpus[str(thread["cpu"])] = {
+                "count": thread["cycles"],
+                "min_ns": 1000 * thread["min"],
+                "mean_ns": 1000 * thread["avg"],
+                "max_ns": 1000 * thread["max"],
+            }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise AbsentError(f"cyclictest's report is of another form: {error!r}") from None
     return {"cpus": cpus}
 
 

@@ -14,6 +14,7 @@ from quietcore.bridge.follower import STATE_NAMES
 from quietcore.bridge.ring import word_at
 from quietcore.bridge.scale import Step
 from quietcore.bridge.segment import Segment, Symbol, attach, feed_names
+from quietcore.bridge.truncation import shortened
 from quietcore.errors import QuietcoreError
 
 FRESH_NS: Final = 500_000_000  # a producer beats at least every 100 ms
@@ -39,8 +40,13 @@ def feed_state(segment: Segment, most_books: int = 0) -> dict[str, Any]:
     """Return what a ring's header, statistics and book table say.
 
     ``book_list`` has the first ``most_books`` symbols; counts and the oldest age are of all of them. An age is since
-    the book's last message, None for a book that is not LIVE or whose receive times are a recording's.
+    the book's last message, None for a book that is not LIVE or whose receive times are a recording's. Raises
+    QuietcoreError where the ring was cut short.
     """
+    if segment.when_truncated is None:
+        segment.when_truncated = _go_on
+    if (problem := shortened(segment)) is not None:
+        raise problem
     books = dict.fromkeys([*STATE_NAMES.values(), LOCKED], 0)
     depth = segment.ring.depth
     whole = np.empty(book_words(depth), dtype=np.int64)
@@ -68,7 +74,7 @@ def feed_state(segment: Segment, most_books: int = 0) -> dict[str, Any]:
             ask = _level(whole, HEAD_WORDS + 2 * depth) if counts >> 32 else None
             listed[symbol.name] = _book(symbol, state, age, int(whole[WORD_MESSAGES]), bid, ask)
     age_ns = segment.heartbeat_age_ns()
-    return {
+    found = {
         "venue": segment.venue,
         "producer": "closed" if segment.closed else "alive" if age_ns < FRESH_NS else "silent",
         "heartbeat_age_ns": age_ns,
@@ -83,6 +89,13 @@ def feed_state(segment: Segment, most_books: int = 0) -> dict[str, Any]:
         "book_list": listed,
         "statistics": counters(segment),
     }
+    if (problem := shortened(segment)) is not None:  # meanwhile
+        raise problem
+    return found
+
+
+def _go_on() -> None:
+    """One ring that was cut short keeps nobody from looking at the others."""
 
 
 def _level(words: Any, at: int) -> tuple[int, int]:
@@ -133,7 +146,10 @@ class FeedWatch:
                 segment = self._attached[name] = attach(name)
             except QuietcoreError as error:
                 return {"error": error.message()}
-        return feed_state(segment, self._most_books)
+        try:
+            return feed_state(segment, self._most_books)
+        except QuietcoreError as error:
+            return {"error": error.message()}
 
     def close(self) -> None:
         """Unmap everything."""

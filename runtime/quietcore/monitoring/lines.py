@@ -54,6 +54,8 @@ def state_lines(look: dict[str, Any]) -> Text:
         first.append(Text(f"runtime {status['state']}", style))
         first.append(Text(f"{status['mode']} {status['symbol']}", style=""))
         first.append(Text(f"position {status['position']}"))
+        if status.get("venue", {}).get("paused"):
+            first.append(Text(f"no orders: {status['venue']['paused']}", BAD))
         if status["degraded"]:
             first.append(Text(f"degraded: {status['degraded']}", DOUBTFUL))
     switch = look["kill_switch"]

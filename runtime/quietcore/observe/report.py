@@ -50,6 +50,14 @@ def counts_table(status: dict[str, Any]) -> Table:
     table.add_row(
         "refused by risk", f"{orders['refused_by_risk']:,}" + (f"  ({refusals})" if refusals else "")
     )
+    venue = status.get("venue", {})
+    if venue.get("paused"):
+        table.add_row("no orders", Text(venue["paused"], style="red"))
+    for refusal in venue.get("refusals", {}).values():
+        meaning = f" ({refusal['meaning']})" if refusal["meaning"] else ""
+        table.add_row("refused by venue", f"{refusal['times']:,}  {refusal['found']}{meaning}")
+    for kind, count in venue.get("kinds", {}).items():
+        table.add_row("from the venue", f"{count:,}  {kind}")
     table.add_row("fills", f"{status['fills']:,}")
     table.add_row("position", f"{status['position']} {status['symbol']}")
     return table

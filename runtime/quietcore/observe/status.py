@@ -12,6 +12,7 @@ from quietcore.bridge.follower import symbol_state, tick_counts
 from quietcore.bridge.segment import Segment
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.histogram import Histogram, cumulative, summary
+from quietcore.observe.state_file import write as write
 from quietcore.strategy.risk import REASON_NAMES
 from quietcore.strategy.workspace import (
     HELD_BACK,

@@ -7,10 +7,19 @@ begins at the first complete subscription, or with --hold at `POST /sim/start`; 
 it is (loopback only). Orders are Bybit v5 orders and match against the replayed book; test key `sim-key`,
 secret `sim-secret`.
 
-Faults happen on command: `POST /sim/faults` with {"fault": NAME, "count": N} (and "account": KEY, or
-"clear": true) arms one for the next N requests it can happen to; `POST /sim/restart?seconds=S` breaks every
-connection. Names: timeout, lost, duplicate-fill, fill-before-acknowledgement, cancel-and-fill-cross, disconnect,
-rate-limit, clock-skew, restart, reject-post-only, wrong-key.
+What the venue documents and the simulator does not do is refused by name; parameters that the venue does not know are
+ignored as the venue ignores them, and counted with missing paths and refused topics under "requests" of the state.
+
+Faults happen on command: `POST /sim/faults` with {"fault": NAME, "count": N} or {"fault": NAME, "seconds": S} (and
+"account": KEY, or "clear": true) arms one for the next N requests it can happen to, or for all within S seconds.
+Names: timeout, lost, duplicate-fill, fill-before-acknowledgement, cancel-and-fill-cross, disconnect, rate-limit,
+clock-skew, restart, reject-post-only, wrong-key, bad-signature, no-permission, wrong-address, expired-key,
+server-error, query-rate-limit, address-rate-limit, too-many-requests, banned, forbidden, bad-gateway,
+handshake-403, handshake-429, handshake-451, stream-error, mute-stream, odd-status, reject-later, accept-used-id,
+empty-restart.
+`POST /sim/restart?seconds=S` breaks every connection; what is final then stands in the order history alone, with
+`&empty=true` nothing stands anywhere. `POST /sim/executions` with {"type": "AdlTrade", "symbol": S, "side": "Buy",
+"qty": Q, "price": P} executes what no order caused, `POST /sim/position-mode` with {"hedge": true} switches the mode.
 """
 
 from __future__ import annotations

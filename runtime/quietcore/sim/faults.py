@@ -79,8 +79,10 @@ class Faults:
         if not self.armed and not self.until_ms:
             return False
         for key in dict.fromkeys(((fault, account), (fault, ""))):
-            if self.armed[key] > 0:
+            if key in self.armed:
                 self.armed[key] -= 1
+                if not self.armed[key]:
+                    del self.armed[key]
             elif self.until_ms.get(key, 0) <= self.now_ms():
                 self.until_ms.pop(key, None)
                 continue

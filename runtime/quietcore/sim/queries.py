@@ -21,7 +21,7 @@ CLOSED_SHOWN = 500
 WEEK_MS = 7 * 24 * 3600 * 1000
 LATEST_MS = 1 << 53
 ODD_STATUS = "Suspended"  # none of the venue's own
-CURSOR_AT_END = False  # of positions
+CURSOR_AT_END = True  # of positions
 KINDS = ("Order", "StopOrder")
 
 Query = Mapping[str, str]

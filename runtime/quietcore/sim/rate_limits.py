@@ -94,10 +94,16 @@ class RateLimits:
         self._buckets: dict[str, Window] = {}
         self._resets: dict[str, int] = {}  # when a bucket that refused has room again, as it was told
 
-    def pause(self, end_ms: int) -> Quota:
+    def pause(self, bucket: str, end_ms: int) -> Quota:
         """Return what the headers of a refusal on command tell: nothing is left until `end_ms`, or for a second."""
         now = self._now_ms()
-        return Quota(self.rates.orders, 0, end_ms if end_ms > now else now + SECOND_MS)
+        self._note_early(bucket, now)
+        self._resets[bucket] = end_ms if end_ms > now else now + SECOND_MS
+        return Quota(self.rates.orders, 0, self._resets[bucket])
+
+    def _note_early(self, bucket: str, now_ms: int) -> None:
+        if now_ms < self._resets.get(bucket, 0):
+            self._statistics.early[f"10006 {bucket}"] += 1
 
     def charge(self, bucket: str, cost: int = 1) -> Quota | None:
         """Count `cost` requests; None where there is no limit. Raises RateLimitedError."""
@@ -108,8 +114,7 @@ class RateLimits:
         if window is None:
             window = self._buckets[bucket] = Window(limit, SECOND_MS)
         now = self._now_ms()
-        if now < self._resets.get(bucket, 0):
-            self._statistics.early[f"10006 {bucket}"] += 1
+        self._note_early(bucket, now)
         quota = window.charge(now, cost)
         if quota is None:
             self.refused += 1

@@ -132,14 +132,17 @@ class Venue:
     def restart(self, seconds: float, *, empty: bool = False) -> None:
         """Break every connection and serve nothing for a while, as a venue's restart does.
 
-        Open orders stay; those that are final leave the live list for the history. `empty`: everything is forgotten.
+        Open orders stay; those that are final when it is back stand in the history alone. `empty`: everything is
+        forgotten.
         """
+        loop = asyncio.get_running_loop()
         for account in self.accounts:
             if empty:
                 account.exchange.forget()
             else:
                 account.exchange.restarted()
-        self.away_until = asyncio.get_running_loop().time() + seconds
+                loop.call_later(seconds, account.exchange.restarted)
+        self.away_until = loop.time() + seconds
         for client in [*self.hub.clients, *self.guests.clients]:
             client.abort()
 

@@ -60,5 +60,7 @@ def differences(cases: Sequence[Case], answers: Sequence[Answer]) -> list[str]:
         except CannotTellError as error:
             ours = Answer(str(error), "", "")
         if ours != theirs:
-            found.append(f"case {index} of the batch: GRUB {theirs}\nevaluator {ours}\n{case.text}\n{case.block.rstrip('#')}")
+            found.append(
+                f"case {index} of the batch: GRUB {theirs}\nevaluator {ours}\n{case.text}\n{case.block.rstrip('#')}"
+            )
     return found

@@ -1,8 +1,8 @@
 """Configurations executed by GRUB itself: `grub-emu`, a whole batch in one process, its answers in environment blocks.
 
 GRUB's emulator has no `linux` and no `initrd`: functions of these names note the words that they are given. It finds
-the batch on an ext2 image, so that `save_env` writes there. After each entry it waits in the menu for a key; its standard
-input is one endless escape, which leaves the menu.
+the batch on an ext2 image, so that `save_env` writes there. After each entry it waits in the menu for a key; its
+standard input is one endless escape, which leaves the menu.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ A case is seeded by its number. Nothing here knows what GRUB makes of it: that i
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from tests.host.grub.emulator import Case
 
@@ -190,21 +191,26 @@ class Maker:
             ]
         )
 
-    def test(self) -> str:
-        term = self.random.choice
-        operand = lambda: term(  # noqa: E731
+    def operand(self) -> str:
+        return self.random.choice(
             [f'"{self.variable()}"', self.letters(), f"x{self.variable()}", "2", "10", "-3", "''", '"$v0"']
         )
-        kinds = [
-            lambda: f"{operand()} {term(['=', '==', '!='])} {operand()}",
-            lambda: f"{operand()} {term(['-eq', '-ne', '-lt', '-le', '-gt', '-ge'])} {operand()}",
-            lambda: f"{operand()} {term(['-plt', '-pgt'])} {operand()}",
-            lambda: f"{operand()} '{term(['<', '>', '<=', '>='])}' {operand()}",
-            lambda: f"{term(['-n', '-z'])} {operand()}",
+
+    def body(self, indent: str) -> str:
+        return "\n".join(self.statement(indent) for _ in range(self.random.randrange(1, 3)))
+
+    def test(self) -> str:
+        term = self.random.choice
+        kinds: list[Callable[[], str]] = [
+            lambda: f"{self.operand()} {term(['=', '==', '!='])} {self.operand()}",
+            lambda: f"{self.operand()} {term(['-eq', '-ne', '-lt', '-le', '-gt', '-ge'])} {self.operand()}",
+            lambda: f"{self.operand()} {term(['-plt', '-pgt'])} {self.operand()}",
+            lambda: f"{self.operand()} '{term(['<', '>', '<=', '>='])}' {self.operand()}",
+            lambda: f"{term(['-n', '-z'])} {self.operand()}",
             lambda: (
                 f"{term(['-f', '-e', '-d', '-s'])} $prefix/{term(['custom.cfg', 'empty', 'folder', 'none', 'grubenv'])}"
             ),
-            lambda: operand(),
+            self.operand,
         ]
         text = term(kinds)()
         while self.chance(0.35):
@@ -246,27 +252,26 @@ class Maker:
         kind = self.random.randrange(14) if self.depth < 4 else 0
         name = self.random.choice(self.names)
         inner = indent + "  "
-        body = lambda: "\n".join(self.statement(inner) for _ in range(self.random.randrange(1, 3)))  # noqa: E731
         if kind in (0, 1, 2, 3, 4):
             text = f"{indent}{self.assignment()}"
         elif kind in (5, 6, 7):
-            text = f"{indent}if {self.condition()}; then\n{body()}\n"
+            text = f"{indent}if {self.condition()}; then\n{self.body(inner)}\n"
             if self.chance(0.3):
-                text += f"{indent}elif {self.condition()} ; then\n{body()}\n"
+                text += f"{indent}elif {self.condition()} ; then\n{self.body(inner)}\n"
             if self.chance(0.5):
-                text += f"{indent}else\n{body()}\n"
+                text += f"{indent}else\n{self.body(inner)}\n"
             text += f"{indent}fi"
         elif kind == 8:
             words = " ".join(self.word() for _ in range(self.random.randrange(4)))
             leave = self.random.choice(["", "", f"{inner}if {self.test()}; then {self.leave()}; fi\n"])
-            text = f'{indent}for {name} in {words}; do\n{body()}\n{leave}{inner}v0="${{v0}}."\n{indent}done'
+            text = f'{indent}for {name} in {words}; do\n{self.body(inner)}\n{leave}{inner}v0="${{v0}}."\n{indent}done'
         elif kind == 9:
             self.loops += 1
             counter = f"zn{self.loops}"
             loop = self.random.choice(["while", "until"])
             sign = "!=" if loop == "while" else "="
             text = (
-                f'{indent}{counter}=\n{indent}{loop} [ "${counter}" {sign} xxx ]; do\n{body()}\n'
+                f'{indent}{counter}=\n{indent}{loop} [ "${counter}" {sign} xxx ]; do\n{self.body(inner)}\n'
                 f'{inner}{counter}="x${counter}"\n{indent}done'
             )
         elif kind == 10:

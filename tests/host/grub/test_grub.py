@@ -44,7 +44,7 @@ PECULIAR = {
     "a trailing blank joins": "set x='a '\nlinux /vmlinuz ${x}b",
     "an empty word in quotes stays": "linux /vmlinuz '' \"$nothing\" $nothing end",
     "a continued line": "linux /vmlinuz a \\\n  b",
-    "positional": "linux /vmlinuz $1 \"$2\" $# ",
+    "positional": 'linux /vmlinuz $1 "$2" $# ',
     "setparams": "setparams 'x y' z\nlinux /vmlinuz \"$1\" $2 $#",
     "result of nothing": "nothing_there=\nset r=$?\nlinux /vmlinuz $r",
     "result of a false test": "[ a = b ]\nset r=$?\nlinux /vmlinuz $r",
@@ -52,7 +52,7 @@ PECULIAR = {
     "result of a missing file": "source /none\nset r=$?\nlinux /vmlinuz $r",
     "result of a missing block": "load_env -f /none\nset r=$?\nlinux /vmlinuz $r",
     "a star": "linux /vmlinuz a* b? '*' \\*",
-    "exported and unset": "export y\nlinux /vmlinuz \"x$y\"",
+    "exported and unset": 'export y\nlinux /vmlinuz "x$y"',
     "two kernels": "linux /vmlinuz one\nlinux /vmlinuz two",
     "nested quotes": "linux /vmlinuz a'b'\"c\"\\ d",
     "assignment of many": "set x='k=a b'\n$x\nlinux /vmlinuz \"$k\"",
@@ -134,9 +134,9 @@ def test_a_result_of_the_machine_that_decides_is_named() -> None:
         "if {command}; then set default=0; else set default=1; fi\n"
         "menuentry a {{\nlinux /vmlinuz a\n}}\nmenuentry b {{\nlinux /vmlinuz {word}\n}}\n"
     )
-    with pytest.raises(CannotTellError, match="depends on a command's result.*hwmatch"):
+    with pytest.raises(CannotTellError, match=r"depends on a command's result.*hwmatch"):
         answer(Case(text.format(command="hwmatch x 3", word="b")), 0)
-    with pytest.raises(CannotTellError, match="depends on a command's result.*loadfont"):
+    with pytest.raises(CannotTellError, match=r"depends on a command's result.*loadfont"):
         answer(Case(text.format(command="! loadfont x", word="b")), 0)
 
 
@@ -157,11 +157,18 @@ PLANTED: dict[str, tuple[object, str, Callable[..., object]]] = {
     "the way ends at the first entry": (boot, "_after_sign", lambda default: ""),
     "a full block is written": (interpreter, "changed", lambda block, name, value: block),
     "two signs are one": (boot, "_names", lambda name, default: name == default.partition(">")[0]),
-    "numbers are decimal": (conditions, "signed", lambda text: int(text) if text.lstrip("-").isdigit() else 0),
+    "numbers are decimal": (
+        conditions,
+        "signed",
+        lambda text: int(text) if text.lstrip("-").isdigit() else 0,
+    ),
     "exported variables are all": (
         interpreter.Interpreter,
         "open",
-        lambda self: (self.variables.contexts.append(dict(self.variables.contexts[-1])), self.menus.append(None)),
+        lambda self: (
+            self.variables.contexts.append(dict(self.variables.contexts[-1])),
+            self.menus.append(None),
+        ),
     ),
     "or binds like and": (conditions.Condition, "holds", lambda self: all(self.words)),
     "backslashes stay": (interpreter, "_UNESCAPE", None),  # type: ignore[dict-item]
@@ -170,7 +177,9 @@ PLANTED: dict[str, tuple[object, str, Callable[..., object]]] = {
 
 @needs_grub
 @pytest.mark.parametrize("bug", PLANTED)
-def test_a_planted_bug_is_seen(bug: str, monkeypatch: pytest.MonkeyPatch, answers: list[tuple[Case, object]]) -> None:
+def test_a_planted_bug_is_seen(
+    bug: str, monkeypatch: pytest.MonkeyPatch, answers: list[tuple[Case, object]]
+) -> None:
     place, name, wrong = PLANTED[bug]
     monkeypatch.setattr(place, name, wrong if wrong is not None else _Same())
     cases = [item for item, _ in answers]

@@ -106,7 +106,9 @@ def _with_sign(chance: random.Random, text: str) -> str | None:
 def render_block(chance: random.Random) -> tuple[str, dict[str, str]]:
     """Return an environment block of any size, with comments, and its variables."""
     count, size = chance.randrange(6), chance.choice((SIZE, SIZE, 512, 2048))
-    names = chance.sample(("saved_entry", "next_entry", "prev_saved_entry", "tuned_params", "x", "boot_success"), count)
+    names = chance.sample(
+        ("saved_entry", "next_entry", "prev_saved_entry", "tuned_params", "x", "boot_success"), count
+    )
     truth = {name: "".join(chance.choices("ab >12=\\\n#'\"$", k=chance.randrange(12))) for name in names}
     block = made(list(truth.items()), size)
     if chance.random() < 0.3:
@@ -129,8 +131,15 @@ READERS = [
         "GRUB words",
         render_words,
         read_words,
-        {"a quote that is open": Damage(_open_quote, CannotTellError), "a sign": Damage(_with_sign, CannotTellError)},
-        {"quoted twice": _quoted_twice, "without empty words": _without_empty, "split at blanks": _split_by_python},
+        {
+            "a quote that is open": Damage(_open_quote, CannotTellError),
+            "a sign": Damage(_with_sign, CannotTellError),
+        },
+        {
+            "quoted twice": _quoted_twice,
+            "without empty words": _without_empty,
+            "split at blanks": _split_by_python,
+        },
     ),
     Reader(
         "GRUB environment block",

@@ -118,7 +118,7 @@ def binance(chance: random.Random) -> tuple[bytes, Truth]:
         real = order_type in (None, "MARKET")
         # An aggregate is a trade of its own only where no single trades are known of the symbol.
         BINANCE._single_trades.discard(symbol)
-        truth = ("trade", symbol, at, ((price, size),), ((price, size, maker),)) if real else NOTHING
+        truth = ("trade", symbol, at, *((((price, size),), ((price, size, maker),)) if real else ((), ())))
         stream = kind
     event = odd(chance, event)
     if chance.random() < 0.4:
@@ -197,7 +197,7 @@ def bybit(chance: random.Random) -> tuple[bytes, Truth]:
         ]
         data = [odd(chance, row) for row in made]
         traded = tuple((row["p"], row["v"], row["S"] == "Sell") for row in made if not row["BT"])
-        truth = ("trade", symbol, at, tuple((row["p"], row["v"]) for row in made), traded)
+        truth = ("trade", symbol, at, tuple((price, size) for price, size, _ in traded), traded)
         topic, form = f"publicTrade.{symbol}", "snapshot"
     return text(chance, odd(chance, {"topic": topic, "type": form, "ts": at, "data": data})), truth
 

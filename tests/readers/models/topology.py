@@ -1,9 +1,9 @@
 """sysfs and procfs of machines that are known: CPUs, cores, nodes, and the cards below the default route.
 
-Formats: drivers/base/{cpu,node,topology}.c, net/core/dev.c (`lower_*`), Documentation/ABI/testing/sysfs-devices-system-cpu.
-Cases: CPU 0 off line, gaps between CPUs and between nodes, nodes without CPUs or without memory, packages numbered -1,
-hybrid processors with low-power cores, up to four threads a core, VLANs over bonds over cards, taps of virtual machines,
-virtual functions below a paravirtual card.
+Formats: drivers/base/{cpu,node,topology}.c, net/core/dev.c (`lower_*`), and the files sysfs-devices-system-cpu and
+sysfs-class-net in Documentation/ABI/testing. Cases: CPU 0 off line, gaps between CPUs and between nodes, nodes without
+CPUs or without memory, packages numbered -1, hybrid processors with low-power cores, up to four threads a core, VLANs
+over bonds over cards, taps of virtual machines, virtual functions below a paravirtual card.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@
 namespace quietcore::binance {
 namespace {
 
-/// Codes of refusals that pass: unknown error while processing, disconnected, too many requests, unexpected answer
-/// and time-out within the venue, server busy, service shutting down.
+/// Codes of refusals that pass: unknown error while processing, disconnected, too many requests, unexpected
+/// answer and time-out within the venue, server busy, service shutting down.
 constexpr std::array<std::int64_t, 7> kPassing{-1000, -1001, -1003, -1006, -1007, -1008, -1016};
 
 void take(InstrumentGatherer &gatherer, simdjson::dom::element item) {

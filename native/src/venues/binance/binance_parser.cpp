@@ -61,8 +61,8 @@ struct Fields {
   [[nodiscard]] bool has(unsigned bits) const noexcept { return (seen & bits) == bits; }
 };
 
-/// What a stream carries, by its name. One event has the same name in several: depthUpdate is also what the partial
-/// books (@depth20) and the book with the orders for private customers (@rpiDepth) send.
+/// What a stream carries, by its name. One event has the same name in several: depthUpdate is also what the
+/// partial books (@depth20) and the book with the orders for private customers (@rpiDepth) send.
 enum class StreamKind : std::uint8_t { Unnamed, Book, Ticker, Trade, Other };
 
 StreamKind kind_of(std::string_view stream) noexcept {
@@ -374,8 +374,8 @@ private:
   static ParseResult deliver_trade(const Fields &fields, MessageSink &sink) noexcept {
     if (!fields.has(kPrice | kQuantity | kMaker))
       return {ParseStatus::Incomplete, "p, q or m is missing"};
-    // Payments of the insurance fund and deleveraging are no trades on the book: the venue itself leaves them out of
-    // its aggregated trades. NA has price and quantity 0. Spot has no kinds.
+    // Payments of the insurance fund and deleveraging are no trades on the book: the venue itself leaves them
+    // out of its aggregated trades. NA has price and quantity 0. Spot has no kinds.
     const bool market = fields.trade_kind.empty() || fields.trade_kind == "MARKET";
     if (!market || fields.price.digits == 0 || fields.quantity.digits == 0) {
       sink.on_trades({fields.symbol, fields.event_ns, {}, 1});

@@ -10,8 +10,8 @@
 namespace quietcore::bybit {
 namespace {
 
-/// Codes of refusals that pass (v5 error codes): server time-out, too many visits, server error, address over its
-/// limit, restarting, system overload.
+/// Codes of refusals that pass (v5 error codes): server time-out, too many visits, server error, address over
+/// its limit, restarting, system overload.
 constexpr std::array<std::int64_t, 6> kPassing{10000, 10006, 10016, 10018, 10019, 10429};
 
 void take(InstrumentGatherer &gatherer, simdjson::dom::element item, const char *lot_field) {

@@ -2,12 +2,12 @@
 
 Source: grub-core/normal/menu.c of GRUB 2.06 as Debian and Ubuntu have it.
 
-    default   the number at the text's beginning, where it begins with one (`2 x` is 2, `0x1` is 1, `010` is 8); else the first
-              entry whose title or identifier it is, up to a single `>` (`>>` stands for one in the name); what is
-              beyond the menu, or no entry's name, is entry 0
-    a>b       entry a, a submenu, is entered, and in it `default` is b; with nothing after it, `default` is not set there
+    default   the number at the text's beginning, where it begins with one (`2 x` is 2, `0x1` is 1, `010` is 8); else
+              the first entry whose title or identifier it is, up to a single `>` (`>>` stands for one in the name);
+              what is beyond the menu, or no entry's name, is entry 0
+    a>b       entry a, a submenu, is entered, and in it `default` is b; with nothing after it, it is not set there
     chosen    is set to the names on the way, with `>` between them
-    fallback  is looked at only where a loaded kernel cannot be started; an entry that loads none leaves GRUB in its menu
+    fallback  is looked at only where a loaded kernel cannot be started; an entry that loads none ends in the menu
 
 A timeout decides only whether somebody at the keyboard could choose.
 """
@@ -25,18 +25,16 @@ from .lexer import Source
 from .numbers import number
 from .parser import Statement, parse
 
-_FEATURES = [
-    "feature_chainloader_bpb",
-    "feature_ntldr",
-    "feature_platform_search_hint",
-    "feature_default_font_path",
-    "feature_all_video_module",
-    "feature_menuentry_id",
-    "feature_menuentry_options",
-    "feature_200_final",
-    "feature_nativedisk_cmd",
-    "feature_timeout_style",
-]
+_FEATURES = (
+    *(
+        "feature_chainloader_bpb",
+        "feature_ntldr",
+        "feature_platform_search_hint",
+        "feature_default_font_path",
+    ),
+    *("feature_all_video_module", "feature_menuentry_id", "feature_menuentry_options", "feature_200_final"),
+    *("feature_nativedisk_cmd", "feature_timeout_style"),
+)
 _RUNS = 40
 
 

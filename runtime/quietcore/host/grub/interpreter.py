@@ -2,8 +2,8 @@
 
 Source: grub-core/script/execute.c, argv.c, commands/{menuentry,loadenv,configfile}.c and kern/corecmd.c of GRUB 2.06.
 
-    words     a variable outside quotes is split at blanks; a word that comes to nothing is gone, a quoted empty one stays
-    result    of each command: 0, or GRUB's error number; `$?` and conditions see it; an error is printed and GRUB goes on
+    words     a variable outside quotes is split at blanks; a word that comes to nothing is gone, a quoted one stays
+    result    of each command: 0, or GRUB's error number; `$?` and conditions see it; after an error GRUB goes on
     name=…    a command of that form that GRUB does not know sets the variable
     ! word …  inverts a result; `if` and loops look at the last command of their condition
     function  known commands come first; `$1`… are its words, `return` leaves it, `break` and `continue` take a count
@@ -53,45 +53,13 @@ _SEARCH_OPTIONS = {
 _SEARCH_LETTERS = {"f": "file", "l": "label", "u": "fs-uuid", "n": "no-floppy", "h": "hint"}
 # Their result is no matter of the configuration, and they change nothing that decides what boots.
 _OF_THE_MACHINE = frozenset(
-    [
-        "insmod",
-        "rmmod",
-        "loadfont",
-        "terminal_input",
-        "terminal_output",
-        "terminfo",
-        "terminal",
-        "serial",
-        "background_image",
-        "background_color",
-        "play",
-        "sleep",
-        "clear",
-        "cls",
-        "keymap",
-        "password",
-        "password_pbkdf2",
-        "hwmatch",
-        "fwsetup",
-        "gptsync",
-        "videoinfo",
-        "lsmod",
-        "lspci",
-        "date",
-        "cpuid",
-        "smbios",
-        "rdmsr",
-        "drivemap",
-        "nativedisk",
-        "cryptomount",
-        "acpi",
-        "outb",
-        "loopback",
-        "list_env",
-        "ls",
-        "cat",
-        "help",
-    ]
+    (
+        *("insmod", "rmmod", "loadfont", "terminal_input", "terminal_output", "terminfo", "terminal"),
+        *("serial", "background_image", "background_color", "play", "sleep", "clear", "cls", "keymap"),
+        *("password", "password_pbkdf2", "hwmatch", "fwsetup", "gptsync", "videoinfo", "lsmod", "lspci"),
+        *("date", "cpuid", "smbios", "rdmsr", "drivemap", "nativedisk", "cryptomount", "acpi", "outb"),
+        *("loopback", "list_env", "ls", "cat", "help"),
+    )
 )
 
 
@@ -141,7 +109,7 @@ class BootedError(Exception):
 
 @dataclass
 class Interpreter:
-    """One run. `assumed` gives the results of commands of the machine that are not 0; `asked` collects which mattered."""
+    """One run. `assumed` gives results of commands of the machine that are not 0; `asked` collects which mattered."""
 
     disk: Disk
     variables: Variables = field(default_factory=Variables)
@@ -189,11 +157,11 @@ class Interpreter:
             else:
                 self._execute(statement)
         self._depth -= 1
-        for name, value in saved:
-            if value is None:
+        for name, earlier in saved:
+            if earlier is None:
                 self.variables.unset(name)
             else:
-                self.variables.set(name, value)
+                self.variables.set(name, earlier)
         return True
 
     def full(self, path: str) -> str:
@@ -371,7 +339,9 @@ class Interpreter:
                 return BAD_ARGUMENT
         name, rest = words[0], words[1:]
         if command.block is not None and name not in ("menuentry", "submenu"):
-            rest.append(f"{{{command.block.text}}}")  # `a{b}` is a word and a block, and a block is a word too
+            rest.append(
+                f"{{{command.block.text}}}"
+            )  # `a{b}` is a word and a block, and a block is a word too
         handler = _COMMANDS.get(name)
         if handler is not None:
             result = handler(self, rest, command)

@@ -31,7 +31,10 @@ from .cannot_tell import CannotTellError
 
 TEXT, QUOTED, VARIABLE, QUOTED_VARIABLE = "text", "quoted", "variable", "quoted variable"
 RESERVED = frozenset(
-    "case do done elif else esac fi for if in select then until while function".split()  # noqa: SIM905
+    (
+        *("case", "do", "done", "elif", "else", "esac", "fi", "for", "if", "in"),
+        *("select", "then", "until", "while", "function"),
+    )
 )
 NEWLINE, WORD, NAME, END = "newline", "word", "name", "end"
 

@@ -27,7 +27,7 @@ class Number:
 def number(text: str) -> Number | None:
     """Return the number that a text begins with, None where it begins with none.
 
-    White space before it is passed over; `0x` means hexadecimal, a 0 before another octal digit octal. There is no sign.
+    White space before it is passed over; `0x` means hexadecimal, a 0 before another octal digit octal. No sign.
     """
     text = text.lstrip(SPACES)
     base = 10

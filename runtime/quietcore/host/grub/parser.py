@@ -13,8 +13,8 @@ any newlines after it.
     while     ("while" | "until") commands part "do" commands part "done"
     commands  newlines command { part command }
 
-So an empty branch, an empty block, `a ; ; b`, `&&`, `||`, `|`, `&`, `<`, `>`, `case` and `select` are errors. For GRUB such a
-line is gone and the next one is read; here the whole configuration is refused, as it is by `grub-script-check`.
+So an empty branch, an empty block, `a ; ; b`, `&&`, `||`, `|`, `&`, `<`, `>`, `case` and `select` are errors. For GRUB
+such a line is gone and the next one is read; here the whole configuration is refused, as by `grub-script-check`.
 """
 
 from __future__ import annotations

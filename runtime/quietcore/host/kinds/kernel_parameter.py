@@ -8,6 +8,7 @@ from ..cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list, parse_cp
 from ..findings import Finding, Verdict
 from ..grub_defaults import VARIABLE, culprit, words_in
 from ..kernel_log import BootMessages
+from ..kernel_parameters import repeatable
 from ..machine import AbsentError, Machine, UnreadableError
 from ..plan import check_isolable
 from ..refusals import kernel_parameter_least, kernel_parameter_refusal
@@ -18,37 +19,6 @@ from .boot_trial import fallen_back, is_armed
 _CPU_PARAMETERS = ("isolcpus", "nohz_full", "rcu_nocbs", "irqaffinity")
 _ISOLCPUS_FLAGS = ("nohz", "domain", "managed_irq")
 _CLOCK = "/sys/devices/system/clocksource/clocksource0"
-# The kernel reads each of these as often as it is named: another one of the name is no contradiction.
-_REPEATABLE = frozenset(
-    [
-        "acpi_osi",
-        "blacklist",
-        "console",
-        "crashkernel",
-        "dyndbg",
-        "earlycon",
-        "earlyprintk",
-        "hugepages",
-        "hugepagesz",
-        "hugetlb_cma",
-        "initcall_blacklist",
-        "intel_iommu",
-        "iommu",
-        "ip",
-        "lsm.debug",
-        "mem",
-        "memmap",
-        "module_blacklist",
-        "mtdparts",
-        "netconsole",
-        "pci",
-        "systemd.mask",
-        "systemd.setenv",
-        "systemd.wants",
-        "usbcore.quirks",
-        "video",
-    ]
-)
 _SHOWN_BY = {
     "clocksource": f"{_CLOCK}/current_clocksource",
     "isolcpus": "/sys/devices/system/cpu/isolated",
@@ -94,11 +64,6 @@ def same_value(name: str, first: str, second: str) -> bool:
         return flags[0] == flags[1] and cpu_part(name, first) == cpu_part(name, second)
     except QuietcoreError:
         return False
-
-
-def repeatable(name: str) -> bool:
-    """Tell whether the kernel (or, for `rd.`, the initial RAM disk) obeys a parameter each time it is named."""
-    return name in _REPEATABLE or name.startswith("rd.")
 
 
 class KernelParameterKind(Kind):

@@ -34,7 +34,8 @@ class Frame(NamedTuple):
     """One recorded or generated message.
 
     `topic` is what clients subscribe to, `time_ms` the venue's time (0: none), `receive_ns` the recorder's
-    (None: the recording has none), `body` the venue module's own decoded form of a book message.
+    (None: the recording has none), `body` the venue module's own decoded form of a book message, and of a trade message
+    the `Trade`s that took from the book: block trades, or what the insurance fund moved, are none.
     """
 
     kind: Kind
@@ -50,6 +51,15 @@ class Refused(ValueError):  # noqa: N818 - a verdict on a message
     """A message that is not one of the venue's; the text says why."""
 
 
+def is_zero(text: str) -> bool:
+    """Tell whether a decimal number is 0.
+
+    >>> is_zero("0.000"), is_zero("0.001"), is_zero("")
+    (True, False, False)
+    """
+    return text != "" and not text.strip("0.")
+
+
 class VenueFrames(Protocol):
     """One venue's frames: read them, follow their books, make the snapshots that clients need."""
 
@@ -62,7 +72,7 @@ class VenueFrames(Protocol):
         """Yield every (price, size) of a frame, as text."""
 
     def trades(self, frame: Frame) -> Iterator[Trade]:
-        """Yield the trades of a TRADE frame; raise `Refused`."""
+        """Yield the trades of a TRADE frame that resting orders meet."""
 
     def track(self, frame: Frame) -> None:
         """Apply a frame to the simulator's own books."""

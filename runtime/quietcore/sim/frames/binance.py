@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
 from quietcore.sim.book import Book
-from quietcore.sim.frames import Frame, Kind, Refused
+from quietcore.sim.frames import Frame, Kind, Refused, is_zero
 from quietcore.sim.frames import Trade as FrameTrade
 from quietcore.sim.frames.times import shift_times
 
@@ -82,15 +83,6 @@ class Snapshot(msgspec.Struct):
     asks: Rows
     symbol: str = msgspec.field(default="", name="s")
     time: int = msgspec.field(default=0, name="E")
-
-
-def is_zero(text: str) -> bool:
-    """Tell whether a decimal number is 0.
-
-    >>> is_zero("0.000"), is_zero("0.001"), is_zero("")
-    (True, False, False)
-    """
-    return text != "" and not text.strip("0.")
 
 
 def canonical(stream: str) -> str:
@@ -183,13 +175,15 @@ class BinanceFrames:
             raise Refused(f"stream {stream} carries the event {data.event!r}, expected {expected}")
         if not data.symbol:
             raise Refused(f"stream {stream}: `s` is missing")
-        kind, body = KINDS[expected], None
+        kind = KINDS[expected]
+        body: Any = None
         if kind is Kind.BOOK:
             body = self._delta.decode(inner)
             if body.previous is None:
                 raise Refused(SPOT)
-        elif kind is Kind.TRADE and not self._trade.decode(inner).of_the_market:
-            kind = Kind.OTHER
+        elif kind is Kind.TRADE:
+            trade = self._trade.decode(inner)
+            body = (FrameTrade(trade.p, trade.q, trade.buyer_is_maker),) if trade.of_the_market else ()
         return Frame(kind, canonical(stream), data.symbol, data.time, raw, receive_ns, body)
 
     def prices(self, frame: Frame) -> Iterator[tuple[str, str]]:
@@ -206,22 +200,17 @@ class BinanceFrames:
                 yield ticker.bid, ticker.bid_size
                 yield ticker.ask, ticker.ask_size
             elif frame.kind is Kind.TRADE:
-                trade = self._trade.decode(self._envelope.decode(frame.raw).data)
-                yield trade.p, trade.q
+                yield from ((trade.price, trade.size) for trade in frame.body)
         except msgspec.MsgspecError as error:
             raise Refused(str(error)) from error
 
     def trades(self, frame: Frame) -> Iterator[FrameTrade]:
-        """Yield the trade of a TRADE frame, an aggregate only without single trades; raise `Refused`."""
+        """Yield the trade of a TRADE frame, an aggregate only without single trades."""
         if frame.topic.endswith("@trade"):
             self._single_trades.add(frame.symbol)
         elif frame.symbol in self._single_trades:
             return
-        try:
-            trade = self._trade.decode(self._envelope.decode(frame.raw).data)
-        except msgspec.MsgspecError as error:
-            raise Refused(str(error)) from error
-        yield FrameTrade(trade.p, trade.q, trade.buyer_is_maker)
+        yield from frame.body
 
     def track(self, frame: Frame) -> None:
         """Apply a delta, or start the book of a snapshot; deltas before it are kept for it."""

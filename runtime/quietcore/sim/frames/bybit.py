@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from quietcore.sim.book import Book
-from quietcore.sim.frames import Frame, Kind, Refused, Trade
+from quietcore.sim.frames import Frame, Kind, Refused, Trade, is_zero
 from quietcore.sim.frames.times import shift_times
 
 Rows = list[tuple[str, str]]
@@ -74,7 +74,8 @@ class BybitFrames:
             match = FOLLOWED.fullmatch(envelope.topic)
             if match is None:
                 return Frame(Kind.OTHER, envelope.topic, "", 0, raw, receive_ns)
-            symbol, body = match["symbol"], None
+            symbol = match["symbol"]
+            body: BookChange | tuple[Trade, ...] | None = None
             time_ms = self._time.decode(envelope.ts)
             if match["depth"] is not None:
                 data = self._book.decode(envelope.data)
@@ -89,7 +90,7 @@ class BybitFrames:
                 body = BookChange(full, int(match["depth"]), data)
                 found = Kind.BOOK
             elif match["kind"] == "publicTrade":
-                found = Kind.TRADE
+                found, body = Kind.TRADE, self._of_the_market(envelope.data)
             else:
                 found = Kind.TICKER
         except (msgspec.MsgspecError, ValueError) as error:
@@ -102,24 +103,22 @@ class BybitFrames:
             yield from frame.body.data.b
             yield from frame.body.data.a
         elif frame.kind is Kind.TRADE:
-            for trade in self._trades_of(frame):
-                yield trade.p, trade.v
+            yield from ((trade.price, trade.size) for trade in frame.body)
 
     def trades(self, frame: Frame) -> Iterator[Trade]:
-        """Yield the trades of a publicTrade frame that took from the book; raise `Refused`."""
-        for trade in self._trades_of(frame):
-            if not trade.block:
-                yield Trade(trade.p, trade.v, trade.side == "Sell")
+        """Yield the trades of a publicTrade frame that took from the book."""
+        yield from frame.body
 
-    def _trades_of(self, frame: Frame) -> list[TradeData]:
-        try:
-            trades = self._trades.decode(self._envelope.decode(frame.raw).data)
-        except msgspec.MsgspecError as error:
-            raise Refused(str(error)) from error
+    def _of_the_market(self, data: msgspec.Raw) -> tuple[Trade, ...]:
+        trades = self._trades.decode(data)
         for trade in trades:
             if trade.side not in ("Buy", "Sell"):
                 raise Refused(f"a trade whose taker's side is {trade.side!r}, expected Buy or Sell")
-        return trades
+        return tuple(
+            Trade(trade.p, trade.v, trade.side == "Sell")
+            for trade in trades
+            if not (trade.block or is_zero(trade.p) or is_zero(trade.v))
+        )
 
     def track(self, frame: Frame) -> None:
         """Apply a frame to the book of its topic; one with a gap waits for the next snapshot."""

@@ -67,7 +67,7 @@ class BybitAccount:
             return await self._open_orders({"symbol": symbol})
         await self._learn_coins()
         updates = []
-        for coin in self.settle_coins:
+        for coin in self._coins():
             try:
                 updates += await self._open_orders({"settleCoin": coin})
             except UncertainError as error:
@@ -80,8 +80,8 @@ class BybitAccount:
         found: dict[object, Fill | NotUnderstood] = {}
         start, end = since_ms, self._now_ms() + AHEAD_MS
         whole = end - since_ms <= RANGE_MS
-        while start < end:
-            until = min(start + RANGE_MS, end)
+        while True:
+            until = min(start + RANGE_MS, max(start, end))
             query = {"category": self._category, "symbol": symbol, "startTime": str(start)}
             query |= (
                 {"limit": EXECUTIONS_PAGE} if whole else {"endTime": str(until), "limit": EXECUTIONS_PAGE}
@@ -90,7 +90,8 @@ class BybitAccount:
                 if isinstance(entry, dict) and entry.get("symbol") in (None, "", symbol):
                     found |= {pages.EXECUTION_KEY(entry): one for one in _execution(entry)}
             start = until
-        return list(found.values())
+            if start >= end:
+                return list(found.values())
 
     async def position(self, symbol: str) -> Position:
         """Return the position. Raises UncertainError, with `HEDGE_MODE` where the symbol has two."""
@@ -132,7 +133,7 @@ class BybitAccount:
         known = self.settle_coins
         failures = await self._sweep(known)
         await self._learn_coins()
-        failures |= await self._sweep(tuple(coin for coin in self.settle_coins if coin not in known))
+        failures |= await self._sweep(tuple(coin for coin in self._coins() if coin not in known))
         for coin, error in failures.items():
             if not self._is_unknown_coin(coin, error):
                 raise error
@@ -145,6 +146,13 @@ class BybitAccount:
     def settle_coins(self) -> tuple[str, ...]:
         """The coins in which orders of the category may settle, as far as is known."""
         return tuple(sorted({*SETTLE_COINS.get(self._category, ()), *self._listed}))
+
+    def _coins(self) -> tuple[str, ...]:
+        if not self.settle_coins:
+            raise UncertainError(
+                f"nobody knows in which coins {self._category} settles: nothing was asked for"
+            )
+        return self.settle_coins
 
     async def _learn_coins(self) -> None:
         """Read the settle coins from the venue's listing; where it cannot be read, those that are known stay."""

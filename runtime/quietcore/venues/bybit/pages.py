@@ -2,7 +2,7 @@
 
 A cursor is sent back until the venue gives none, or repeats one with nothing new; so lists end whatever stands in the
 last cursor. A page that repeats an earlier cursor with rows that are new would go on for ever, and is refused, as are
-more than `MOST_PAGES`. A row that stands on two pages, because the list moved meanwhile, counts once, as it was read last.
+more than `MOST_PAGES`. A row that stands on two pages, because the list moved meanwhile, counts once, as read last.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """How long a host wants no request: one pause for everything that is sent to it, whoever sends it.
 
-What dictates a pause: `Retry-After` (seconds or a date, RFC 9110 10.2.3) with 429, 403, 418 or 503; the account's rate
-limit, 10006 with `X-Bapi-Limit-Reset-Timestamp`, for one path; an address that is shut out, 403 or 10018, which Bybit
-does for ten minutes (bybit-exchange.github.io/docs/v5/rate-limit).
+What dictates a pause: `Retry-After` (seconds or a date, RFC 9110 10.2.3) with 429, 403, 418 or 503; an address that is
+shut out, 403 or 10018, which Bybit does for ten minutes unless `X-Bapi-Limit-Reset-Timestamp` says less; and the
+account's rate, 10006 with that header, for one bucket: an order operation has one of its own, so that orders that were
+too many delay no cancel, and all questions share one (bybit-exchange.github.io/docs/v5/rate-limit).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ MOST_SECONDS = 3600.0
 FIRST_SECONDS = 1.0
 SHUT_OUT_SECONDS = 600.0
 RATE_SECONDS = 1.0  # requests are counted over one second: what is best where the venue names no time
-RATE_MOST_SECONDS = 10.0
+RATE_MOST_SECONDS = 60.0
+QUESTIONS = "questions"  # the bucket of every GET
 RATE_CODES = frozenset({10006, 10429, 20003})
 ADDRESS_CODES = frozenset({10018})
 DICTATING = frozenset({403, 418, 429})
@@ -45,13 +47,13 @@ class Pauses:
     ) -> None:
         self._clock, self._wall = clock, wall
         self._hosts: dict[str, Pause] = {}
-        self._paths: dict[tuple[str, str], Pause] = {}
+        self._buckets: dict[tuple[str, str], Pause] = {}
         self._next: dict[str, float] = {}
 
-    def left(self, url: str, path: str) -> tuple[float, str]:
-        """Return for how many seconds nothing may be sent to a path of a host, 0 for now, and why."""
+    def left(self, url: str, bucket: str) -> tuple[float, str]:
+        """Return for how many seconds nothing of a bucket may be sent to a host, 0 for none, and why."""
         host, now = host_of(url), self._clock()
-        found = [self._hosts.get(host), self._paths.get((host, path))]
+        found = [self._hosts.get(host), self._buckets.get((host, bucket))]
         last = max((one for one in found if one is not None), key=lambda one: one.until, default=None)
         return (0.0, "") if last is None or last.until <= now else (last.until - now, last.why)
 
@@ -62,7 +64,7 @@ class Pauses:
     def note(
         self,
         url: str,
-        path: str,
+        bucket: str,
         *,
         status: int,
         code: int,
@@ -79,12 +81,12 @@ class Pauses:
         if named is not None and (status in DICTATING or status >= 500):
             return self._pause_host(host, named, why)
         if code in RATE_CODES:
-            seconds = self._until_reset(headers, offset_ms)
+            seconds = min(self._until_reset(headers, offset_ms), RATE_MOST_SECONDS)
             if seconds:
-                self._paths[host, path] = Pause(self._clock() + seconds, why)
+                self._buckets[host, bucket] = Pause(self._clock() + seconds, why)
             return seconds or RATE_SECONDS
         if code in ADDRESS_CODES or (status == 403 and TOO_FREQUENT in why.lower()):
-            return self._pause_host(host, SHUT_OUT_SECONDS, why)
+            return self._pause_host(host, self._until_reset(headers, offset_ms) or SHUT_OUT_SECONDS, why)
         if status in DICTATING:
             seconds = self._next.get(host, FIRST_SECONDS)
             self._next[host] = min(2 * seconds, SHUT_OUT_SECONDS)
@@ -104,7 +106,7 @@ class Pauses:
         except ValueError:
             reset = 0
         seconds = (reset - offset_ms) / 1000 - self._wall()
-        return min(max(seconds, 0.0), RATE_MOST_SECONDS)
+        return min(max(seconds, 0.0), MOST_SECONDS)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

@@ -21,7 +21,7 @@ from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.venues import wire
 from quietcore.venues.bybit import codes, signing
 from quietcore.venues.bybit.hosts import TIME_PATH
-from quietcore.venues.bybit.pauses import Pauses
+from quietcore.venues.bybit.pauses import QUESTIONS, Pauses
 from quietcore.venues.interface import (
     Credentials,
     Endpoints,
@@ -176,7 +176,8 @@ class BybitRest:
         self, method: str, path: str, payload: str, body: bytes | None, *, signed: bool
     ) -> tuple[Answer, int]:
         base = self._base
-        self._obey_pause(base, path)
+        bucket = path if body is not None else QUESTIONS
+        self._obey_pause(base, bucket)
         # As it was signed: an address that is parsed again would lose its escapes.
         address = f"{base}{path}?{payload}" if body is None and payload else base + path
         url = yarl.URL(address, encoded=True)
@@ -215,7 +216,7 @@ class BybitRest:
             code = error.code if isinstance(error, RefusedError) else 0
             wait = self.pauses.note(
                 base,
-                path,
+                bucket,
                 status=status,
                 code=code,
                 headers=received,
@@ -227,9 +228,9 @@ class BybitRest:
         self.pauses.answered(base)
         return answer, stamp.written_ns
 
-    def _obey_pause(self, base: str, path: str) -> None:
+    def _obey_pause(self, base: str, bucket: str) -> None:
         """Refuse what the host wants no request for now."""
-        seconds, why = self.pauses.left(base, path)
+        seconds, why = self.pauses.left(base, bucket)
         if seconds > 0:
             raise RefusedError(NOT_SENT, f"not sent: {why}", 0, paused(seconds, why))
 

@@ -22,8 +22,9 @@ import msgspec
 
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.venues import wire
-from quietcore.venues.bybit import signing
-from quietcore.venues.bybit.private import AUTHENTICATION_LIFETIME_MS
+from quietcore.venues.bybit import codes, signing
+from quietcore.venues.bybit.pauses import Pauses
+from quietcore.venues.bybit.private import AUTHENTICATION_LIFETIME_MS, lost_text, note_handshake
 from quietcore.venues.interface import Credentials
 
 PING = '{"op":"ping"}'
@@ -75,11 +76,12 @@ class Link:
         finally:
             del self.answers[request_id]
         if found.get("success") is not True:
+            trouble = codes.stream_trouble(operation, found)
             raise QuietcoreError(
                 f"venue refuses to {operation}",
                 where=self.url,
-                found=found.get("ret_msg") or "no reason",
-                remedy="check the key" if operation == "auth" else "check the topics",
+                found=trouble._replace(remedy="").line(),
+                remedy=f"check the key: {trouble.remedy}" if operation == "auth" else "check the topics",
             )
 
     async def close(self) -> None:
@@ -113,6 +115,7 @@ class BybitStream:
         self._category = category
         self._ca, self._pins, self._credentials = tls_ca, pins, credentials
         self._receive_buffer = receive_buffer
+        self._pauses = Pauses()
         self._session: aiohttp.ClientSession | None = None
         self._topics: dict[str, None] = {}
         self._link: Link | None = None
@@ -260,10 +263,11 @@ class BybitStream:
                 await self._ask(link, "subscribe", list(self._topics))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             await link.close()
+            note_handshake(error, base, self._path, self._pauses)
             raise QuietcoreError(
                 "stream cannot be opened",
                 where=base + self._path,
-                found=str(error) or f"no answer within {OPEN_SECONDS:g} s",
+                found=lost_text(error) if str(error) else f"no answer within {OPEN_SECONDS:g} s",
                 code=ExitCode.UNKNOWN,
             ) from error
         except BaseException:
@@ -335,8 +339,9 @@ class BybitStream:
         try:
             await lost.close()
             while not self._closed:
-                # Spread: after an outage all clients come back.
-                await asyncio.sleep(delay * (0.5 + random.random()))  # noqa: S311
+                # Spread: after an outage all clients come back. The venue may have asked for more.
+                spread = delay * (0.5 + random.random())  # noqa: S311
+                await asyncio.sleep(max(spread, self._pauses.left(self._base, self._path)[0]))
                 async with self._changing:
                     if self._link is not lost:
                         return
