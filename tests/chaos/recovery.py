@@ -22,7 +22,9 @@ UNFORESEEN = re.compile(
     r"Traceback \(most recent call last\)|gateway: [A-Za-z]+\(|Exception ignored|never awaited"
 )
 # What ends by an attack that may end it must say of what: memory, a disk, a file, a descriptor.
-LAST_WORDS = r"(?i)memory|truncated|no space|space left|cannot be|too many open files|bus error|SIGBUS"
+LAST_WORDS = (
+    r"(?i)memory|truncated|cut short|no space|space left|cannot be|too many open files|bus error|SIGBUS"
+)
 CLIENT_ID = re.compile(r"q[0-9a-f]{16}-[0-9]+")
 FAR = Decimal("0.05")  # no market of the simulator moves so far between two orders
 
