@@ -158,7 +158,11 @@ class Runtime:
         settings = LoopSettings.planned("gateway", config.gateway_cpu, wait, plan)
         where_to = config.venue
         endpoints = Endpoints(
-            where_to.rest, where_to.private_websocket, where_to.tls_ca, where_to.order_websocket
+            where_to.rest,
+            where_to.private_websocket,
+            where_to.tls_ca,
+            where_to.order_websocket,
+            disconnect_cancel=config.guard.disconnect_cancel > 0,
         )
         ordering = config.mode in ORDERING_MODES
         venue: OrderVenue | None = None
