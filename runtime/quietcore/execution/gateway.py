@@ -108,9 +108,11 @@ class Gateway:
         events = (self._agreed, self._refused, self.standing.access_refused)
         waits = [asyncio.create_task(event.wait()) for event in events]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        # Agreed once is a start: a stream that is lost in this very moment is a loss like any later one.
+        agreed = waits[0].done()
         for wait in waits:
             wait.cancel()
-        if not self._agreed.is_set():
+        if not agreed:
             up = self._stream_up.is_set()
             raise await self.standing.not_opened(seconds, stream_up=up, stream=self._stream_trouble)
         loop = asyncio.get_running_loop()
