@@ -163,6 +163,34 @@ def test_a_menu_that_would_not_fall_back_is_refused_and_what_was_there_is_back(
         assert "isolcpus" not in host.choose()
 
 
+def test_what_an_earlier_role_wrote_for_a_later_menu_goes_back_too(host: Distribution) -> None:
+    """Huge pages leave the menu to the boot parameters: refused there, no file waits for the next update-grub."""
+    later_drop_in(host)
+    host.update_grub()
+    before = host.files()
+    pages = [setting("pages.count", "kernel_parameter", "hugepages", "64")]
+    promise(host.machine(), "huge_pages", pages, menu_later=True)
+    assert "hugepages=64" in host.get(boot_loader.DROP_IN)
+    with pytest.raises(QuietcoreError, match="zzz-later"):
+        promise(host.machine(), "boot_params", BOOT)
+    as_before(host, before)
+    host.update_grub()
+    assert "hugepages=64" not in host.choose()
+
+
+def test_after_a_refused_change_the_confirmed_parameters_stay(host: Distribution) -> None:
+    promise(host.machine(), "boot_params", BOOT)
+    host.boot()
+    assert where(host) is Stage.CONFIRMED
+    later_drop_in(host)
+    before, state = host.files(), host.get(STATE)
+    with pytest.raises(QuietcoreError, match="zzz-later"):
+        promise(host.machine(), "boot_params", [item for item in BOOT if item["name"] != "skew_tick"])
+    assert host.files() == before
+    assert host.get(STATE) == state
+    assert where(host) is Stage.CONFIRMED
+
+
 def test_once_the_file_at_fault_is_mended_the_trial_runs(host: Distribution) -> None:
     later_drop_in(host)
     host.update_grub()

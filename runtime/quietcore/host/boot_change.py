@@ -1,14 +1,15 @@
 """The order in which a change of boot parameters reaches GRUB, so that a power cut after any step boots a known entry.
 
-Default on the good entry · drop-in and script · menu · everything else that the roles promised · next boot on trial.
+Default on the good entry · drop-in and script · menu, read back · all else that was promised · next boot on trial.
 The way back: no next boot on trial · drop-in and script gone · menu · the default that was there before.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import QuietcoreError
 from . import boot_entries, boot_loader
@@ -24,10 +25,11 @@ from .boot_files import (
 )
 from .boot_read_back import read_back
 from .boot_trial import CANDIDATE, GOOD, REASON, SAVED_ENTRY, SCRIPT, STATE, Trial, moved
-from .composed import SHARED
+from .composed import BOOT_TARGETS, SHARED
+from .grub_defaults import words_in
 from .journal import Entry
 from .kinds import Change, Context
-from .machine import Machine
+from .machine import Machine, UnreadableError
 from .outcome import Outcome
 from .targets import read_target, write_target
 
@@ -105,9 +107,13 @@ def _back(context: Context, boot: BootFiles, files: list[Change], hands: Hands) 
     if not hands.real:
         return
     machine = context.machine
-    for change in files:
-        with contextlib.suppress(QuietcoreError):
-            write_target(machine, change.target, change.previous)
+    back = {change.target: change.previous for change in files}
+    if boot.plan is not None:
+        back |= {target: _before_the_trial(context, boot, target, back) for target in BOOT_TARGETS}
+    for target, content in back.items():
+        with contextlib.suppress(QuietcoreError, OSError, UnreadableError):
+            if read_target(machine, target) != content:
+                write_target(machine, target, content)
     if boot.plan is None:
         return
     with contextlib.suppress(QuietcoreError, OSError):
@@ -120,6 +126,20 @@ def _back(context: Context, boot: BootFiles, files: list[Change], hands: Hands) 
             hands.close(opened)
     with contextlib.suppress(QuietcoreError, OSError):
         hands.put_back(Change(f"file:{STATE}", None, boot.state))
+
+
+def _before_the_trial(context: Context, boot: BootFiles, target: str, back: dict[str, Any]) -> Any:
+    """Return what a file held before a trial began to be prepared: an earlier role of the same run may have written it,
+    and left the menu to a later one. Raises UnreadableError.
+    """
+    there = back[target] if target in back else read_target(context.machine, target)
+    opened = context.journal.open_targets().get(target)
+    if boot.state is None:
+        return opened.previous if opened is not None else there
+    words = list(json.loads(boot.state["content"])["words"])
+    contents = [entry.new for entry in context.journal.entries() if entry.target == target]
+    settled = [item for item in contents if isinstance(item, dict) and words_in(item["content"]) == words]
+    return settled[-1] if settled and target == f"file:{boot_loader.DROP_IN}" else there
 
 
 def after_the_menu(

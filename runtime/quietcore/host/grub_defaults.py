@@ -93,7 +93,9 @@ def culprit(machine: Machine, name: str, wanted: str) -> str:
     """
     mkconfig = next((path for path in _MKCONFIG if machine.exists(path)), None)
     try:
-        reads = mkconfig is None or "default/grub.d" in machine.read_raw(mkconfig) or not machine.read(mkconfig)
+        reads = (
+            mkconfig is None or "default/grub.d" in machine.read_raw(mkconfig) or not machine.read(mkconfig)
+        )
     except (AbsentError, UnreadableError):
         reads = True
     all_of_it = assignments(machine, name)

@@ -14,7 +14,7 @@ from tests.host.grub.comparison import answer, differences
 from tests.host.grub.emulator import PROGRAM, Case, execute
 from tests.host.grub.menus import case
 
-from quietcore.host.grub import CannotTellError, boot, conditions, environment_block, interpreter
+from quietcore.host.grub import CannotTellError, boot, commands, conditions, environment_block, interpreter
 from quietcore.host.grub.lexer import Source
 from quietcore.host.grub.parser import parse
 
@@ -136,6 +136,9 @@ def test_a_result_of_the_machine_that_decides_is_named() -> None:
     )
     with pytest.raises(CannotTellError, match=r"depends on a command's result.*hwmatch"):
         answer(Case(text.format(command="hwmatch x 3", word="b")), 0)
+    found = text.replace("if {command};", "hwmatch x 3\nif [ $match = 0 ];")
+    with pytest.raises(CannotTellError, match=r"depends on a command's result.*what hwmatch finds"):
+        answer(Case(found.format(word="b")), 0)
     with pytest.raises(CannotTellError, match=r"depends on a command's result.*loadfont"):
         answer(Case(text.format(command="! loadfont x", word="b")), 0)
 
@@ -155,7 +158,7 @@ PLANTED: dict[str, tuple[object, str, Callable[..., object]]] = {
     "variables are not split": (interpreter, "_split", _unsplit),
     "a title is looked for before a number": (boot, "entry_number", _by_title_first),
     "the way ends at the first entry": (boot, "_after_sign", lambda default: ""),
-    "a full block is written": (interpreter, "changed", lambda block, name, value: block),
+    "a full block is written": (commands, "changed", lambda block, name, value: block),
     "two signs are one": (boot, "_names", lambda name, default: name == default.partition(">")[0]),
     "numbers are decimal": (
         conditions,

@@ -12,6 +12,7 @@ import random
 from tests.readers.campaign import Damage, Reader
 
 from quietcore.host.grub import CannotTellError
+from quietcore.host.grub.commands import COMMANDS
 from quietcore.host.grub.environment_block import SIGNATURE, SIZE, BrokenBlockError, made, variables
 from quietcore.host.grub.interpreter import Interpreter
 from quietcore.host.grub.kernel_line import command_line, quoted, words_of
@@ -75,7 +76,7 @@ def read_words(text: str) -> tuple[str, ...]:
     """Read a command as GRUB does, write the kernel's command line, and take that apart again."""
     (command,) = parse(Source("grub.cfg", text))
     assert isinstance(command, Simple)
-    _, kernel, *words = Interpreter(_NoDisk()).expand(command.words, "grub.cfg")
+    _, kernel, *words = Interpreter(_NoDisk(), COMMANDS).expand(command.words, "grub.cfg")
     found = words_of(command_line(kernel, words, limit=1 << 20))
     return () if found is None else found[1:]
 

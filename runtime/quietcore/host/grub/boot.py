@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .cannot_tell import CannotTellError
+from .commands import COMMANDS
 from .disk import DEVICE, Disk
 from .interpreter import BootedError, Entry, Interpreter, Loaded
 from .kernel_line import command_line
@@ -240,7 +241,7 @@ def _run(
     menu: _Menu | None = None,
 ) -> tuple[Chosen, list[str]]:
     menu = menu or _Menu()
-    interpreter = Interpreter(disk, assumed=assumed, show_menu=menu.show, parsed=parsed)
+    interpreter = Interpreter(disk, COMMANDS, assumed=assumed, show_menu=menu.show, parsed=parsed)
     for name in _FEATURES:
         interpreter.variables.set(name, "y")
         interpreter.variables.export(name)

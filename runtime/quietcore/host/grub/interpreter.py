@@ -1,6 +1,6 @@
-"""What GRUB does when it reads a configuration: statements, functions, contexts, and commands that matter for a boot.
+"""What GRUB does when it reads a configuration: words, statements, functions, contexts.
 
-Source: grub-core/script/execute.c, argv.c, commands/{menuentry,loadenv,configfile}.c and kern/corecmd.c of GRUB 2.06.
+Source: grub-core/script/execute.c and argv.c and normal/main.c of GRUB 2.06.
 
     words     a variable outside quotes is split at blanks; a word that comes to nothing is gone, a quoted one stays
     result    of each command: 0, or GRUB's error number; `$?` and conditions see it; after an error GRUB goes on
@@ -10,7 +10,8 @@ Source: grub-core/script/execute.c, argv.c, commands/{menuentry,loadenv,configfi
     submenu, configfile   see exported variables only, and leave no trace in the others
 
 A command whose result depends on hardware (`loadfont`, `hwmatch`, …) is tried both ways where a condition looks at it,
-see `boot.py`. Commands that are not in `_COMMANDS`, and globs such as `/boot/*`, are refused where they are executed.
+see `boot.py`. Commands that neither `commands` nor this module knows, and globs such as `/boot/*`, are refused where
+they are executed.
 """
 
 from __future__ import annotations
@@ -20,37 +21,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .cannot_tell import CannotTellError
-from .conditions import Condition
 from .disk import Disk
-from .environment_block import BrokenBlockError, changed, variables
 from .lexer import QUOTED, TEXT, VARIABLE, Source
-from .numbers import SPACES, number
-from .options import parted
+from .numbers import SPACES
 from .parser import Block, Command, For, Function, If, Simple, Statement, While, Word, parse
 from .variables import Variables
 
-FAILED, NOT_FOUND, BAD_NUMBER, INVALID, BAD_ARGUMENT = 1, 5, 10, 17, 18
-BAD_FILE_TYPE = 4
+FAILED, BAD_ARGUMENT = 1, 18  # GRUB's numbers of errors
 _STEPS = 100_000
 _DEPTH = 60
 _UNESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ACTIVE = re.compile(r"(?:^|[^\\])(?:\\\\)*[*?]")
-_KERNELS = ("linux", "linuxefi", "linux16")
-_INITIALS = ("initrd", "initrdefi", "initrd16")
-_MENUENTRY_OPTIONS = {
-    "class": True,
-    "users": True,
-    "hotkey": True,
-    "source": True,
-    "id": True,
-    "unrestricted": False,
-}
-_SEARCH_OPTIONS = {
-    **{"set": True, "hint": True, "hint-ieee1275": True, "hint-bios": True, "hint-baremetal": True},
-    **{"hint-efi": True, "hint-arc": True, "file": False, "label": False, "fs-uuid": False},
-    **{"no-floppy": False, "efidisk-only": False, "cryptodisk-only": False},
-}
-_SEARCH_LETTERS = {"f": "file", "l": "label", "u": "fs-uuid", "n": "no-floppy", "h": "hint"}
 # Their result is no matter of the configuration, and they change nothing that decides what boots.
 _OF_THE_MACHINE = frozenset(
     (
@@ -106,11 +87,15 @@ class BootedError(Exception):
     """GRUB leaves for the kernel."""
 
 
+Handler = Callable[["Interpreter", list[str], Simple], int]
+
+
 @dataclass
 class Interpreter:
     """One run. `assumed` gives results of commands of the machine that are not 0; `asked` collects which mattered."""
 
     disk: Disk
+    commands: Mapping[str, Handler]
     variables: Variables = field(default_factory=Variables)
     assumed: Mapping[str, bool] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -122,12 +107,12 @@ class Interpreter:
     show_menu: Callable[[Interpreter, list[Entry]], None] | None = None
     parsed: dict[Source, tuple[Statement, ...]] = field(default_factory=dict)
 
-    _scope: list[str] | None = None
-    _result: int = 0
-    _loops: int = 0
-    _breaks: int = 0
-    _continue: bool = False
-    _return: bool = False
+    scope: list[str] | None = None
+    result: int = 0
+    loops: int = 0
+    breaks: int = 0
+    again: bool = False
+    returning: bool = False
     _steps: int = 0
     _depth: int = 0
 
@@ -147,7 +132,7 @@ class Interpreter:
         for name, value in (("config_file", file), ("config_directory", file.rpartition("/")[0])):
             self.variables.set(name, value)
             self.variables.export(name)
-        self._enter(source.name)
+        self.enter(source.name)
         if source not in self.parsed:
             self.parsed[source] = parse(source)
         for statement in self.parsed[source]:
@@ -169,12 +154,12 @@ class Interpreter:
 
     def run_block(self, block: Block, words: Sequence[str]) -> None:
         """Execute an entry's commands with its words as `$1`…"""
-        scope, self._scope = self._scope, list(words)
-        self._enter("menuentry")
+        scope, self.scope = self.scope, list(words)
+        self.enter("menuentry")
         for command in block.commands:
             self._execute(command)
         self._depth -= 1
-        self._scope = scope
+        self.scope = scope
 
     def open(self) -> None:
         """Begin an inner context."""
@@ -186,7 +171,8 @@ class Interpreter:
         self.variables.close()
         self.menus.pop()
 
-    def _enter(self, name: str) -> None:
+    def enter(self, name: str) -> None:
+        """Go one level deeper. Raises CannotTellError where functions or files never end."""
         self._depth += 1
         if self._depth > _DEPTH:
             raise CannotTellError(f"more than {_DEPTH} levels of functions and files", name)
@@ -197,10 +183,11 @@ class Interpreter:
         """Return a command's words as GRUB gives them to it."""
         found: list[str] = []
         for word in words:
-            found += self._expanded(word, where)
+            found += self.expanded(word, where)
         return found
 
-    def _expanded(self, word: Word, where: str) -> list[str]:
+    def expanded(self, word: Word, where: str) -> list[str]:
+        """Return what a single word comes to: none, one or several. Raises CannotTellError for a glob."""
         if len(word) == 1 and word[0].kind == TEXT and "\\" not in word[0].text:
             text = word[0].text
             if ("*" in text or "?" in text) and text[0] in "/(*":
@@ -228,9 +215,9 @@ class Interpreter:
 
     def _values(self, name: str, split: bool) -> list[str]:
         """Return what a variable gives: several words where it is split, none where it is empty."""
-        scope = self._scope
+        scope = self.scope
         if name == "?":
-            return [str(int(self._settled(self._result)))]
+            return [str(int(self.settled(self.result)))]
         if name not in ("#", "*", "@") and not name[0].isdigit():
             value = self.variables.get(name)
             if not value:
@@ -263,21 +250,21 @@ class Interpreter:
             result = self._for(command)
         else:
             result = self._while(command)
-        self._result = result
+        self.result = result
         return result
 
     def _list(self, commands: Sequence[Command]) -> int:
         result = 0
         for command in commands:
-            if self._breaks:
+            if self.breaks:
                 break
             result = self._execute(command)
-            if self._return:
+            if self.returning:
                 break
-        self._result = result
+        self.result = result
         return result
 
-    def _settled(self, result: int) -> int:
+    def settled(self, result: int) -> int:
         """Return a result that a condition looks at: one of the machine is as it is assumed in this run."""
         if not isinstance(result, Result):
             return result
@@ -287,43 +274,43 @@ class Interpreter:
 
     def _if(self, command: If) -> int:
         result = self._list(command.condition)
-        if self._return:
+        if self.returning:
             return result
-        if self._settled(self._result) == 0:
+        if self.settled(self.result) == 0:
             return self._list(command.then)
         return self._list(command.other) if command.other else 0
 
     def _for(self, command: For) -> int:
         words = self.expand(command.words, "a for loop")
-        self._loops += 1
+        self.loops += 1
         result = 0
         for word in words:
-            if self._continue and self._breaks == 1:
-                self._breaks = 0
-            if not self._breaks:
+            if self.again and self.breaks == 1:
+                self.breaks = 0
+            if not self.breaks:
                 self.variables.set(command.name, word)
                 result = self._list(command.body)
-                if self._return:
+                if self.returning:
                     break
-        self._breaks = max(self._breaks - 1, 0)
-        self._loops -= 1
+        self.breaks = max(self.breaks - 1, 0)
+        self.loops -= 1
         return result
 
     def _while(self, command: While) -> int:
-        self._loops += 1
+        self.loops += 1
         while True:
-            result = self._settled(self._list(command.condition))
-            if self._return or (result == 0) == command.until:
+            result = self.settled(self._list(command.condition))
+            if self.returning or (result == 0) == command.until:
                 break
             result = self._list(command.body)
-            if self._return:
+            if self.returning:
                 break
-            if self._breaks == 1 and self._continue:
-                self._breaks = 0
-            if self._breaks:
+            if self.breaks == 1 and self.again:
+                self.breaks = 0
+            if self.breaks:
                 break
-        self._breaks = max(self._breaks - 1, 0)
-        self._loops -= 1
+        self.breaks = max(self.breaks - 1, 0)
+        self.loops -= 1
         return result
 
     def _simple(self, command: Simple) -> int:
@@ -341,13 +328,14 @@ class Interpreter:
             rest.append(
                 f"{{{command.block.text}}}"
             )  # `a{b}` is a word and a block, and a block is a word too
-        handler = _COMMANDS.get(name)
+        handler = self.commands.get(name)
         if handler is not None:
             result = handler(self, rest, command)
         elif name in _OF_THE_MACHINE:
             result = Result(f"{where}: {name}")
-            if name == "hwmatch":
-                self.variables.set("match", "0", where)
+            if name == "hwmatch":  # what it found decides too
+                found = self.settled(Result(f"{where}: what hwmatch finds"))
+                self.variables.set("match", str(found), where)
         elif name in self.functions:
             result = self._call(name, rest)
         elif "=" in name:
@@ -357,306 +345,32 @@ class Interpreter:
         else:
             raise CannotTellError(f"the command {name}", where)
         if inverted:
-            settled = self._settled(result)
+            settled = self.settled(result)
             return FAILED if settled == 0 else 0
         return result
 
     def _assign(self, name: str, value: str, where: str) -> None:
         if name == "?":
-            self._result = 0
+            self.result = 0
         if name[:1].isdigit() or name in ("#", "*", "@"):
             return
         self.variables.set(name, value, where)
 
     def _call(self, name: str, words: list[str]) -> int:
-        self._enter(name)
-        scope, loops = self._scope, self._loops
-        self._scope, self._loops = words, 0
+        self.enter(name)
+        scope, loops = self.scope, self.loops
+        self.scope, self.loops = words, 0
         result = self._list(self.functions[name])
-        self._return = False
-        self._scope, self._loops = scope, loops
+        self.returning = False
+        self.scope, self.loops = scope, loops
         self._depth -= 1
         return result
-
-    # --- commands ------------------------------------------------------------------------------------------------
 
     def refusing(self, command: Simple) -> Callable[[str], CannotTellError]:
         """Return what makes a refusal that names the command's place."""
         return lambda what: CannotTellError(what, command.source.at(command.line))
 
-    def _set(self, words: list[str], command: Simple) -> int:
-        if not words:
-            return 0
-        name, equals, value = words[0].partition("=")
-        if not equals:
-            return BAD_ARGUMENT
-        self.variables.set(name, value, command.source.at(command.line))
-        return 0
-
-    def _unset(self, words: list[str], _: Simple) -> int:
-        if not words:
-            return BAD_ARGUMENT
-        self.variables.unset(words[0])
-        return 0
-
-    def _export(self, words: list[str], _: Simple) -> int:
-        for word in words:
-            self.variables.export(word)
-        return 0 if words else BAD_ARGUMENT
-
-    def _zero(self, _words: list[str], _command: Simple) -> int:
-        return 0
-
-    def _false(self, _words: list[str], _command: Simple) -> int:
-        return FAILED
-
-    def _test(self, words: list[str], command: Simple) -> int:
-        if words and words[-1] == "]":
-            words = words[:-1]
-
-        def file(sign: str, path: str) -> bool:
-            kind = self.disk.kind(self.full(path))
-            if kind is None:
-                place = f"{command.source.at(command.line)}: {sign} {path}"
-                return self._settled(Result(place)) == 0
-            return {
-                "-e": kind != "",
-                "-d": kind == "folder",
-                "-f": kind in ("file", "empty"),
-                "-s": kind == "file",
-            }[sign]
-
-        return 0 if Condition(words, file, self.refusing(command)).holds() else FAILED
-
-    def _break(self, words: list[str], _: Simple) -> int:
-        return self._leave(words, again=False)
-
-    def _continue_command(self, words: list[str], _: Simple) -> int:
-        return self._leave(words, again=True)
-
-    def _leave(self, words: list[str], again: bool) -> int:
-        """Leave as many loops as the word says (1), or begin the outermost of them again."""
-        count = 1
-        if len(words) > 1:
-            return BAD_ARGUMENT
-        if words:
-            found = number(words[0])
-            if found is None:
-                return BAD_NUMBER
-            if found.rest or found.value == 0:
-                return BAD_ARGUMENT
-            count = found.value
-        self._continue, self._breaks = again, min(count, self._loops)
-        return 0
-
-    def _shift(self, words: list[str], _: Simple) -> int:
-        if self._scope is None:
-            return 0
-        found = number(words[0]) if words else None
-        count = 1 if not words else (found.value if found is not None else 0)
-        if len(words) > 1 or (found is not None and found.rest) or count > len(self._scope):
-            return BAD_ARGUMENT
-        self._scope = self._scope[count:]
-        return 0
-
-    def _setparams(self, words: list[str], _: Simple) -> int:
-        if self._scope is None:
-            return INVALID
-        self._scope = list(words)
-        return 0
-
-    def _return_command(self, words: list[str], _: Simple) -> int:
-        if self._scope is None or len(words) > 1:
-            return BAD_ARGUMENT
-        if not words:
-            self._return = True
-            return self._result
-        found = number(words[0])
-        if found is None:
-            return BAD_NUMBER
-        if found.rest:
-            return BAD_ARGUMENT
-        self._return = True
-        return found.as_int
-
-    def _menuentry(self, words: list[str], command: Simple) -> int:
-        name = self.expand(command.words[:1], "menuentry")[0]
-        options, rest = parted(words, _MENUENTRY_OPTIONS, self.refusing(command), dashes=True)
-        if "source" in options:
-            raise self.refusing(command)("menuentry --source")
-        if command.block is None or not rest:
-            return BAD_ARGUMENT
-        menu = self.menus[-1]
-        if menu is None:
-            raise self.refusing(command)("an entry without a menu")
-        menu.append(
-            Entry(
-                title=rest[0],
-                identifier=options["id"][-1] if "id" in options else rest[0],
-                words=tuple(rest),
-                block=command.block,
-                source=command.source,
-                submenu=name == "submenu",
-                restricted="unrestricted" not in options or "users" in options,
-                where=command.source.at(command.line),
-            )
-        )
-        return 0
-
-    def _environment(self, words: list[str], command: Simple) -> tuple[str, list[str]]:
-        known, short = {"file": True, "skip-sig": False}, {"f": "file", "s": "skip-sig"}
-        options, names = parted(words, known, self.refusing(command), short)
-        file = options["file"][-1] if "file" in options else f"{self.variables.get('prefix') or ''}/grubenv"
-        return self.full(file), names
-
-    def _load_env(self, words: list[str], command: Simple) -> int:
-        file, names = self._environment(words, command)
-        text = self.disk.read(file)
-        if text is None:
-            return NOT_FOUND
-        try:
-            found = variables(text)
-        except BrokenBlockError as error:
-            self.notes.append(f"{file}: {error}")
-            return BAD_FILE_TYPE
-        for name, value in found.items():
-            if not names or name in names:
-                self.variables.set(name, value, file)
-        return 0
-
-    def _save_env(self, words: list[str], command: Simple) -> int:
-        file, names = self._environment(words, command)
-        if not names:
-            return BAD_ARGUMENT
-        text = self.disk.read(file)
-        if text is None:
-            return NOT_FOUND
-        try:
-            for name in names:
-                text = changed(text, name, self.variables.get(name))
-        except BrokenBlockError as error:
-            self.notes.append(f"GRUB cannot write {file}: {error}")
-            return BAD_ARGUMENT
-        self.disk.write(file, text)
-        return 0
-
-    def _source(self, words: list[str], command: Simple) -> int:
-        if len(words) != 1:
-            return BAD_ARGUMENT
-        self.read(words[0])  # a file that is not there is printed as an error, and the result is 0
-        return 0
-
-    def _configfile(self, words: list[str], command: Simple) -> int:
-        if not words:
-            return BAD_ARGUMENT
-        self.open()
-        self.read(words[0])
-        menu = self.menus[-1]
-        if menu and self.show_menu is not None:
-            self.show_menu(self, menu)
-        self.close()
-        return 0
-
-    def _search(self, words: list[str], command: Simple) -> int:
-        """Set the variable to a device of that name: what is found is taken to be the file system that GRUB is on."""
-        words = ["--set=root" if word in ("-s", "--set") else word for word in words]
-        options, rest = parted(words, _SEARCH_OPTIONS, self.refusing(command), _SEARCH_LETTERS)
-        if not rest:
-            return BAD_ARGUMENT
-        for name in options.get("set", ()):
-            self.variables.set(name, f"search {rest[0]}", command.source.at(command.line))
-        return 0
-
-    def _regexp(self, words: list[str], command: Simple) -> int:
-        options, rest = parted(words, {"set": True}, self.refusing(command), {"s": "set"})
-        if len(rest) != 2:
-            return BAD_ARGUMENT
-        pattern, text = rest
-        if re.search(r"\\[A-Za-z0-9<>]|\[\[?[:.=]|\{|\(\?|[*+?][*+?]", pattern) or (
-            options and "|" in pattern
-        ):
-            raise self.refusing(command)(f"the regular expression {pattern}")
-        match = re.search(pattern, text)
-        if match is None:
-            return FAILED
-        for option in options.get("set", ()):
-            index, colon, name = option.partition(":")
-            group, name = (int(index), name) if colon and index.isdigit() else (1, option)
-            if group <= (match.re.groups):
-                self.variables.set(name, match.group(group) or "", command.source.at(command.line))
-        return 0
-
-    def _linux(self, words: list[str], command: Simple) -> int:
-        where = command.source.at(command.line)
-        self.loaded = None
-        if not words:
-            self.nothing_loaded = f"{where}: linux without a kernel"
-            return BAD_ARGUMENT
-        if self.disk.kind(self.full(words[0])) not in ("file", None):
-            self.nothing_loaded = f"{where}: {words[0]} is not there"
-            return NOT_FOUND
-        appended = 0
-        for word in reversed(command.words[2:]):
-            if not word or word[0].kind != VARIABLE:
-                break
-            appended += len(self._expanded(word, where))
-        self.loaded = Loaded(command, words[0], tuple(words[1:]), appended)
-        return 0
-
-    def _initrd(self, words: list[str], command: Simple) -> int:
-        if not words:
-            return BAD_ARGUMENT
-        if self.loaded is None:
-            return BAD_ARGUMENT
-        paths = [word.rpartition(":")[2] if word.startswith("newc:") else word for word in words]
-        missing = tuple(
-            path for path in paths if self.disk.kind(self.full(path)) not in ("file", "empty", None)
-        )
-        self.loaded.missing = missing
-        if missing:
-            return NOT_FOUND
-        self.loaded.initial, self.loaded.initial_command = tuple(words), command
-        return 0
-
-    def _boot(self, _words: list[str], _command: Simple) -> int:
-        if self.loaded is None:
-            return BAD_ARGUMENT
-        raise BootedError
-
 
 def _split(value: str) -> list[str]:
     """Return a value's words; blanks at its ends part nothing, so that `a$x` with a blank first is one word."""
     return [piece for piece in re.split(f"[{SPACES}]+", value) if piece]
-
-
-Handler = Callable[[Interpreter, list[str], Simple], int]
-_COMMANDS: dict[str, Handler] = {
-    "set": Interpreter._set,
-    "unset": Interpreter._unset,
-    "export": Interpreter._export,
-    "true": Interpreter._zero,
-    "echo": Interpreter._zero,
-    "false": Interpreter._false,
-    "test": Interpreter._test,
-    "[": Interpreter._test,
-    "break": Interpreter._break,
-    "continue": Interpreter._continue_command,
-    "shift": Interpreter._shift,
-    "setparams": Interpreter._setparams,
-    "return": Interpreter._return_command,
-    "menuentry": Interpreter._menuentry,
-    "submenu": Interpreter._menuentry,
-    "load_env": Interpreter._load_env,
-    "save_env": Interpreter._save_env,
-    "source": Interpreter._source,
-    ".": Interpreter._source,
-    "configfile": Interpreter._configfile,
-    "search": Interpreter._search,
-    "search.fs_uuid": Interpreter._search,
-    "search.fs_label": Interpreter._search,
-    "search.file": Interpreter._search,
-    "regexp": Interpreter._regexp,
-    "boot": Interpreter._boot,
-    **dict.fromkeys(_KERNELS, Interpreter._linux),
-    **dict.fromkeys(_INITIALS, Interpreter._initrd),
-}
