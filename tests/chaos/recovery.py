@@ -49,7 +49,6 @@ def hold(p: Pipeline, attack: Attack, chance: random.Random, start: Before) -> N
     p.until(lambda: fresh_status(p, since=0.0), STATUS_SECONDS, "a status that is fresh")
     p.until(lambda: p.report().get("armed") == 1, ARMED_SECONDS, "the guard is armed again, and reports it")
     switch_off_and_compare(p, chance)
-    nothing_twice(p)
     for part in p.parts:
         quiet_log(part, start.marks[part.name])
     for part in p.parts:
@@ -110,6 +109,7 @@ def switch_off_and_compare(p: Pipeline, chance: random.Random) -> None:
         raise Broken(
             f"{now.accepted - quiet.accepted} orders accepted, {now.open} open, after the kill switch ({way})"
         )
+    nothing_twice(p)
     late = [one for one in p.sent if one.at > off]
     if late:
         raise Broken(f"{len(late)} orders sent after the kill switch ({way}): {late[0].client_id}")
