@@ -14,7 +14,7 @@ SETUP := $(PYTHON) ansible/controller/setup.py
 RECORDED := $(if $(RECORDING),--recording "$(RECORDING)") $(if $(VENUE),--venue "$(VENUE)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build native demo demo-down local test matrix fleet-cost bench soak pgo arm64 sanitize coverage coverage-python proof ring-proof random-proof fuzz lint format test-native test-python test-scenarios test-host clean
+.PHONY: help setup build native demo demo-down local test matrix fleet-cost bench soak pgo arm64 sanitize coverage coverage-python proof ring-proof random-proof reader-proof fuzz lint format test-native test-python test-scenarios test-host clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -131,13 +131,18 @@ ring-proof: ## hunt for torn reads, 10⁹ of them in C++ and in numba each (some
 	@QUIETCORE_TORN_READS=1000000000 build/native/release/bin/quietcore_tests --gtest_filter='TornRead.*'
 	@QUIETCORE_TORN_READS=1000000000 pytest --timeout=0 -s -q tests/runtime/test_ring.py -k torn
 
+reader-proof: ## give each native reader a million inputs whose truth is known (some minutes)
+	@$(SETUP) python build
+	@cd native && cmake --preset release >/dev/null && cmake --build --preset release --target quietcore_tests
+	@QUIETCORE_READER_INPUTS=1000000 build/native/release/bin/quietcore_tests --gtest_filter='ReaderCampaign.*'
+
 random-proof: ## a million messages with every fault at random, each LIVE book compared with the truth (some minutes)
 	@$(SETUP) python build test
 	@$(MAKE) --no-print-directory native
 	@QUIETCORE_RANDOM_MESSAGES=1000000 pytest --timeout=0 -s -q tests/native/test_randomised.py
 
 fuzz: ## run the fuzzers for SECONDS each (default 20); needs clang and its libclang-rt-…-dev
-	@cd native && cmake --preset fuzz >/dev/null && cmake --build --preset fuzz --target fuzz_bybit fuzz_binance fuzz_multicast fuzz_attach
+	@cd native && cmake --preset fuzz >/dev/null && cmake --build --preset fuzz --target fuzz_bybit fuzz_binance fuzz_multicast fuzz_attach fuzz_instruments fuzz_control fuzz_recording
 	@$(PYTHON) native/fuzz/run.py $(SECONDS)
 
 clean: ## remove what was built; the virtual environment and images stay

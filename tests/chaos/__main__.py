@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -73,6 +74,8 @@ def main() -> int:
         print(f"no attack {unknown[0]!r}: see --list", file=sys.stderr)
         return 2
     quiet = bool(wish.json)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT is ignored in a shell's background
+        signal.signal(number, signal.default_int_handler)
     try:
         if wish.planted:
             return planted(wish.seed, wish.jobs, quiet=quiet)

@@ -31,6 +31,7 @@ MOST_BOOK_AGE = 1.5
 DISKS = ("status", "kill", "report", "control")
 LINES = ("feed websocket", "feed rest", "runtime rest", "private stream", "trade stream", "guard rest")
 POLL_SECONDS = 0.03
+MOST_STRETCH = 4.0
 COMMAND_SECONDS = 120.0
 COMPILE_SECONDS = 900.0  # the first start after a change compiles
 
@@ -267,9 +268,9 @@ timeout = {GUARD_TIMEOUT}
         return time.monotonic() - began
 
     def let_pass(self, seconds: float) -> None:
-        """Let the processes have so many seconds, and what they waited for a CPU."""
+        """Let the processes have so many seconds, and up to MOST_STRETCH times as many for want of a CPU."""
         began, starved = time.monotonic(), self.starvation()
-        while time.monotonic() - began < seconds + starved.seconds():
+        while time.monotonic() - began < seconds + min(starved.seconds(), MOST_STRETCH * seconds):
             time.sleep(POLL_SECONDS)
 
     def starvation(self) -> Starvation:

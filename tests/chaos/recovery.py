@@ -22,7 +22,9 @@ UNFORESEEN = re.compile(
     r"Traceback \(most recent call last\)|gateway: [A-Za-z]+\(|Exception ignored|never awaited"
 )
 # What ends by an attack that may end it must say of what: memory, a disk, a file, a descriptor.
-LAST_WORDS = r"(?i)memory|truncated|no space|space left|cannot be|too many open files|bus error|SIGBUS"
+LAST_WORDS = (
+    r"(?i)memory|truncated|cut short|no space|space left|cannot be|too many open files|bus error|SIGBUS"
+)
 CLIENT_ID = re.compile(r"q[0-9a-f]{16}-[0-9]+")
 FAR = Decimal("0.05")  # no market of the simulator moves so far between two orders
 
@@ -47,7 +49,6 @@ def hold(p: Pipeline, attack: Attack, chance: random.Random, start: Before) -> N
     p.until(lambda: fresh_status(p, since=0.0), STATUS_SECONDS, "a status that is fresh")
     p.until(lambda: p.report().get("armed") == 1, ARMED_SECONDS, "the guard is armed again, and reports it")
     switch_off_and_compare(p, chance)
-    nothing_twice(p)
     for part in p.parts:
         quiet_log(part, start.marks[part.name])
     for part in p.parts:
@@ -108,6 +109,7 @@ def switch_off_and_compare(p: Pipeline, chance: random.Random) -> None:
         raise Broken(
             f"{now.accepted - quiet.accepted} orders accepted, {now.open} open, after the kill switch ({way})"
         )
+    nothing_twice(p)
     late = [one for one in p.sent if one.at > off]
     if late:
         raise Broken(f"{len(late)} orders sent after the kill switch ({way}): {late[0].client_id}")

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+MOST_SECONDS = 60.0
 Waits = dict[tuple[int, str], int]
 
 
@@ -32,9 +33,7 @@ class Starvation:
         self._before = waits(pids())
 
     def seconds(self) -> float:
-        """Return the sum over the processes, which wait for each other, of what their worst thread has waited."""
-        worst: dict[int, int] = {}
-        for (pid, task), now in waits(self._pids()).items():
-            more = now - self._before.get((pid, task), 0)
-            worst[pid] = max(worst.get(pid, 0), more)
-        return sum(worst.values()) / 1e9
+        """Return what the thread that was starved most has waited, at most MOST_SECONDS."""
+        found = waits(self._pids())
+        worst = max((now - self._before.get(thread, 0) for thread, now in found.items()), default=0)
+        return min(worst / 1e9, MOST_SECONDS)

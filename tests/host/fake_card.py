@@ -28,6 +28,9 @@ class FakeCard:
         self.unsupported: set[str] = set()
         self.fails: set[str] = set()
         self.sets: list[tuple[str, ...]] = []
+        host.put(
+            "/proc/net/tcp", "  sl  local_address rem_address   st\n   0: 00000000:0016 00000000:0000 0A\n"
+        )
         host.programs["ethtool"] = self.ethtool
         host.programs["udevadm"] = lambda words: answer(
             0, "ID_NET_LINK_FILE=/usr/lib/systemd/network/99-default.link\n"

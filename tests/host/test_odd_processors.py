@@ -156,3 +156,15 @@ def test_a_cpu_that_comes_while_the_tree_is_read_cannot_tell(host: FakeHost) -> 
     host.put("/sys/devices/system/cpu/cpu1/topology/core_cpus_list", "1,3\n")
     with pytest.raises(QuietcoreError, match="two CPUs of one core tell of different cores"):
         read_topology(host.root)
+
+
+def test_a_node_without_memory_of_its_own_is_told(host: FakeHost) -> None:
+    base = "/sys/devices/system/node"
+    host.put(f"{base}/node0/cpulist", "0-2\n")
+    host.put(f"{base}/node1/cpulist", "3-5\n")
+    for node, kib in ((0, 1 << 24), (1, 0)):
+        host.put(f"{base}/node{node}/meminfo", f"\nNode {node} MemTotal:       {kib:8} kB\n")
+        host.put(f"{base}/node{node}/distance", "10 20\n" if node == 0 else "20 10\n")
+    host.put("/sys/devices/pci0000:00/0000:00:02.0/numa_node", "1\n")
+    plan = plan_cores(read_topology(host.root, "eth0"))
+    assert "memory node 1 has no memory of its own: all of the pipeline's is on another node" in plan.warnings

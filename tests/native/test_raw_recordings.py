@@ -54,18 +54,18 @@ def test_binance(run: Run, feed: str, tmp_path: Path, spot: bool, wrapped: bool)
     def stream(name: str, data: Any) -> Any:
         return {"stream": f"btcusdt@{name}", "data": data} if wrapped else data
 
-    def delta(first: int, last: int, previous: int, **sides: list[list[str]]) -> Any:
-        return stream("depth", binance(first, last, None if spot else previous, **sides)["data"])
+    def delta(first: int, last: int, previous: int, bids: list[list[str]]) -> Any:
+        return stream("depth", binance(first, last, None if spot else previous, b=bids)["data"])
 
     quote = {"u": 120, "s": "BTCUSDT", "b": "100.0", "B": "1", "a": "100.1", "A": "3"}
     path = write(
         tmp_path / "recording",
         binance_snapshot(100),
-        delta(100, 110, 99, b=[["99.9", "5"]]),
+        delta(100, 110, 99, [["99.9", "5"]]),
         *OTHERS,
         stream("trade", trade(None if spot else "MARKET")),
         *([] if spot else [stream("trade", trade("NA", "0", "0")), stream("trade", trade("INSURANCE_FUND"))]),
-        delta(111, 120, 110),
+        delta(111, 120, 110, []),
         stream("bookTicker", quote if spot else {"e": "bookTicker", **quote}),
     )
     result = verified(run, venue, path)

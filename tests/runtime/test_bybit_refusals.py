@@ -233,7 +233,9 @@ def test_what_dictates_a_pause_and_for_whom() -> None:
     assert note(429) == 1.0
     assert left() == 4.0, "a shorter one does not end a longer one"
     assert note(429, Retry_After="30") == note(503, Retry_After="30") == 30.0
-    assert note(403, why="HTTP 403: access too frequent") == note(200, 10018) == SHUT_OUT_SECONDS
+    pauses.answered("https://h:1")
+    shut_out = [note(*one, why="HTTP 403: access too frequent") for one in 6 * [(403,), (200, 10018)]]
+    assert shut_out == [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, *6 * [SHUT_OUT_SECONDS]]
     now[0] += SHUT_OUT_SECONDS
     assert left() == 0.0
 

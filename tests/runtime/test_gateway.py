@@ -295,6 +295,25 @@ def test_no_orders_while_what_listens_is_broken() -> None:
     assert "a fill from beyond" in desk.warnings[0]
 
 
+def test_a_stream_that_is_lost_in_the_moment_of_agreement_is_no_failed_start() -> None:
+    class Fleeting(asyncio.Event):
+        """Set and cleared in one turn of the loop, before who waits for it is resumed."""
+
+        def set(self) -> None:
+            super().set()
+            self.clear()
+
+    with FakeVenue() as fake:
+
+        async def main() -> None:
+            desk = Desk(fake, spin=False)
+            desk.gateway._agreed = Fleeting()
+            await desk.open()
+            await desk.gateway.close(1.0)
+
+        uvloop.run(main())
+
+
 @pytest.mark.parametrize(("key", "secret"), [(KEY, "wrong"), ("other", SECRET)])
 def test_wrong_credentials(key: str, secret: str) -> None:
     with FakeVenue() as fake:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
 from collections.abc import Awaitable, Callable
@@ -28,8 +29,9 @@ from quietcore.sim.source import Source, generated
 from quietcore.strategy.account import Account
 from quietcore.strategy.intents import BUY, PLACE, WORDS, IntentRing, push
 from quietcore.venues.bybit import linear, signing
+from quietcore.venues.bybit.private import BybitPrivateStream
 from quietcore.venues.bybit.venue import BybitVenue
-from quietcore.venues.interface import Credentials, Endpoints, UncertainError
+from quietcore.venues.interface import Credentials, Endpoints, StreamUp, UncertainError
 
 SYMBOL = "BTCUSDT"
 
@@ -252,3 +254,27 @@ def test_the_rules_come_with_the_venues_price() -> None:
         assert rules.price > 0
 
     play(story)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_venues_cancel_at_disconnection_counts_a_stream_that_asks_for_it(wanted: bool) -> None:
+    """The venue counts those private connections alone that subscribe its topic: armed without, it never fires."""
+
+    async def test() -> None:
+        async with simulator(source(), hold=True) as (simulation, session):
+            account = simulation.venue.accounts.first
+            account.disconnect_window = 0.05  # the venue's least is longer than a test should take
+            low = {"category": "linear", "symbol": SYMBOL, "side": "Buy", "orderType": "Limit"}
+            answer = await post(session, "/v5/order/create", {**low, "qty": "0.01", "price": "60000"})
+            assert answer["retCode"] == 0
+            where = Endpoints(simulation.http, simulation.websocket, disconnect_cancel=wanted)
+            stream = BybitPrivateStream(where, Credentials(KEY, SECRET.encode()))
+            async with contextlib.aclosing(stream.events()) as events:
+                assert isinstance(await anext(events), StreamUp)
+            for _ in range(40):
+                await asyncio.sleep(0.05)
+                if not account.exchange.cancel_all():
+                    break
+            assert bool(account.exchange.cancel_all()) is not wanted
+
+    run(test)

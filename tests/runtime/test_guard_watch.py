@@ -357,6 +357,19 @@ def heard(process: subprocess.Popen[str], words: str) -> str:
     raise AssertionError(f"ended without a word of {words!r}")
 
 
+def heard_all(process: subprocess.Popen[str], *wanted: str) -> list[str]:
+    """Read its lines until each of ``wanted`` was in one, in whatever order."""
+    assert process.stderr is not None
+    missing, found = set(wanted), []
+    for line in iter(process.stderr.readline, ""):
+        if said := {words for words in missing if words in line}:
+            missing -= said
+            found.append(line)
+        if not missing:
+            return found
+    raise AssertionError(f"ended without a word of {missing}")
+
+
 @pytest.mark.timeout(300)
 def test_a_live_runtimes_heartbeat_is_deleted(
     make_writer: MakeWriter, feed: str, tmp_path: Path, guards: Any
@@ -418,8 +431,8 @@ def test_a_status_folder_that_is_full_and_freed(
             time.sleep(2.5)
             assert run.process.poll() is None
             disk.free()
-            heard(guard, "armed")
-            heard(guard, "its report is written again")
+            both = heard_all(guard, "armed", "its report is written again")
+            assert len(both) == 2
             run.until(lambda: status.exists() and json.loads(status.read_text())["final"] is False)
             # Full again while it runs: the heartbeat has its space, and goes on.
             disk.fill()

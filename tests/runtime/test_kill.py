@@ -188,8 +188,14 @@ def test_kill_without_a_descriptor_and_of_a_stopped_process(
             run.process.send_signal(signal.SIGCONT)
             stays_off(run, venue)
             run.until(lambda: status_of(run)["orders"]["open"] == 0)
+            assert main(["clear", *words]) == 0
+            run.until(lambda: status_of(run)["killed"] == "" and status_of(run)["orders"]["open"] >= 1)
+            # Without descriptors it ends in order when it is told to.
+            used = len(list(Path(f"/proc/{run.process.pid}/fd").iterdir()))
+            resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (used - 8, hard))
             code, _, errors, _ = run.end()
             assert code == 0, errors
+            assert {order["orderStatus"] for order in venue.orders.values()} == {"Cancelled"}
             assert "EMFILE" in errors
             assert "Traceback" not in errors
         finally:
@@ -375,7 +381,9 @@ def test_the_keepers_threads_outlive_their_errors(keeper: Keeper, monkeypatch: p
     assert any("MemoryError" in line for line in keeper.said)
 
 
-def test_who_may_talk_to_the_keeper_and_what_it_ignores(keeper: Keeper, tmp_path: Path) -> None:
+def test_who_may_talk_to_the_keeper_and_what_it_ignores(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keeper.keeper.start()
     address = "\0" + address_of(keeper.switch.path, os.getpid())
 
@@ -394,6 +402,13 @@ def test_who_may_talk_to_the_keeper_and_what_it_ignores(keeper: Keeper, tmp_path
     with connect() as connection:
         connection.send(b'{"do": "clear"}')
     time.sleep(0.3)
+    with monkeypatch.context() as patch:
+
+        def refused(*_: object, **__: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        patch.setattr(socket, "socket", refused)
+        assert kill_client.runtimes(keeper.switch.path) == [], "the file and the status are left"
     (found,) = kill_client.runtimes(keeper.switch.path)
     assert found.pid == os.getpid()
     answer = found.ask("state", 5.0)

@@ -87,7 +87,7 @@ class Run:
                 cpu=options.get("cpu", -1),
                 strategy=options.get("strategy", "parameters = {fast = 2, slow = 5}"),
                 size=options.get("size", "0.001"),
-                rest=venue.url,
+                rest=options.get("rest", venue.url),
                 websocket=venue.websocket_url,
                 order_websocket=venue.websocket_url if options.get("by_socket") else "",
                 scout=options.get("scout", ""),

@@ -30,7 +30,7 @@ PER_10_000 = 200
 COUNTED = (
     *("orders", "fills", "kills", "guard_fired", "kill_switch", "uncertain"),
     *("by_socket", "by_rest", "fell_back", "switches"),
-    *("refused_starts", "hedge_starts", "forgotten", "moved", "pages"),
+    *("refused_starts", "hedge_starts", "forgotten", "moved", "started_again", "pages"),
 )
 PLANTED_MOST = 400  # scenarios in which a planted bug must show itself
 

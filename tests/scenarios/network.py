@@ -142,7 +142,7 @@ class LinkedRest(BybitRest):
         return session
 
     @property
-    def clock_offset_ms(self) -> int:  # type: ignore[override]
+    def clock_offset_ms(self) -> int:
         return self._server.now_ms() - time.time_ns() // 1_000_000
 
     @clock_offset_ms.setter

@@ -47,8 +47,9 @@ HEDGE_WORDS = ("hedge mode", "one-way")
 
 def rest(venue: SimulatedVenue, symbol: str) -> None:
     """Let an order of another program rest in the account."""
-    words = {"category": "linear", "symbol": symbol, "side": "Buy", "orderType": "Limit", "qty": "1"}
+    words = {"category": "linear", "symbol": symbol, "side": "Buy", "orderType": "Limit", "qty": "0.01"}
     order = venue.exchange.create({**words, "price": "950", "orderLinkId": f"{FOREIGN}-{symbol}"})
+    venue.external_lots += order.quantity  # it may fill
     venue.tell(venue.exchange.activate(order))
 
 

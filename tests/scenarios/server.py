@@ -97,7 +97,7 @@ class SimulatedVenue:
             False  # an order is taken, and nobody hears of it: what it came to is history
         )
         self.pages = 0  # asked for by a cursor
-        self.external_lots = Decimal(0)  # that the venue itself moved the position by
+        self.external_lots = Decimal(0)  # that others than the runtime moved the position by, or may
         self.streams: set[Stream] = set()
         self.sockets: set[Droppable] = set()  # of order entry
         self.away_until = 0.0

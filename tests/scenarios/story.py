@@ -58,6 +58,7 @@ FAULTS = [
 ]
 # How often a scenario begins, or ends, in another way than most.
 REFUSED_START, HEDGE_START, FORGOTTEN, MOVED, UNHEARD = 0.08, 0.03, 0.04, 0.3, 0.15
+STARTS = 3  # until one is given up
 LATE_AT_DEATH = 0.5  # of the last requests of a process: they arrive when it is no more
 MUTE_NOTICED_SECONDS = 4.0  # after an order of which nothing was heard
 MOVES = [kind for kind in CREATE_TYPES if kind not in ("Trade", FUNDING)]
@@ -88,6 +89,7 @@ class Outcome:
     hedge_starts: int = 0
     forgotten: int = 0  # venues that came back empty
     moved: int = 0  # executions of the venue's own
+    started_again: int = 0
     pages: int = 0  # asked for by a cursor
     broken: str = ""
 
@@ -360,6 +362,19 @@ class Story:
         await process.start()
         return process
 
+    async def _start_supervised(self) -> Process:
+        """Start again where a start fails because of what happens meanwhile, as the service manager does."""
+        for left in reversed(range(STARTS)):
+            try:
+                return await self._start()
+            except QuietcoreError:
+                if not left:
+                    raise
+                self.outcome.started_again += 1
+                self.processes[-1].die()
+                await asyncio.sleep(self.parts.rest_after_death)
+        raise AssertionError("unreachable")
+
     async def _begin(self) -> bool:
         """Meet a venue that refuses the start, or an account in the wrong mode; False where the scenario ends so."""
         chance, venue = self.chance, self.venue
@@ -406,7 +421,7 @@ class Story:
 
     async def _trade(self) -> None:
         chance, loop = self.chance, self.venue.loop
-        process = await self._start()
+        process = await self._start_supervised()
         end = loop.time() + TRADING_SECONDS
         death = loop.time() + chance.uniform(0.2, TRADING_SECONDS) if chance.random() < 0.3 else None
         kill = loop.time() + chance.uniform(0.5, TRADING_SECONDS) if chance.random() < 0.1 else None
@@ -433,7 +448,7 @@ class Story:
                     await self._guard()
                     return
                 await asyncio.sleep(self.parts.rest_after_death)
-                process = await self._start()
+                process = await self._start_supervised()
                 end += 2.0
             if kill is not None and loop.time() >= kill:
                 kill = None

@@ -33,7 +33,9 @@ def test_every_invariant_holds_under_every_fault(found: dict[str, object]) -> No
     assert found["switches"]
     for name in ("refused_starts", "hedge_starts", "forgotten", "moved"):
         assert found[name], name
-    assert found["pages"] > COUNT  # lists that are longer than a page, their cursors signed as they were sent
+    pages = found["pages"]
+    assert isinstance(pages, int)
+    assert pages > COUNT  # lists that are longer than a page, their cursors signed as they were sent
 
 
 def test_every_limit_is_met(found: dict[str, object]) -> None:

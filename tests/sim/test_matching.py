@@ -293,7 +293,7 @@ def test_books_balance(orders: list[tuple[str, int, int | None, str]], rng: Any)
 class TestAuthenticator:
     checker = Authenticator(Credentials("sim-key", "sim-secret"), lambda: NOW)
 
-    def code(self, payload: bytes = b"a=1", **changes: str) -> int:
+    def code(self, payload: bytes = b"a=1", /, **changes: str) -> int:
         stamp = changes.get("stamp", str(NOW))
         headers = {
             "X-BAPI-API-KEY": "sim-key",

@@ -15,6 +15,7 @@ from tests.sim.harness import (
     opened,
     over_socket,
     post,
+    private_socket,
     run,
     signed,
     told,
@@ -181,22 +182,47 @@ def test_executions_history_and_balance() -> None:
 
 
 def test_cancel_at_disconnection() -> None:
+    """Only connections that subscribe `dcp.future` count, and only the end of the last one of them."""
+
     async def test() -> None:
-        async with opened(institutional=True) as (simulation, session, socket):
+        path = "/v5/order/disconnected-cancel-all"
+        async with opened(institutional=True) as (simulation, session, deaf):
             account = simulation.venue.accounts.first
-            path = "/v5/order/disconnected-cancel-all"
-            assert (await post(session, path, {"product": "DERIVATIVES", "timeWindow": 2}))[
-                "retCode"
-            ] == 10001
-            assert (await post(session, path, {"product": "DERIVATIVES", "timeWindow": 3}))["retCode"] == 0
+            for words, code in (
+                ({"product": "DERIVATIVES", "timeWindow": 2}, 10001),
+                ({"timeWindow": 10}, 10001),  # the venue's default is options
+                ({"product": "DERIVATIVES", "timeWindow": 3}, 0),
+            ):
+                assert (await post(session, path, words))["retCode"] == code, words
+            one, other = [await private_socket(session, "dcp.future") for _ in range(2)]
             await post(session, "/v5/order/create", LOW)
-            assert (await told(socket, "order"))[0]["orderStatus"] == "New"
-            account.disconnect_window = 1  # the venue's least is longer than a test should take
-            await socket.close()
+            assert (await told(deaf, "order"))[0]["orderStatus"] == "New"
+            account.disconnect_window = 0.05  # the venue's least is longer than a test should take
+            for unguarded in (deaf, one):
+                await unguarded.close()
+                await asyncio.sleep(0.15)
+                assert account.exchange.cancel_all()
+            await other.close()
             await until(lambda: not account.exchange.cancel_all())
+            order = next(iter(account.exchange.orders.values()))
+            assert order.cancel_type == "CancelByDCP"
         async with opened() as (_, session, _socket):
             answer = await post(session, path, {"product": "DERIVATIVES", "timeWindow": 10})
             assert answer["retCode"] == 10005
+
+    run(test)
+
+
+def test_cancel_at_disconnection_is_off_when_a_guarded_connection_is_back() -> None:
+    async def test() -> None:
+        async with opened(institutional=True) as (simulation, session, _):
+            account = simulation.venue.accounts.first
+            account.disconnect_window = 60
+            one = await private_socket(session, "dcp.future")
+            await one.close()
+            await until(lambda: account._cancelling is not None)
+            await private_socket(session, "dcp.future")
+            assert account._cancelling is None
 
     run(test)
 
@@ -301,7 +327,11 @@ def test_faults_and_restarts_by_command() -> None:
                 assert (await response.json())["armed"] == {"timeout": 3}
             async with session.post("/sim/faults", json={"clear": True}) as response:
                 assert (await response.json())["armed"] == {}
-            for wrong in ({"fault": "boredom"}, {"fault": 5}, {"surprise": 1}):
+            for wrong in (
+                *({"fault": "boredom"}, {"fault": 5}, {"surprise": 1}),
+                *({"fault": "timeout", "count": 0}, {"fault": "timeout", "seconds": -1}),
+                *({"fault": "timeout", "account": "nobody"}, {"fault": "forbidden", "account": KEY}),
+            ):
                 async with session.post("/sim/faults", json=wrong) as response:
                     assert response.status == 400
             for seconds, status in (("0.2", 200), ("-1", 400), ("x", 400)):

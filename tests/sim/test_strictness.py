@@ -84,13 +84,13 @@ def desk() -> Desk:
 @pytest.mark.parametrize("name", sorted(CREATE.refused))
 def test_order_fields_that_are_not_simulated_are_refused_by_name(desk: Desk, name: str) -> None:
     value = True if name == "closeOnTrigger" else "Percent" if name == "slippageToleranceType" else "12"
-    assert desk.send(price="99", **{name: value}) == (
+    assert desk.send("create", price="99", **{name: value}) == (
         10001,
         f"params error: {name} is not supported by this simulator",
     )
     assert not desk.exchange.orders
     for harmless in (None, "", *CREATE.refused[name]):
-        assert desk.send(price="99", **{name: harmless})[0] == 0
+        assert desk.send("create", price="99", **{name: harmless})[0] == 0
 
 
 def test_take_profit_of_an_amendment_is_refused_by_name(desk: Desk) -> None:

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <simdjson.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -22,12 +23,17 @@ constexpr std::array<OptionSpec, 4> kOptions{{
     {"--json", "", "print the feed's answer as it is"},
 }};
 
+constexpr int kStatusWithin = 10; ///< seconds
+
 class Socket {
 public:
   explicit Socket(int fd) noexcept : fd_(fd) {}
   Socket(const Socket &) = delete;
   Socket &operator=(const Socket &) = delete;
-  ~Socket() { ::close(fd_); }
+  ~Socket() {
+    if (fd_ >= 0)
+      ::close(fd_);
+  }
   [[nodiscard]] int get() const noexcept { return fd_; }
 
 private:
@@ -49,6 +55,11 @@ std::string ask(const std::string &path, const std::string &request) {
     throw Error({.what = "socket path too long", .where = path});
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   const Socket socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (socket.get() < 0)
+    throw refuse("no socket");
+  // A feed without a descriptor left takes no clients; a switch takes as long as it is configured to.
+  const timeval patience{request == "status" ? kStatusWithin : 0, 0};
+  (void)::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
   if (::connect(socket.get(), reinterpret_cast<const sockaddr *>(&address), sizeof(address)) != 0)
     throw refuse("no feed to ask");
   const std::string line = request + "\n";
@@ -60,8 +71,10 @@ std::string ask(const std::string &path, const std::string &request) {
   while ((got = ::recv(socket.get(), chunk.data(), chunk.size(), 0)) > 0)
     answer.append(chunk.data(), static_cast<std::size_t>(got));
   if (answer.empty() || answer.back() != '\n') {
-    errno = got < 0 ? errno : ECONNRESET;
-    throw refuse("the feed gave no answer");
+    if (got == 0)
+      errno = ECONNRESET;
+    throw refuse(got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? "the feed gave no answer within 10 s"
+                                                                      : "the feed gave no answer");
   }
   answer.pop_back();
   return answer;

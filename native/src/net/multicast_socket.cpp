@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace quietcore::multicast {
 namespace {
@@ -183,7 +184,11 @@ bool Receiver::receive(Datagram &datagram) noexcept {
   message.msg_controllen = control.size();
   const ssize_t got = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
   if (got < 0) {
-    failed_ += errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0U : 1U;
+    const int error = errno;
+    failed_ += error == EAGAIN || error == EWOULDBLOCK || error == EINTR ? 0U : 1U;
+    // No memory for it: the datagram stays, whoever waits for it would be woken at once, and fail again.
+    if (error == ENOMEM || error == ENOBUFS)
+      (void)::usleep(1000);
     return false;
   }
   datagram.kernel_time = false;

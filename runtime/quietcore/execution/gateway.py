@@ -82,6 +82,7 @@ class Gateway:
         self._agreed_at = 0.0
         self.standing = Standing(venue, ledger.symbol, warn, self._say_ready, self._start)
         self._leftovers = Leftovers(venue, ledger, self.standing, warn, self._start)
+        self.rivals = self._leftovers.rivals
         self._reconciler = Reconciler(
             venue, ledger, warn, now_ms, self.standing.unanswered, self._unknown_kind
         )
@@ -107,9 +108,11 @@ class Gateway:
         events = (self._agreed, self._refused, self.standing.access_refused)
         waits = [asyncio.create_task(event.wait()) for event in events]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        # Agreed once is a start: a stream that is lost in this very moment is a loss like any later one.
+        agreed = waits[0].done()
         for wait in waits:
             wait.cancel()
-        if not self._agreed.is_set():
+        if not agreed:
             up = self._stream_up.is_set()
             raise await self.standing.not_opened(seconds, stream_up=up, stream=self._stream_trouble)
         loop = asyncio.get_running_loop()
@@ -413,6 +416,7 @@ class Gateway:
                 self._start(self._look(order))
         self._agreed_at = began
         self._agreed.set()
+        self.rivals.begin(began + self.venue.request_lifetime + LIFETIME_MARGIN_SECONDS)
         self._say_ready()
 
     def _unknown_kind(self, one: NotUnderstood) -> None:

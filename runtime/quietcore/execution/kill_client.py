@@ -65,7 +65,10 @@ def runtimes(kill_file: Path) -> list[Reached]:
     names = {line.rsplit(" ", 1)[-1] for line in lines}
     found = []
     for name in sorted(name for name in names if name.startswith(prefix)):
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        try:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        except OSError:  # no descriptor: the kill file and the status are the other ways
+            break
         connection.setblocking(False)
         try:
             connection.connect(f"\0{name[1:]}")

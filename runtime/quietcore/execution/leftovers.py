@@ -9,6 +9,7 @@ from typing import Any
 from quietcore.execution.client_ids import is_ours
 from quietcore.execution.orders import OrderLedger
 from quietcore.execution.process import Warn
+from quietcore.execution.rivals import Rivals
 from quietcore.execution.standing import NO_CANCEL, Standing
 from quietcore.venues.interface import OrderUpdate, OrderVenue, RefusedError, UncertainError
 
@@ -30,6 +31,7 @@ class Leftovers:
         self._venue, self._ledger, self._standing = venue, ledger, standing
         self._warn, self._start = warn, start
         self._cancelling: set[str] = set()
+        self.rivals = Rivals(ledger.run_id, warn)
 
     def has(self, update: OrderUpdate) -> bool:
         """Return whether an open order is one of them."""
@@ -41,6 +43,8 @@ class Leftovers:
         client_id = update.client_id
         if update.fate.final or not self.has(update) or client_id in self._cancelling:
             return
+        if client_id not in self._ledger.orders:
+            self.rivals.met(client_id, asyncio.get_running_loop().time())
         whose = "of an earlier run" if client_id not in self._ledger.orders else "that was held for over"
         self._warn(f"order {client_id} {whose} is open: it is being cancelled")
         self._cancelling.add(client_id)

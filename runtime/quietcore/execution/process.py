@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from quietcore.errors import QuietcoreError
 
@@ -132,6 +132,25 @@ def threads() -> list[ThreadInfo]:
             ThreadInfo(name, int(task.name), int(fields[36]), allowed, int(fields[7]), int(fields[9]))
         )
     return found
+
+
+def threads_since(faults: dict[int, tuple[int, int]]) -> list[dict[str, Any]]:
+    """Return every thread for a status, page faults since ``faults`` (minor and major by thread); none without /proc.
+
+    Where no descriptor is left for /proc, neither the rest of a status nor the end of a run waits for it.
+    """
+    try:
+        found = threads()
+    except OSError:
+        return []
+    entries = []
+    for info in found:
+        minor, major = faults.get(info.tid, (info.minor_faults, info.major_faults))
+        entry = info._asdict()
+        entry["minor_faults"] -= minor
+        entry["major_faults"] -= major
+        entries.append(entry)
+    return entries
 
 
 def one_heap() -> None:

@@ -158,7 +158,11 @@ class Runtime:
         settings = LoopSettings.planned("gateway", config.gateway_cpu, wait, plan)
         where_to = config.venue
         endpoints = Endpoints(
-            where_to.rest, where_to.private_websocket, where_to.tls_ca, where_to.order_websocket
+            where_to.rest,
+            where_to.private_websocket,
+            where_to.tls_ca,
+            where_to.order_websocket,
+            disconnect_cancel=config.guard.disconnect_cancel > 0,
         )
         ordering = config.mode in ORDERING_MODES
         venue: OrderVenue | None = None
@@ -180,6 +184,7 @@ class Runtime:
         if venue is None:
             venue = PaperVenue(segment, symbol)
         gateway = Gateway(venue, self.ledger, intents, account, spin=settings.spin, warn=self.warn)
+        gateway.rivals.found = lambda error: loop.call_soon_threadsafe(self._fail, error)
         self.desk = GatewayThread(gateway, settings, self.warn)
         self._definition = choice.find(config.strategy.name, config.strategy.path)
         self.strategy = self._make_strategy(config)
@@ -251,10 +256,8 @@ class Runtime:
         self.desk.trade()
         if self.follower is not None:
             self.follower.start()
-        config = self.config
-        process.notify(
-            f"READY=1\nSTATUS=trading {self.symbol.name} of feed {config.feed}, mode {config.mode}"
-        )
+        what = f"{self.symbol.name} of feed {self.config.feed}, mode {self.config.mode}"
+        process.notify(f"READY=1\nSTATUS=trading {what}")
 
     # running
 
@@ -395,7 +398,8 @@ class Runtime:
         if not joined:
             self.warn("strategy thread does not stop: its last figures are missing")
         if self.follower is not None:
-            await self.follower.stop()
+            with contextlib.suppress(Exception):  # nothing keeps the orders from being cancelled
+                await self.follower.stop()
         figures = await self.desk.close(CLOSE_SECONDS)
         if self._beating is not None:
             self._beating.cancel()
@@ -410,14 +414,7 @@ class Runtime:
     # reporting
 
     def _threads(self) -> list[dict[str, Any]]:
-        threads = []
-        for info in process.threads():
-            minor, major = self._faults.get(info.tid, (info.minor_faults, info.major_faults))
-            entry = info._asdict()
-            entry["minor_faults"] -= minor
-            entry["major_faults"] -= major
-            threads.append(entry)
-        return threads
+        return process.threads_since(self._faults)
 
     def _status(self, picture: Workspace, figures: Figures, *, final: bool) -> dict[str, Any]:
         gateway = self.desk.gateway

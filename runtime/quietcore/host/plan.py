@@ -340,7 +340,12 @@ def _home_node(topology: Topology, free: list[int], warnings: list[str]) -> int:
     if len({card.node for card in topology.cards if card.node >= 0}) > 1:
         warnings.append(f"the cards of {topology.interface} are on several memory nodes: {', '.join(apart)}")
     if topology.interface_node in nodes:
-        return topology.interface_node
+        home = topology.interface_node
+        if any(topology.node_memory_kib) and not topology.memory_of(home):
+            warnings.append(
+                f"memory node {home} has no memory of its own: all of the pipeline's is on another node"
+            )
+        return home
     if len(nodes) == 1:
         return nodes[0]
     if topology.interface_node >= 0:

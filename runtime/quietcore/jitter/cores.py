@@ -57,8 +57,11 @@ def virtualisation() -> str | None:
     program = shutil.which("systemd-detect-virt")
     if program is None:
         return "hypervisor" if hypervisor_flag() else None
-    done = subprocess.run([program, "--vm"], capture_output=True, text=True, timeout=10, check=False)
-    said = done.stdout.strip()
+    try:
+        done = subprocess.run([program, "--vm"], capture_output=True, text=True, timeout=10, check=False)
+        said = done.stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        said = ""
     if said in ("", "none"):
         return "hypervisor" if hypervisor_flag() else None
     return said

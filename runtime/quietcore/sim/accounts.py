@@ -11,7 +11,7 @@ import msgspec
 
 from quietcore.sim.authentication import Authenticator, Credentials
 from quietcore.sim.faults import Fault, Faults
-from quietcore.sim.hub import Hub
+from quietcore.sim.hub import Client, Hub
 from quietcore.sim.instruments import Instrument
 from quietcore.sim.liquidity import Liquidity
 from quietcore.sim.matching import Exchange, Report, Whims
@@ -24,6 +24,8 @@ from quietcore.sim.refusals import Refusals
 from quietcore.sim.statistics import Statistics
 
 LEAST_WINDOW, MOST_WINDOW = 3, 300  # seconds of a disconnect-cancel
+# Only connections that subscribe it count: bybit-exchange.github.io/docs/v5/websocket/private/dcp
+DISCONNECT_TOPIC = "dcp.future"
 
 
 class Account:
@@ -48,7 +50,7 @@ class Account:
         self.authenticator = Authenticator(credentials, now_ms)
         self.hub = Hub(stall_limit=stall_limit)
         self.institutional = institutional
-        self.disconnect_window = 0  # seconds, 0: not armed
+        self.disconnect_window = 0.0  # seconds, 0: not armed
         self._faults, self._now_ms = faults, now_ms
         self.exchange = Exchange(
             instruments,
@@ -67,6 +69,7 @@ class Account:
         )
         self._outgoing: asyncio.Queue[tuple[str, list[dict[str, Any]]]] = asyncio.Queue()
         self._cancelling: asyncio.TimerHandle | None = None
+        self._guarded: set[Client] = set()  # whose end arms the disconnect-cancel
 
     # what happened ------------------------------------------------------------------------------------------
     def tell(self, report: Report) -> None:
@@ -103,26 +106,36 @@ class Account:
 
     # disconnect-cancel --------------------------------------------------------------------------------------
     def arm_disconnect(self, product: object, window: object) -> None:
-        """Cancel everything when the last private connection has been gone for `window` seconds; raise Reject."""
-        if product not in (None, "", "DERIVATIVES"):
-            raise Reject(10001, f"params error: product {product} is not supported by this simulator")
+        """Cancel everything when the last guarded connection has been gone for `window` seconds; raise Reject."""
+        if product != "DERIVATIVES":
+            found = product or "OPTIONS (the default)"
+            raise Reject(10001, f"params error: product {found} is not supported by this simulator")
         if not self.institutional:
             raise Reject(10005, "Permission denied: disconnect-cancel-all is for institutional accounts")
         if not isinstance(window, int) or not LEAST_WINDOW <= window <= MOST_WINDOW:
             raise Reject(10001, f"params error: timeWindow must be {LEAST_WINDOW} to {MOST_WINDOW}")
         self.disconnect_window = window
 
-    def connected(self) -> None:
-        """Take note of a private connection."""
+    def subscribed(self, client: Client) -> None:
+        """Take note of a private connection's topics: those with `DISCONNECT_TOPIC` are guarded, no others."""
+        if DISCONNECT_TOPIC in client.topics:
+            self._guarded.add(client)
+            self._end_timer()
+        else:
+            self._guarded.discard(client)
+
+    def disconnected(self, client: Client) -> None:
+        """Take note that a private connection has gone; without any that is guarded the time begins to run."""
+        guarded = client in self._guarded
+        self._guarded.discard(client)
+        if guarded and self.disconnect_window and not self._guarded:
+            loop = asyncio.get_running_loop()
+            self._cancelling = loop.call_later(self.disconnect_window, self._cancel_everything)
+
+    def _end_timer(self) -> None:
         if self._cancelling is not None:
             self._cancelling.cancel()
             self._cancelling = None
-
-    def disconnected(self) -> None:
-        """Take note that a private connection has gone."""
-        if self.disconnect_window and not self.hub.clients:
-            loop = asyncio.get_running_loop()
-            self._cancelling = loop.call_later(self.disconnect_window, self._cancel_everything)
 
     def _cancel_everything(self) -> None:
         for order in self.exchange.cancel_all():
@@ -130,7 +143,7 @@ class Account:
 
     def close(self) -> None:
         """Forget a cancel that is due."""
-        self.connected()
+        self._end_timer()
 
     def drop_streams(self) -> None:
         """Break every private connection."""

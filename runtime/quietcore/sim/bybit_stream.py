@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from quietcore.sim.accounts import Account
+from quietcore.sim.accounts import DISCONNECT_TOPIC, Account
 from quietcore.sim.faults import Fault
 from quietcore.sim.hub import Client
 from quietcore.sim.refusal import Reject
@@ -22,7 +22,7 @@ ARGUMENTS_LIMIT = 21_000  # characters of `args` per connection
 # Of each listed symbol; trades that a recording does not have are those of a quiet market.
 PUBLIC_WITHOUT_DEPTH = ("publicTrade", "tickers")
 EVERYTHING = ("order", "execution", "position", "execution.fast")
-PRIVATE_TOPICS = {"wallet", *EVERYTHING, *(f"{topic}.linear" for topic in EVERYTHING)}
+PRIVATE_TOPICS = {"wallet", DISCONNECT_TOPIC, *EVERYTHING, *(f"{topic}.linear" for topic in EVERYTHING)}
 
 
 def answer(
@@ -120,7 +120,6 @@ async def private(request: web.Request) -> web.WebSocketResponse:
             await client.send(answer("auth", connection, message, error=f"error:{reject.code} {reject}"))
             return
         account.hub.clients.add(client)
-        account.connected()
         await client.send(answer("auth", connection, message))
 
     async def handle(client: Client, message: dict[str, Any]) -> None:
@@ -144,12 +143,13 @@ async def private(request: web.Request) -> web.WebSocketResponse:
             assert topics is not None
             change = account.hub.subscribe if operation == "subscribe" else account.hub.unsubscribe
             change(client, topics)
+            account.subscribed(client)
             await client.send(answer(operation, connection, message))
 
     def closed(client: Client) -> None:
         if account is not None:
+            account.disconnected(client)
             account.hub.drop(client)
-            account.disconnected()
 
     return await serve(
         request,

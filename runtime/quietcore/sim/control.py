@@ -13,10 +13,12 @@ from quietcore.sim.externals import External
 from quietcore.sim.faults import Fault
 from quietcore.sim.orders import Side
 from quietcore.sim.refusal import Reject
+from quietcore.sim.refusals import HANDSHAKES, PAGES, RESET, RETRY_AFTER
 from quietcore.sim.venue import VENUE, Venue, json_response
 
 MOST_RESTART_SECONDS = 600.0
 MOST_FAULT_SECONDS = 3600.0
+OF_VISITORS = {*RESET, *PAGES, *RETRY_AFTER, *HANDSHAKES, Fault.STREAM_ERROR}
 
 
 class Wish(msgspec.Struct, forbid_unknown_fields=True):
@@ -85,7 +87,12 @@ async def faults(request: web.Request) -> web.Response:
         if wish.fault:
             if not 0 <= wish.seconds <= MOST_FAULT_SECONDS or wish.count < 1:
                 raise ValueError(f"count: 1 or more; seconds: 0 to {MOST_FAULT_SECONDS:g}")
-            venue.faults.arm(Fault(wish.fault), wish.count, wish.account, seconds=wish.seconds)
+            fault = Fault(wish.fault)
+            if wish.account and fault in OF_VISITORS:
+                raise ValueError(f"account: {fault.value} happens to whoever asks")
+            if wish.account:
+                _account(venue, wish.account)
+            venue.faults.arm(fault, wish.count, wish.account, seconds=wish.seconds)
     except (msgspec.MsgspecError, ValueError) as error:
         names = ", ".join(fault.value for fault in Fault)
         return json_response({"error": f"{error}; faults: {names}"}, status=400)

@@ -65,10 +65,18 @@ def execute(wish: External, position: Position, prefix: int, number: int, now_ms
     if wish.kind != FUNDING:
         closed = position.fill(wish.side, wish.price, wish.quantity)
     position.fees += wish.fee
-    rate = wish.fee / (wish.price * wish.quantity)
     return Fill(
-        *(f"{prefix:08x}-0000-4000-b000-{number:012x}", order, wish.price, wish.quantity),
-        *(wish.fee, rate, False, closed, ZERO, now_ms, number),
+        execution_id=f"{prefix:08x}-0000-4000-b000-{number:012x}",
+        order=order,
+        price=wish.price,
+        quantity=wish.quantity,
+        fee=wish.fee,
+        fee_rate=wish.fee / (wish.price * wish.quantity),
+        maker=False,
+        closed=closed,
+        leaves=ZERO,
+        time_ms=now_ms,
+        sequence=number,
         kind=wish.kind,
         pnl=position.realised - before,
     )

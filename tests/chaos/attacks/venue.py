@@ -24,7 +24,16 @@ REFUSAL_SECONDS = (8.0, 12.0)
 RUNTIME_LINES = ("runtime rest", "private stream", "trade stream")
 
 # By the simulator: each with the venue's code, which the one line must name.
-CODES = {"clock-skew": "10002", "wrong-key": "10003", "rate-limit": "10006"}
+CODES = {
+    "clock-skew": "10002",
+    "wrong-key": "10003",
+    "bad-signature": "10004",
+    "no-permission": "10005",
+    "rate-limit": "10006",
+    "wrong-address": "10010",
+    "server-error": "10016",
+    "expired-key": "33004",
+}
 
 
 def code_attack(fault: str) -> Attack:
@@ -191,6 +200,8 @@ FAULTS = {
     "cancels cross executions": "cancel-and-fill-cross",
     "connections break at orders": "disconnect",
     "post-only orders are refused": "reject-post-only",
+    "orders are rejected after their answer": "reject-later",
+    "orders are in a status that nobody knows": "odd-status",
 }
 
 

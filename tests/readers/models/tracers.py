@@ -29,7 +29,8 @@ def head(name: str, count: int) -> list[str]:
 
 def render(chance: random.Random) -> tuple[Trace, dict[int, Any]]:
     name, count = chance.choice(("osnoise", "timerlat", "hwlat")), chance.randrange(6)
-    lines, truth, sums = head(name, count), {}, {}
+    lines, truth = head(name, count), dict[int, Any]()
+    sums: dict[tuple[int, str], list[int]] = {}
     for number in range(count):
         cpu = chance.choice((0, 3, 120))
         start = f"{chance.choice(TASKS):>16} [{cpu:03d}] d..h1 {number:5d}.037220: "

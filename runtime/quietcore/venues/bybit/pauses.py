@@ -1,9 +1,10 @@
 """How long a host wants no request: one pause for everything that is sent to it, whoever sends it.
 
 What dictates a pause: `Retry-After` (seconds or a date, RFC 9110 10.2.3) with 429, 403, 418 or 503; an address that is
-shut out, 403 or 10018, which Bybit does for ten minutes unless `X-Bapi-Limit-Reset-Timestamp` says less; and the
-account's rate, 10006 with that header, for one bucket: an order operation has one of its own, so that orders that were
-too many delay no cancel, and all questions share one (bybit-exchange.github.io/docs/v5/rate-limit).
+shut out, 403 or 10018, until `X-Bapi-Limit-Reset-Timestamp`; and the account's rate, 10006 with that header, for one
+bucket: an order operation has one of its own, so that orders that were too many delay no cancel, and all questions
+share one. Where no time is named, pauses begin short and double, up to the ten minutes for which Bybit shuts addresses
+out (bybit-exchange.github.io/docs/v5/rate-limit): orders may be open meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import NamedTuple
 MOST_SECONDS = 3600.0
 # Where the venue names no time: then twice that, and so on, until a request succeeds.
 FIRST_SECONDS = 1.0
-SHUT_OUT_SECONDS = 600.0
+SHUT_OUT_FIRST_SECONDS, SHUT_OUT_SECONDS = 10.0, 600.0
 RATE_SECONDS = 1.0  # requests are counted over one second: what is best where the venue names no time
 RATE_MOST_SECONDS = 60.0
 QUESTIONS = "questions"  # the bucket of every GET
@@ -86,12 +87,16 @@ class Pauses:
                 self._buckets[host, bucket] = Pause(self._clock() + seconds, why)
             return seconds or RATE_SECONDS
         if code in ADDRESS_CODES or (status == 403 and TOO_FREQUENT in why.lower()):
-            return self._pause_host(host, self._until_reset(headers, offset_ms) or SHUT_OUT_SECONDS, why)
+            until = self._until_reset(headers, offset_ms)
+            return self._pause_host(host, until or self._doubled(host, SHUT_OUT_FIRST_SECONDS), why)
         if status in DICTATING:
-            seconds = self._next.get(host, FIRST_SECONDS)
-            self._next[host] = min(2 * seconds, SHUT_OUT_SECONDS)
-            return self._pause_host(host, seconds, why)
+            return self._pause_host(host, self._doubled(host, FIRST_SECONDS), why)
         return 0.0
+
+    def _doubled(self, host: str, first: float) -> float:
+        seconds = max(self._next.get(host, 0.0), first)
+        self._next[host] = min(2 * seconds, SHUT_OUT_SECONDS)
+        return seconds
 
     def _pause_host(self, host: str, seconds: float, why: str) -> float:
         until = self._clock() + seconds

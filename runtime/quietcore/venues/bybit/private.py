@@ -29,6 +29,9 @@ from quietcore.venues.interface import (
 
 PATH = "/v5/private"
 TOPICS = ["order", "execution"]
+# The venue's cancel at disconnection counts those connections alone that have this topic, which never sends anything
+# (/docs/v5/order/dcp, /docs/v5/websocket/private/dcp).
+DISCONNECT_TOPIC = "dcp.future"
 # The venue wants a ping every 20 s at least. Without any word after two of ours the connection is dead, whatever TCP
 # believes.
 PING_SECONDS = 4.0
@@ -136,14 +139,25 @@ class PrivateLink:
         self._socket, self._told = socket, told
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def enter(self, credentials: Credentials) -> None:
+    async def enter(self, credentials: Credentials, *, disconnect_cancel: bool) -> None:
         """Authenticate, subscribe, and begin to read; raises RefusedStreamError."""
         expires = time.time_ns() // 1_000_000 + AUTHENTICATION_LIFETIME_MS
         arguments = signing.stream_authentication(credentials, expires)
-        for operation, words in (("auth", arguments), ("subscribe", TOPICS)):
+        steps = [("auth", arguments), ("subscribe", TOPICS)]
+        if disconnect_cancel:
+            # By itself: a refusal of it is known for what it is.
+            steps.append(("subscribe", [DISCONNECT_TOPIC]))
+        for operation, words in steps:
             # Text frames: the venue reads no binary ones.
             await self._socket.send_str(msgspec.json.encode({"op": operation, "args": words}).decode())
-            await self._answer(operation)
+            try:
+                await self._answer(operation)
+            except RefusedStreamError as error:
+                if words != [DISCONNECT_TOPIC]:
+                    raise
+                remedy = "have the account manager enable it, or set guard.disconnect_cancel = 0"
+                found = f"the venue's cancel at disconnection ({DISCONNECT_TOPIC}): {error.trouble.found}"
+                raise RefusedStreamError(error.trouble._replace(found=found, remedy=remedy)) from error
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._ping())]
 
     async def close(self) -> None:
@@ -209,6 +223,7 @@ class BybitPrivateStream:
         self._pauses = Pauses() if pauses is None else pauses
         self._base = endpoints.private_websocket.rstrip("/")
         self._ca, self._pins = endpoints.tls_ca, pins
+        self._disconnect_cancel = endpoints.disconnect_cancel
         self._credentials = credentials
         self._told: Told = asyncio.Queue(QUEUE_EVENTS)
         self._session: aiohttp.ClientSession | None = None
@@ -220,6 +235,8 @@ class BybitPrivateStream:
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yield events until the consumer stops."""
         delay = RETRY_FIRST_SECONDS
+        while not self._told.empty():
+            self._told.get_nowait()  # of a connection that an earlier consumer gave up
         async with aiohttp.ClientSession(
             connector=wire.connector(self._ca, self._pins, reuse=False)
         ) as session:
@@ -306,7 +323,7 @@ class BybitPrivateStream:
             socket = await self._session.ws_connect(base + PATH, compress=0, autoclose=True)
         link = PrivateLink(socket, self._told)
         try:
-            await link.enter(self._credentials)
+            await link.enter(self._credentials, disconnect_cancel=self._disconnect_cancel)
         except BaseException:
             await link.close()
             raise
