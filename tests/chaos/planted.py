@@ -179,6 +179,7 @@ def never_forgotten() -> None:
 def mute_believed() -> None:
     """As long as the connection is open, no word means that nothing has happened."""
     replace("quietcore.execution.gateway:Gateway._check_word", lambda before: nothing)
+    replace("quietcore.venues.bybit.private:SILENCE_SECONDS", lambda seconds: FOR_EVER)
 
 
 @planted(

@@ -144,6 +144,7 @@ SET_THEIR_OWN = {
     "quietcore_host_library.py: make_folders",
     "quietcore_credentials.py: bring",
     "gate.py: _write",
+    "boot_loader.py: put_menu_back",  # takes the mode of the menu whose place it gets
 }
 
 
