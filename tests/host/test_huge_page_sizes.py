@@ -14,6 +14,8 @@ from tests.host.role_settings import rendered
 from quietcore.errors import QuietcoreError
 from quietcore.host import boot_loader
 from quietcore.host.converge import promise, revert
+from quietcore.host.huge_page_words import obeyed_instead
+from quietcore.host.machine import Machine
 from quietcore.host.plan import Wishes, plan_cores
 
 GIB = 1 << 20  # in KiB
@@ -187,3 +189,21 @@ def test_a_number_that_the_kernel_would_obey_instead_is_refused(
         promise(host.machine(), "huge_pages", wanted)
     assert caught.value.found == refused
     assert host.get("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages") == "0"
+
+
+@pytest.mark.parametrize(
+    ("words", "obeyed"),
+    [
+        ("hugepagesz=2M hugepages=64", None),
+        ("hugepages=8 hugepagesz=2M hugepages=64", "hugepages=8"),
+        ("hugepagesz=2M hugepages=8 hugepagesz=2M hugepages=64", "hugepages=8"),
+        ("hugepagesz=1G hugepages=8 hugepagesz=2M hugepages=64", None),
+        ("default_hugepagesz=1G hugepages=8 hugepagesz=2M hugepages=64", None),
+        ("hugepagesz=2048K hugepages=8 hugepagesz=2M hugepages=64", "hugepages=8"),
+        ("hugepagesz=2M hugepages=64 hugepagesz=2M hugepages=8", None),
+        ("hugepagesz=2M hugepages=64 hugepagesz=2M hugepages=64", None),
+        ("quiet", None),
+    ],
+)
+def test_the_kernel_obeys_the_first_number_for_a_size(tmp_path: Path, words: str, obeyed: str | None) -> None:
+    assert obeyed_instead(Machine(tmp_path), words.split(), "hugepages=64") == obeyed

@@ -207,9 +207,10 @@ MUTATIONS: dict[str, tuple[Break, str, str]] = {
     ),
     "huge_pages.boot": (
         lambda copy: copy.put(
-            "/proc/cmdline", copy.path("/proc/cmdline").read_text().strip() + " hugepages=8\n"
+            "/proc/cmdline",
+            copy.path("/proc/cmdline").read_text().replace(" ro ", " ro hugepagesz=2M hugepages=8 "),
         ),
-        "a later hugepages=8",
+        "an earlier hugepages=8",
         "/proc/cmdline",
     ),
     "huge_pages.reserved": (

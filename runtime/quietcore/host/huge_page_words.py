@@ -51,6 +51,16 @@ def numbers(words: Iterable[str], default: int) -> Iterator[tuple[int | None, in
             yield named, place
 
 
+def obeyed_instead(machine: Machine, words: Sequence[str], ours: str) -> str | None:
+    """Return the earlier number for the same size that the kernel obeys instead of our `hugepages=…`, None: it obeys ours."""
+    sizes = {place: size for size, place in numbers(words, default_kib(machine))}
+    place = next((place for place in reversed(sizes) if words[place] == ours), None)
+    if place is None:
+        return None
+    first = min(one for one, size in sizes.items() if size == sizes[place])
+    return words[first] if words[first] != ours else None
+
+
 def refuse_same_size(
     machine: Machine, standing: Sequence[tuple[str, str]], wanted: Iterable[str], ours: Collection[str]
 ) -> None:

@@ -7,6 +7,7 @@ from .. import boot_loader
 from ..cpulist import format_cpu_list, format_cpu_mask, parse_cpu_list, parse_cpu_mask
 from ..findings import Finding, Verdict
 from ..grub_defaults import VARIABLE, culprit, words_in
+from ..huge_page_words import obeyed_instead
 from ..kernel_log import BootMessages
 from ..kernel_parameters import repeatable
 from ..machine import AbsentError, Machine, UnreadableError
@@ -128,6 +129,16 @@ class KernelParameterKind(Kind):
         configured, lacking = _configured(machine, name, wanted)
         if not values or not same_value(name, values[-1], wanted):
             return _not_in_effect(setting, context, values, found, configured, lacking)
+        if name == "hugepages":
+            first = obeyed_instead(machine, machine.command_line, boot_loader.word(name, wanted))
+            if first is not None:
+                return report(
+                    setting,
+                    Verdict.OVERRIDDEN,
+                    found,
+                    f"an earlier {first} on the command line wins: the kernel obeys the first number for a size",
+                    "remove it from /etc/default/grub or the drop-in that adds it, run update-grub, reboot",
+                )
         if not all(same_value(name, value, wanted) for value in values):
             return report(
                 setting,
