@@ -49,9 +49,8 @@ std::optional<Milliseconds> read_retry_after(std::string_view value,
     return std::nullopt;
   if (value.find_first_not_of("0123456789") == std::string_view::npos) {
     std::int64_t seconds = 0;
-    const bool fits =
-        std::from_chars(value.data(), value.data() + value.size(), seconds).ec == std::errc() &&
-        seconds <= std::chrono::seconds(kLongest).count();
+    const bool fits = std::from_chars(value.data(), value.data() + value.size(), seconds).ec == std::errc() &&
+                      seconds <= std::chrono::seconds(kLongest).count();
     return fits ? bounded(seconds * 1000) : Milliseconds(kLongest);
   }
   const std::string text(value);

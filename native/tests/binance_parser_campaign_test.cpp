@@ -55,8 +55,7 @@ public:
     const std::uint64_t id = random_() >> (10 + below(random_, 50));
     const Side bids = side();
     const Side asks = side();
-    OddJson::Members members{
-        {"lastUpdateId", std::to_string(id)}, {"bids", bids.json}, {"asks", asks.json}};
+    OddJson::Members members{{"lastUpdateId", std::to_string(id)}, {"bids", bids.json}, {"asks", asks.json}};
     std::string time = "0 0";
     if (once_in(random_, 2)) {
       members.emplace_back("E", "1723161256501");
@@ -118,10 +117,9 @@ private:
     const std::uint64_t last = first + below(random_, 100);
     const Side bids = side();
     const Side asks = side();
-    OddJson::Members data{{"e", "\"depthUpdate\""},        {"U", std::to_string(first)},
-                          {"u", std::to_string(last)},     {"b", bids.json},
-                          {"a", asks.json},                {"s", odd_.text(symbol_)},
-                          {"E", "1723161256299"}};
+    OddJson::Members data{
+        {"e", "\"depthUpdate\""}, {"U", std::to_string(first)}, {"u", std::to_string(last)}, {"b", bids.json},
+        {"a", asks.json},         {"s", odd_.text(symbol_)},    {"E", "1723161256299"}};
     if (!spot_) {
       data.emplace_back("pu", std::to_string(first - 1));
       data.emplace_back("T", "1723161256298");
@@ -140,7 +138,7 @@ private:
     std::array<OddDecimal, 4> numbers;
     for (OddDecimal &number : numbers)
       number = odd_decimal(random_, true);
-    OddJson::Members data{{"u", std::to_string(id)},        {"b", quoted(numbers[0])},
+    OddJson::Members data{{"u", std::to_string(id)},         {"b", quoted(numbers[0])},
                           {"B", odd_.text(numbers[1].text)}, {"a", odd_.text(numbers[2].text)},
                           {"A", odd_.text(numbers[3].text)}, {"s", odd_.text(symbol_)}};
     if (!spot_)
@@ -162,14 +160,10 @@ private:
     const bool maker = once_in(random_, 2);
     const bool other = !spot_ && once_in(random_, 3);
     const std::uint64_t id = 1 + (random_() >> 12U);
-    OddJson::Members data{{"e", "\"trade\""},
-                          {"p", quoted(price)},
-                          {"q", odd_.text(size.text)},
-                          {"m", maker ? "true" : "false"},
-                          {"t", std::to_string(id)},
-                          {"s", odd_.text(symbol_)},
-                          {"E", "1723161256299"},
-                          {"T", "1723161256298"}};
+    OddJson::Members data{{"e", "\"trade\""},          {"p", quoted(price)},
+                          {"q", odd_.text(size.text)}, {"m", maker ? "true" : "false"},
+                          {"t", std::to_string(id)},   {"s", odd_.text(symbol_)},
+                          {"E", "1723161256299"},      {"T", "1723161256298"}};
     if (!spot_)
       data.emplace_back("X", odd_.text(other ? kKinds[below(random_, kKinds.size())] : "MARKET"));
     const bool left_out = other || price.value.digits == 0 || size.value.digits == 0;
@@ -200,8 +194,9 @@ private:
   /// Valid, and nobody asked for it.
   Rendered unasked() {
     static constexpr std::array<const char *, 8> kStreams{
-        "!markPrice@arr@1s", "!miniTicker@arr", "!bookTicker",       "btcusdt@depth20@100ms",
-        "btcusdt@aggTrade",  "btcusdt@kline_1m", "btcusdt@rpiDepth@500ms", "btcusdt@forceOrder"};
+        "!markPrice@arr@1s",      "!miniTicker@arr",   "!bookTicker",
+        "btcusdt@depth20@100ms",  "btcusdt@aggTrade",  "btcusdt@kline_1m",
+        "btcusdt@rpiDepth@500ms", "btcusdt@forceOrder"};
     const std::string stream = kStreams[below(random_, kStreams.size())];
     const std::string event = odd_.object({{"e", R"("markPriceUpdate")"}, {"s", R"("BTCUSDT")"}, {"p", "1"}});
     if (once_in(random_, 4))

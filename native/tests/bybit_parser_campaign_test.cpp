@@ -98,10 +98,10 @@ private:
                 (ts == 0 ? " " : "000000 ") + std::to_string(cts) + (cts == 0 ? "" : "000000") + "\n bids" +
                 bids.truth + "\n asks" + asks.truth + "\n";
     if (wire) {
-      out.input = R"({"topic":")" + topic + R"(","type":")" + type + R"(","ts":)" +
-                  std::to_string(ts) + R"(,"data":{"s":")" + symbol + R"(","b":)" + bids.json +
-                  R"(,"a":)" + asks.json + R"(,"u":)" + std::to_string(u) + R"(,"seq":)" +
-                  std::to_string(seq) + R"(},"cts":)" + std::to_string(cts) + "}";
+      out.input = R"({"topic":")" + topic + R"(","type":")" + type + R"(","ts":)" + std::to_string(ts) +
+                  R"(,"data":{"s":")" + symbol + R"(","b":)" + bids.json + R"(,"a":)" + asks.json +
+                  R"(,"u":)" + std::to_string(u) + R"(,"seq":)" + std::to_string(seq) + R"(},"cts":)" +
+                  std::to_string(cts) + "}";
       return out;
     }
     OddJson::Members data{{"b", bids.json},
@@ -188,8 +188,9 @@ private:
   /// Valid, and nobody asked for it.
   Rendered unasked() {
     static constexpr std::array<const char *, 7> kTopics{
-        "orderbook.rpi.XRPUSDT", "kline.1.BTCUSDT",  "allLiquidation.BTCUSDT", "liquidation.BTCUSDT",
-        "adl.USDT",              "price_limit.XRP",  "insurance.USDT"};
+        "orderbook.rpi.XRPUSDT", "kline.1.BTCUSDT", "allLiquidation.BTCUSDT",
+        "liquidation.BTCUSDT",   "adl.USDT",        "price_limit.XRP",
+        "insurance.USDT"};
     const std::string topic = kTopics[below(random_, kTopics.size())];
     std::string data = odd_.anything(0);
     if (topic.starts_with("orderbook.rpi"))

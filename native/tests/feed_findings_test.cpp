@@ -38,7 +38,8 @@ TEST(FeedFindings, AnUnknownSymbolIsNamedUpToALength) {
             "feed's symbols, or ignore this");
   EXPECT_EQ(SymbolUnknown(std::string(28, 'A'), 2).finding(kHere).found, std::string(28, 'A'));
   EXPECT_EQ(SymbolUnknown(std::string(29, 'A'), 2).finding(kHere).found, std::string(28, 'A') + "…");
-  EXPECT_EQ(SymbolUnknown("不不不不不不不不不不不不", 2).finding(kHere).found, "不不不不不不不不不…") << "no part of one";
+  EXPECT_EQ(SymbolUnknown("不不不不不不不不不不不不", 2).finding(kHere).found, "不不不不不不不不不…")
+      << "no part of one";
   EXPECT_EQ(SymbolUnknown("A\n\x1b[2J", 2).finding(kHere).found, "A [2J");
   EXPECT_EQ(SymbolUnknown("", 65'535).finding(kHere).expected, "one of the feed's 65535 symbols");
 }

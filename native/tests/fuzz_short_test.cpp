@@ -85,8 +85,8 @@ TEST(FuzzShort, ControlRequests) {
 }
 
 TEST(FuzzShort, Recordings) {
-  run(fuzz_recording,
-      {"1723161255319702566 {\"a\":1}\n# 5 messages are missing here: x\n\n{\"b\":2}\r\n{"}, 3'000);
+  run(fuzz_recording, {"1723161255319702566 {\"a\":1}\n# 5 messages are missing here: x\n\n{\"b\":2}\r\n{"},
+      3'000);
 }
 
 TEST(FuzzShort, BybitMessages) {

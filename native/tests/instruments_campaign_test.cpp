@@ -22,9 +22,15 @@ struct Step {
 };
 
 Step step(Random &random) {
-  static constexpr std::array<std::pair<const char *, const char *>, 9> kSteps{
-      {{"0.10", "1/1"}, {"0.1", "1/1"}, {"0.00001", "1/5"}, {"1", "1/0"}, {"10", "10/0"}, {"0.05", "5/2"},
-       {"0.0000000100", "1/8"}, {"2.5", "25/1"}, {"1000.000", "1000/0"}}};
+  static constexpr std::array<std::pair<const char *, const char *>, 9> kSteps{{{"0.10", "1/1"},
+                                                                                {"0.1", "1/1"},
+                                                                                {"0.00001", "1/5"},
+                                                                                {"1", "1/0"},
+                                                                                {"10", "10/0"},
+                                                                                {"0.05", "5/2"},
+                                                                                {"0.0000000100", "1/8"},
+                                                                                {"2.5", "25/1"},
+                                                                                {"1000.000", "1000/0"}}};
   const auto &[text, truth] = kSteps[below(random, kSteps.size())];
   return {text, truth};
 }
@@ -36,8 +42,8 @@ std::string in_words(const InstrumentList &list) {
     out += instrument.name + " " + scale(instrument.tick) + " " + scale(instrument.lot) + "\n";
   out += "others\n";
   for (const InstrumentList::Other &other : list.others)
-    out += other.name + (other.trades ? " not understood" : " not trading") +
-           (other.why.empty() ? "!" : "") + "\n";
+    out += other.name + (other.trades ? " not understood" : " not trading") + (other.why.empty() ? "!" : "") +
+           "\n";
   return out;
 }
 
@@ -105,9 +111,8 @@ private:
                                                         "0.1",   "null",      R"("abc")",        R"("0,1")"};
       bad = true;
       (once_in(random_, 2) ? price : size) =
-          once_in(random_, 3)
-              ? std::string("{}")
-              : filter("tickSize", kBad[below(random_, kBad.size())], "PRICE_FILTER");
+          once_in(random_, 3) ? std::string("{}")
+                              : filter("tickSize", kBad[below(random_, kBad.size())], "PRICE_FILTER");
     }
     if (bad && name.size() > kMaxSymbolBytes)
       others_ += name + " not understood\n";
@@ -119,8 +124,9 @@ private:
       trading_ += name + " " + tick.truth + " " + lot.truth + "\n";
     OddJson::Members members{{"symbol", odd_.text(name)}};
     if (idle || once_in(random_, 2))
-      members.emplace_back("status", idle ? once_in(random_, 2) ? "\"PreLaunch\"" : "\"BREAK\""
-                                          : bybit_ ? "\"Trading\"" : "\"TRADING\"");
+      members.emplace_back("status", idle     ? once_in(random_, 2) ? "\"PreLaunch\"" : "\"BREAK\""
+                                     : bybit_ ? "\"Trading\""
+                                              : "\"TRADING\"");
     if (bybit_) {
       members.emplace_back("priceFilter", price);
       members.emplace_back("lotSizeFilter", size);

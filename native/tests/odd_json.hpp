@@ -133,13 +133,13 @@ inline OddDecimal odd_decimal(Random &random, bool zero_allowed) {
 /// What no price or size may look like.
 inline std::string bad_decimal(Random &random) {
   static constexpr std::array<const char *, 12> kBad{
-      "",   "-1", "+1",   "1e3", "1e-7", "NaN", "1,5", " 1", "1 ", "0x10", "1.2.3", "99999999999999999999"};
+      "", "-1", "+1", "1e3", "1e-7", "NaN", "1,5", " 1", "1 ", "0x10", "1.2.3", "99999999999999999999"};
   return kBad[below(random, kBad.size())];
 }
 
 inline std::string symbol_name(Random &random) {
-  static constexpr std::array<const char *, 8> kNames{"BTCUSDT", "ETHUSDT",     "1000PEPEUSDT", "BTC-26DEC25",
-                                                      "X",       "币安人生USDT", "ÄÖ&%=+USDT", "B_261225"};
+  static constexpr std::array<const char *, 8> kNames{
+      "BTCUSDT", "ETHUSDT", "1000PEPEUSDT", "BTC-26DEC25", "X", "币安人生USDT", "ÄÖ&%=+USDT", "B_261225"};
   return kNames[below(random, kNames.size())];
 }
 

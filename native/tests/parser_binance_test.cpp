@@ -116,16 +116,17 @@ TEST_F(BinanceParser, OnlyMarketTradesAreTrades) {
 }
 
 TEST_F(BinanceParser, StreamsThatNobodyAskedForAreIgnoredWhateverTheyHold) {
-  for (const char *text :
-       {R"({"stream":"!markPrice@arr@1s","data":[{"e":"markPriceUpdate","s":"BTCUSDT"}]})",
-        R"([{"e":"24hrMiniTicker","s":"BTCUSDT"},{"e":"24hrMiniTicker","s":"ETHUSDT"}])",
-        R"({"stream":"btcusdt@depth20@100ms","data":{"e":"depthUpdate","s":"BTCUSDT","U":1,"u":2,"pu":0,"b":[],"a":[]}})",
-        R"({"stream":"btcusdt@depth5","data":{"lastUpdateId":9,"bids":[["1","2"]],"asks":[]}})",
-        R"({"stream":"btcusdt@rpiDepth@500ms","data":{"e":"depthUpdate","s":"BTCUSDT","U":1,"u":2,"pu":0,"b":[],"a":[]}})",
-        R"({"stream":"!bookTicker","data":{"e":"bookTicker","s":"X","u":1,"b":"1","B":"1","a":"1","A":"1"}})",
-        R"({"stream":"btcusdt@compositeIndex","data":null})",
-        R"({"stream":"btcusdt@kline_1m","data":{"b":5,"a":{"x":[1]},"k":[[]]}})",
-        R"({"e":"forceOrder","b":[1,{"x":2}],"o":{"p":"1"}})"})
+  for (
+      const char *text :
+      {R"({"stream":"!markPrice@arr@1s","data":[{"e":"markPriceUpdate","s":"BTCUSDT"}]})",
+       R"([{"e":"24hrMiniTicker","s":"BTCUSDT"},{"e":"24hrMiniTicker","s":"ETHUSDT"}])",
+       R"({"stream":"btcusdt@depth20@100ms","data":{"e":"depthUpdate","s":"BTCUSDT","U":1,"u":2,"pu":0,"b":[],"a":[]}})",
+       R"({"stream":"btcusdt@depth5","data":{"lastUpdateId":9,"bids":[["1","2"]],"asks":[]}})",
+       R"({"stream":"btcusdt@rpiDepth@500ms","data":{"e":"depthUpdate","s":"BTCUSDT","U":1,"u":2,"pu":0,"b":[],"a":[]}})",
+       R"({"stream":"!bookTicker","data":{"e":"bookTicker","s":"X","u":1,"b":"1","B":"1","a":"1","A":"1"}})",
+       R"({"stream":"btcusdt@compositeIndex","data":null})",
+       R"({"stream":"btcusdt@kline_1m","data":{"b":5,"a":{"x":[1]},"k":[[]]}})",
+       R"({"e":"forceOrder","b":[1,{"x":2}],"o":{"p":"1"}})"})
     EXPECT_EQ(parse(text).status, ParseStatus::Ignored) << text;
   for (const char *text :
        {R"({"stream":"btcusdt@depth@0ms","data":[{"e":"depthUpdate"}]})",
@@ -137,9 +138,11 @@ TEST_F(BinanceParser, StreamsThatNobodyAskedForAreIgnoredWhateverTheyHold) {
 }
 
 TEST_F(BinanceParser, EscapesAreReadAsTheyAreMeant) {
-  ASSERT_TRUE(parse(R"({"\u0073tream":"btcusdt\u0040trade","data":{"\u0065":"tr\u0061de","E":9,"s":"\u5e01\u5b89USDT",)"
-                    R"("t":5,"p":"6\u0031.3","q":"1","m":true}})")
-                  .ok());
+  ASSERT_TRUE(
+      parse(
+          R"({"\u0073tream":"btcusdt\u0040trade","data":{"\u0065":"tr\u0061de","E":9,"s":"\u5e01\u5b89USDT",)"
+          R"("t":5,"p":"6\u0031.3","q":"1","m":true}})")
+          .ok());
   EXPECT_EQ(seen_.trades.at(0).symbol, "币安USDT");
   EXPECT_EQ(seen_.trades.at(0).trades.at(0).price.digits, 613);
 }

@@ -11,13 +11,22 @@ TEST(PrintableText, IsOneLineWhateverComes) {
   EXPECT_EQ(printable_text("red \x1b[31malert\x07\x7f"), "red [31malert");
   EXPECT_EQ(printable_text(std::string_view("a\0b", 3)), "a b");
   EXPECT_EQ(printable_text(""), "");
-  EXPECT_EQ(printable_text("\xc2\x9b" "31m"), "31m") << "a control character of two bytes";
-  EXPECT_EQ(printable_text("a\xe2\x80\xae" "b"), "a b") << "turns the direction of what follows";
+  EXPECT_EQ(printable_text("\xc2\x9b"
+                           "31m"),
+            "31m")
+      << "a control character of two bytes";
+  EXPECT_EQ(printable_text("a\xe2\x80\xae"
+                           "b"),
+            "a b")
+      << "turns the direction of what follows";
 }
 
 TEST(PrintableText, KeepsWhatPeopleCanRead) {
   EXPECT_EQ(printable_text("币安人生USDT – ünï"), "币安人生USDT – ünï");
-  EXPECT_EQ(printable_text("a\xff\xc0\xaf" "b\xe5\xb8"), "a???b??") << "no UTF-8";
+  EXPECT_EQ(printable_text("a\xff\xc0\xaf"
+                           "b\xe5\xb8"),
+            "a???b??")
+      << "no UTF-8";
   EXPECT_EQ(printable_text("\xed\xa0\x80"), "???") << "a surrogate";
 }
 

@@ -34,8 +34,7 @@ std::string play(const ReaderModel &model, const ReaderModel::Read &read, std::u
       model.name + ", seed " + std::to_string(seed) + ", input " + std::to_string(number);
   if (number % kDamagedEvery == 0 && !model.damages.empty()) {
     auto kind = model.damages.begin();
-    std::advance(kind,
-                 static_cast<std::ptrdiff_t>(number / kDamagedEvery % model.damages.size()));
+    std::advance(kind, static_cast<std::ptrdiff_t>(number / kDamagedEvery % model.damages.size()));
     if (const auto broken = kind->second.apply(random, given.input)) {
       ++tally.damaged[kind->first];
       const std::string answer = read(*broken);

@@ -33,9 +33,10 @@ TEST(Url, EncodesEveryByteThatIsReserved) {
 }
 
 TEST(Url, RefusesTheRest) {
-  for (const char *text : {"", "127.0.0.1", "ws://", "ws://:80", "ws://h:0", "ws://h:65536", "ws://h:x",
-                           "ws://[::1", "http://h", "ws://a b", "wss//h", "ws://user@h",
-                           "ws://h/a\r\nHost: x", "ws://h/a?b=c", "ws://h/a#b", "ws://h\x7f", "ws://höst", "ws://h/ä"})
+  for (const char *text :
+       {"", "127.0.0.1", "ws://", "ws://:80", "ws://h:0", "ws://h:65536", "ws://h:x", "ws://[::1", "http://h",
+        "ws://a b", "wss//h", "ws://user@h", "ws://h/a\r\nHost: x", "ws://h/a?b=c", "ws://h/a#b",
+        "ws://h\x7f", "ws://höst", "ws://h/ä"})
     EXPECT_THROW((void)Url::parse(text, "ws", "here"), Error) << text;
 }
 

@@ -175,9 +175,8 @@ TEST(VenueInstruments, OneThatIsOddSpoilsNoOther) {
 TEST(VenueInstruments, WhatIsNotUnderstoodIsRefused) {
   for (const char *name : {"bybit-linear", "bybit-spot", "binance-usdm", "binance-spot"}) {
     const auto venue = make_venue(name);
-    for (const char *body :
-         {"", "x", "{}", "[]", R"({"retCode":10001,"result":{"list":[]}})", R"({"retCode":0,"result":{}})",
-          R"({"code":-1003,"msg":"x"})", "<html>"})
+    for (const char *body : {"", "x", "{}", "[]", R"({"retCode":10001,"result":{"list":[]}})",
+                             R"({"retCode":0,"result":{}})", R"({"code":-1003,"msg":"x"})", "<html>"})
       EXPECT_THROW((void)venue->instruments([&](const std::string &) { return body; }), Error)
           << name << " " << body;
   }

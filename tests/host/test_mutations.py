@@ -205,6 +205,13 @@ MUTATIONS: dict[str, tuple[Break, str, str]] = {
         "disabled by someone else",
         "",
     ),
+    "huge_pages.boot_size": (
+        lambda copy: copy.put(
+            "/proc/cmdline", copy.path("/proc/cmdline").read_text().replace(" hugepagesz=2M", "")
+        ),
+        "this boot came up without it",
+        "/proc/cmdline",
+    ),
     "huge_pages.boot": (
         lambda copy: copy.put(
             "/proc/cmdline",

@@ -234,7 +234,8 @@ def test_what_dictates_a_pause_and_for_whom() -> None:
     assert left() == 4.0, "a shorter one does not end a longer one"
     assert note(429, Retry_After="30") == note(503, Retry_After="30") == 30.0
     pauses.answered("https://h:1")
-    shut_out = [note(*one, why="HTTP 403: access too frequent") for one in 6 * [(403,), (200, 10018)]]
+    refusals = 6 * [(403, 0), (200, 10018)]
+    shut_out = [note(status, code, why="HTTP 403: access too frequent") for status, code in refusals]
     assert shut_out == [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, *6 * [SHUT_OUT_SECONDS]]
     now[0] += SHUT_OUT_SECONDS
     assert left() == 0.0

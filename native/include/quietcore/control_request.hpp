@@ -15,8 +15,8 @@ inline constexpr std::size_t kLongestControlRequest = 4096;
 struct ControlRequest {
   enum class Kind : std::uint8_t { Status, Switch };
   Kind kind = Kind::Status;
-  std::size_t leg = 0;   ///< of a switch: 0 is a, 1 is b
-  Endpoint endpoint{};   ///< of a switch: addresses that Url::parse takes; rest may be empty
+  std::size_t leg = 0; ///< of a switch: 0 is a, 1 is b
+  Endpoint endpoint{}; ///< of a switch: addresses that Url::parse takes; rest may be empty
 
   /// `line` without its end. Throws Error where it is anything else, a word too many included.
   [[nodiscard]] static ControlRequest parse(std::string_view line);

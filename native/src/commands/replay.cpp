@@ -132,7 +132,8 @@ constexpr CommandSpec kReplayCommand{
     "plain, gzip or zstd",
     kOptions,
     "Receive times are the recorded ones and marked so; venue times are marked as not comparable.\n"
-    "The ring stays in /dev/shm at the end, as a live feed's does: readers keep it, and the next producer of\n"
+    "The ring stays in /dev/shm at the end, as a live feed's does: readers keep it, and the next producer "
+    "of\n"
     "this name goes on in it. rm /dev/shm/quietcore.NAME removes it.\n"
     "exit status: 0 played to its end or stopped; 1 the recording is cut off; 2 wrong usage, or no room for "
     "the ring"};

@@ -228,12 +228,12 @@ std::vector<Instrument> choose(const FeedConfig &config, InstrumentList all, Dia
                      .expected = other->trades ? "tick and lot as the venue documents them"
                                                : "a symbol that is open for trading",
                      .remedy = "take it out of symbols (--symbols-list) until the venue has mended it"});
-      throw Error({.what = "unknown symbol",
-                   .where = config.feed,
-                   .found = symbol,
-                   .expected =
-                       "one of the " + std::to_string(all.trading.size()) + " that trade at " + config.rest,
-                   .remedy = "correct symbols (--symbols-list)"});
+      throw Error(
+          {.what = "unknown symbol",
+           .where = config.feed,
+           .found = symbol,
+           .expected = "one of the " + std::to_string(all.trading.size()) + " that trade at " + config.rest,
+           .remedy = "correct symbols (--symbols-list)"});
     }
   }
   if (config.max_symbols != 0 && chosen.size() > config.max_symbols)

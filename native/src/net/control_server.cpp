@@ -56,8 +56,7 @@ public:
                              .close()
                              .text());
           else if (!error)
-            handler(self->text_.substr(0, size - 1),
-                    [self](const std::string &line) { self->answer(line); });
+            handler(self->text_.substr(0, size - 1), [self](const std::string &line) { self->answer(line); });
         });
   }
 

@@ -95,14 +95,12 @@ public:
             asio::post(loop_, [this, held = std::move(news)] { take_instruments(held); });
           });
     if (!config_.control.empty())
-      control_ =
-          std::make_unique<ControlServer>(loop_, config_.control, config_.group,
-                                          [this](const std::string &request, ControlServer::Reply reply) {
-                                            answer(request, std::move(reply));
-                                          },
-                                          [this](const Finding &finding) {
-                                            diagnostics_.report(Trouble::Socket, finding);
-                                          });
+      control_ = std::make_unique<ControlServer>(
+          loop_, config_.control, config_.group,
+          [this](const std::string &request, ControlServer::Reply reply) {
+            answer(request, std::move(reply));
+          },
+          [this](const Finding &finding) { diagnostics_.report(Trouble::Socket, finding); });
     before_loop();
     legs_.add({config_.websocket, config_.rest});
     if (!config_.second.websocket.empty())
@@ -247,12 +245,12 @@ private:
     // A segment has a fixed directory: new symbols wait for a restart.
     if (config_.subscription.symbols.empty() && config_.max_symbols == 0 &&
         news.instruments.trading.size() > ours.size())
-      diagnostics_.report(Trouble::Listing, {.what = "new symbols",
-                                             .where = config_.rest,
-                                             .found = std::to_string(news.instruments.trading.size()) +
-                                                      " are listed",
-                                             .expected = std::to_string(ours.size()) + ", as at the start",
-                                             .remedy = "restart the feed when it suits to follow them too"});
+      diagnostics_.report(Trouble::Listing,
+                          {.what = "new symbols",
+                           .where = config_.rest,
+                           .found = std::to_string(news.instruments.trading.size()) + " are listed",
+                           .expected = std::to_string(ours.size()) + ", as at the start",
+                           .remedy = "restart the feed when it suits to follow them too"});
   }
 
   void answer(const std::string &line, const ControlServer::Reply &reply) {

@@ -67,9 +67,7 @@ bool SnapshotFetcher::bring_due_forward(Clock::time_point &look_again) {
 SnapshotFetcher::Answer SnapshotFetcher::fetch(Request request) {
   Answer answer;
   answer.request = std::move(request);
-  const auto stopped = [this] {
-    return stop_.load(std::memory_order_relaxed) || StopSignal::requested();
-  };
+  const auto stopped = [this] { return stop_.load(std::memory_order_relaxed) || StopSignal::requested(); };
   try {
     answer.body = http_get(answer.request.server, answer.request.target, trust_, {kTimeout, stopped});
     answer.receive_ns = realtime_ns();

@@ -1,9 +1,9 @@
 #include "quietcore/websocket_client.hpp"
 
+#include "connect_error.hpp"
 #include "quietcore/clock.hpp"
 #include "quietcore/market_message.hpp"
 #include "quietcore/printable_text.hpp"
-#include "connect_error.hpp"
 #include "stamped_stream.hpp"
 #include "tls.hpp"
 
@@ -82,9 +82,8 @@ private:
       return true;
     }
     const auto retry_after = response_[beast::http::field::retry_after];
-    const Refusal refusal =
-        Refusal::of_http(response_.result_int(), {retry_after.data(), retry_after.size()}, response_.body(),
-                         std::chrono::system_clock::now());
+    const Refusal refusal = Refusal::of_http(response_.result_int(), {retry_after.data(), retry_after.size()},
+                                             response_.body(), std::chrono::system_clock::now());
     events_.closed(std::string(step) + " refused: " + refusal.text, &refusal);
     return true;
   }
@@ -214,7 +213,7 @@ private:
   std::shared_ptr<asio::ssl::context> tls_; ///< outlives the stream
   tcp::resolver resolver_;
   websocket::stream<Stream, false> stream_; ///< false: compression is not even compiled in
-  websocket::response_type response_; ///< to the handshake
+  websocket::response_type response_;       ///< to the handshake
   Url server_;
   std::string target_;
   WebSocketOptions options_;

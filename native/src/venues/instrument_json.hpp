@@ -39,9 +39,8 @@ namespace quietcore {
 }
 
 /// Parses a whole answer, or throws Error with the beginning of what came.
-[[nodiscard]] inline simdjson::dom::element parse_instruments(simdjson::dom::parser &parser,
-                                                              const std::string &body,
-                                                              const std::string &target) {
+[[nodiscard]] inline simdjson::dom::element
+parse_instruments(simdjson::dom::parser &parser, const std::string &body, const std::string &target) {
   simdjson::dom::element root;
   if (const auto error = parser.parse(body).get(root))
     bad_instruments(target, std::string(simdjson::error_message(error)) + ": " + printable_text(body, 80));

@@ -52,7 +52,7 @@ def numbers(words: Iterable[str], default: int) -> Iterator[tuple[int | None, in
 
 
 def obeyed_instead(machine: Machine, words: Sequence[str], ours: str) -> str | None:
-    """Return the earlier number for the same size that the kernel obeys instead of our `hugepages=…`, None: it obeys ours."""
+    """Return the earlier number for the same size that the kernel obeys, None where it obeys our `hugepages=…`."""
     sizes = {place: size for size, place in numbers(words, default_kib(machine))}
     place = next((place for place in reversed(sizes) if words[place] == ours), None)
     if place is None:

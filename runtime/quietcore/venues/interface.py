@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 class Endpoints(NamedTuple):
     """Where a venue is reached: scheme and host only; the venue's module adds its paths.
 
-    ``order_websocket``: "" where orders go by REST alone. ``disconnect_cancel``: the venue shall take the end of the private
-    stream for the end of this client, and cancel what it has.
+    ``order_websocket``: "" where orders go by REST alone. ``disconnect_cancel``: the venue shall take the end of the
+    private stream for the end of this client, and cancel what it has.
     """
 
     rest: str
