@@ -216,6 +216,23 @@ def test_from_tick_to_fill_and_to_the_report(
     assert SECRET not in out + errors + run.status_path.read_text()
 
 
+def test_it_goes_over_to_a_ring_that_was_made_again(
+    make_writer: MakeWriter, feed: str, tmp_path: Path, runs: list[Run]
+) -> None:
+    """The old one was never closed: its feed handler died, or somebody removed it."""
+    with FakeVenue() as venue:
+        with Market(make_writer(capacity=65536)):
+            run = Run(tmp_path, feed, venue)
+            runs.append(run)
+            run.ready()
+            run.until(lambda: run.status_path.exists() and venue.created)
+        with Market(make_writer(capacity=65536)):
+            run.until(lambda: json.loads(run.status_path.read_text())["feed_state"]["attachments"] == 2)
+            created = len(venue.created)
+            run.until(lambda: len(venue.created) > created)
+            assert run.end()[0] == 0
+
+
 def test_orders_go_by_websocket_at_the_elected_endpoint(
     make_writer: MakeWriter, feed: str, tmp_path: Path, runs: list[Run]
 ) -> None:

@@ -339,6 +339,7 @@ class Runtime:
         if (problem := self.thread.feed_problem()) is not None:
             self._fail(problem)
             return False
+        self.thread.leave_if_replaced()
         picture, figures = await self._picture(), await self._figures()
         self.desk.follow(self.thread.segment)
         for who, answer in (("strategy", picture), ("gateway", figures)):
