@@ -298,3 +298,17 @@ def test_kill_and_clear_of_a_running_runtime(make_writer: MakeWriter, feed: str,
 def refused(status: Path, reason: str) -> int:
     found: dict[str, int] = json.loads(status.read_text())["orders"]["refusals"]
     return found.get(reason, 0)
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o022])
+def test_the_runtimes_user_reads_a_kill_that_root_threw_with_any_umask(tmp_path: Path, umask: int) -> None:
+    switch = KillSwitch(tmp_path / "kill")
+    before = os.umask(umask)
+    try:
+        switch.prepare()
+        switch.engage("a test")
+        heartbeat.Heartbeat(tmp_path / "heartbeat").close()
+    finally:
+        os.umask(before)
+    for path in (switch.path, switch.spare, tmp_path / "heartbeat"):
+        assert path.stat().st_mode & 0o777 == 0o644, path

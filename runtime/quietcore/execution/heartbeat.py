@@ -119,6 +119,8 @@ class Heartbeat:
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             handle = os.open(self.path, flags, 0o644)
+            with contextlib.suppress(PermissionError):  # somebody else's, who lets us write
+                os.fchmod(handle, 0o644)
             allocate(handle, SIZE)
             self._write_mark(handle)
         except OSError as error:

@@ -67,6 +67,7 @@ class KillSwitch:
             with contextlib.suppress(FileExistsError):
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 handle = os.open(self.spare, flags, 0o644)
+                os.fchmod(handle, 0o644)  # it becomes the kill file
             if handle < 0:
                 handle = os.open(self.spare, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
             allocate(handle, SPARE_BYTES)
@@ -89,6 +90,7 @@ class KillSwitch:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            os.fchmod(handle, 0o644)  # root may throw it with any umask, and the runtime's user reads it
         except FileExistsError:
             if self._is_there():
                 return
