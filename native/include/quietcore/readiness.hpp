@@ -69,10 +69,13 @@ private:
 [[nodiscard]] inline std::string some_of(const std::vector<std::string> &names) {
   constexpr std::size_t kMost = 10;
   std::string text;
-  for (std::size_t i = 0; i < std::min(names.size(), kMost); ++i)
-    text += (i == 0 ? "" : ", ") + printable_text(names[i], 64);
+  for (std::size_t i = 0; i < std::min(names.size(), kMost); ++i) {
+    if (i != 0)
+      text.append(", ");
+    text.append(printable_text(names[i], 64));
+  }
   if (names.size() > kMost)
-    text += " and " + std::to_string(names.size() - kMost) + " more";
+    text.append(" and ").append(std::to_string(names.size() - kMost)).append(" more");
   return text;
 }
 
