@@ -13,7 +13,7 @@ namespace {
 
 std::string depth(const std::string &symbol, int first, int last, int previous, const std::string &bids,
                   const std::string &asks) {
-  return R"({"stream":"x","data":{"e":"depthUpdate","E":1,"T":1,"s":")" + symbol + R"(","U":)" +
+  return R"({"stream":"any@depth","data":{"e":"depthUpdate","E":1,"T":1,"s":")" + symbol + R"(","U":)" +
          std::to_string(first) + R"(,"u":)" + std::to_string(last) + R"(,"pu":)" + std::to_string(previous) +
          R"(,"b":[)" + bids + R"(],"a":[)" + asks + "]}}\n";
 }

@@ -89,6 +89,26 @@ def test_what_took_nothing_from_the_book_is_no_trade(event: dict[str, Any]) -> N
         assert list(BinanceFrames().prices(frame)) == []
 
 
+def test_an_aggregate_is_matched_and_not_published() -> None:
+    event = {
+        "e": "aggTrade",
+        "E": TIME,
+        "s": "BTCUSDT",
+        "a": 1,
+        "p": "100",
+        "q": "2",
+        "f": 1,
+        "l": 2,
+        "T": TIME,
+        "m": True,
+    }
+    frames = BinanceFrames()
+    frame = frames.parse(json.dumps(stream("btcusdt@aggTrade", event)).encode())
+    assert len(list(frames.trades(frame))) == 1
+    assert not frames.published(frame)
+    assert frames.published(frames.parse(json.dumps(trade()).encode()))
+
+
 # messages that nobody asked for
 
 

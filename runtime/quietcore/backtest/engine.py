@@ -168,7 +168,7 @@ class Backtest:
         elif frame.kind is Kind.SNAPSHOT:
             self._allow(frame)
         elif frame.kind is Kind.TRADE:
-            allowed[ticks.TRADES] += bool(frame.body)  # the feed handler publishes just these
+            allowed[ticks.TRADES] += self._reader.published(frame)
             if self._exchange.open_orders.get(frame.symbol):
                 for one in self._reader.trades(frame):
                     taker = Side.SELL if one.sell else Side.BUY

@@ -74,6 +74,9 @@ class VenueFrames(Protocol):
     def trades(self, frame: Frame) -> Iterator[Trade]:
         """Yield the trades of a TRADE frame that resting orders meet."""
 
+    def published(self, frame: Frame) -> bool:
+        """Tell whether the feed handler publishes trades of a TRADE frame."""
+
     def track(self, frame: Frame) -> None:
         """Apply a frame to the simulator's own books."""
 

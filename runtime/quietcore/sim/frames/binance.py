@@ -212,6 +212,10 @@ class BinanceFrames:
             return
         yield from frame.body
 
+    def published(self, frame: Frame) -> bool:
+        """Tell whether the feed handler publishes trades of a TRADE frame: it follows single trades alone."""
+        return bool(frame.body) and frame.topic.endswith("@trade")
+
     def track(self, frame: Frame) -> None:
         """Apply a delta, or start the book of a snapshot; deltas before it are kept for it."""
         if frame.kind is Kind.SNAPSHOT:

@@ -120,6 +120,10 @@ class BybitFrames:
             if not (trade.block or is_zero(trade.p) or is_zero(trade.v))
         )
 
+    def published(self, frame: Frame) -> bool:
+        """Tell whether the feed handler publishes trades of a TRADE frame."""
+        return bool(frame.body)
+
     def track(self, frame: Frame) -> None:
         """Apply a frame to the book of its topic; one with a gap waits for the next snapshot."""
         if frame.kind is not Kind.BOOK:
