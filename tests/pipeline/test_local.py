@@ -183,7 +183,7 @@ def test_killed_run_leaves_no_process_and_the_next_run_clears_the_rest(
 def test_failing_feed_handler(traces: Traces, tmp_path: Path, body: str, code: int, parts: list[str]) -> None:
     with local(traces, fake_handler(tmp_path, body), "--seconds", 600, "--json") as process:
         out, err = process.communicate(timeout=60)
-        assert (process.returncode, out) == (code, "")
+        assert (process.returncode, json.loads(out)["error"]["code"]) == (code, code)
         assert len(err.splitlines()) == 1
         assert all(part in err for part in ["feed handler ended", *parts]), err
         assert traces.of(process.pid) == []
@@ -193,7 +193,7 @@ def test_missing_ring(traces: Traces, tmp_path: Path) -> None:
     """A feed handler that says it is ready and has made no ring: the runtime's line about it is shown."""
     with local(traces, fake_handler(tmp_path, READY + "time.sleep(600)"), "--json") as process:
         out, err = process.communicate(timeout=120)
-        assert (process.returncode, out) == (3, "")
+        assert (process.returncode, json.loads(out)["error"]["code"]) == (3, 3)
         assert len(err.splitlines()) == 1
         assert "the runtime ended by itself" in err
         assert f"/dev/shm/quietcore.local-{process.pid}" in err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import secrets
 import signal
@@ -12,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from quietcore.errors import ExitCode, QuietcoreError
 
@@ -164,6 +165,16 @@ class Child:
                     f"the {self.name} says nothing for {seconds:.0f} s{self._quoted()}", code=ExitCode.UNKNOWN
                 )
             time.sleep(POLL_SECONDS)
+
+    def announcement(self, seconds: float) -> dict[str, Any]:
+        """Return the JSON object that the child announces itself with; raise QuietcoreError where it is an error."""
+        found: dict[str, Any] = json.loads(self.first_line(seconds))
+        if "error" in found:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(seconds)
+            self.check()
+            raise QuietcoreError(f"the {self.name} refuses", found=found["error"], code=ExitCode.UNKNOWN)
+        return found
 
     def output(self) -> str:
         """Return what the child has written to standard output."""

@@ -126,7 +126,7 @@ class LocalPipeline:
             "simulator",
             [*_quietcore("sim"), "--listen", "127.0.0.1:0", "--hold", "--json", *self.wishes.simulator],
         )
-        self.announced = json.loads(simulator.first_line(START_SECONDS))
+        self.announced = simulator.announcement(START_SECONDS)
         instruments = self.announced["instruments"]
         self.symbol = self.wishes.symbol or next(iter(instruments))
         if self.symbol not in instruments:
