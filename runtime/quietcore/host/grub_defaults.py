@@ -6,6 +6,7 @@ Read here only to name a file and a line: what the menu comes to, the menu itsel
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from .machine import AbsentError, Machine, UnreadableError
 
 DROP_IN = "/etc/default/grub.d/zz-quietcore.cfg"
 VARIABLE = "GRUB_CMDLINE_LINUX_DEFAULT"
+_OURS = re.compile(rf'{VARIABLE}="\${VARIABLE} ([^"]*)"')
 FILE = "/etc/default/grub"
 FOLDER = "/etc/default/grub.d"
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?(?P<name>GRUB_[A-Z0-9_]+)(?P<sign>\+?=)(?P<value>.*)$")
@@ -109,10 +111,15 @@ def culprit(machine: Machine, name: str, wanted: str) -> str:
 
 
 def words_in(content: str | None) -> list[str]:
-    """Return the parameters in our drop-in's content."""
+    """Return the parameters in our drop-in's content.
+
+    Grammar: lines `NAME="$NAME WORD"` of the one variable, as `drop_in_content` writes them; others are none of ours. A
+    line that somebody edited or cut has no parameter, and never a part of one: what it lacks is written again.
+    """
     found: list[str] = []
     for line in (content or "").splitlines():
-        name, equals, value = line.partition("=")
-        if equals and name == VARIABLE:
-            found += shlex.split(value.strip().strip('"'))[1:]
+        match = _OURS.fullmatch(line)
+        if match is not None:
+            with contextlib.suppress(ValueError):  # a quote that does not end
+                found += shlex.split(match[1])
     return found

@@ -8,7 +8,7 @@ from tests.readers.campaign import Damage, Reader
 
 from quietcore.host.boot_entries import BootEntry, read_entry
 from quietcore.host.boot_loader import drop_in_content
-from quietcore.host.grub_defaults import words_in
+from quietcore.host.grub_defaults import VARIABLE, words_in
 from quietcore.host.machine import UnreadableError
 from quietcore.host.settings import Setting
 
@@ -69,6 +69,24 @@ def render_drop_in(chance: random.Random) -> tuple[str, list[str]]:
     return content, [f"{name}={value}" if value else name for name, value in zip(names, values, strict=True)]
 
 
+def _cut_line(chance: random.Random, content: str) -> str | None:
+    """Cut a line of a parameter short, the last of the file; what stood before stays."""
+    lines = content.splitlines()
+    ours = [number for number, line in enumerate(lines) if line.startswith(VARIABLE)]
+    line = lines[ours[0]]
+    return line[: chance.randrange(len(VARIABLE) + 2, len(line))]
+
+
+def _quote_that_does_not_end(chance: random.Random, content: str) -> str:
+    """Leave a quote open in a line of the variable."""
+    return f'{VARIABLE}="${VARIABLE} isolcpus=\'{chance.randrange(9)}"\n'
+
+
+def _another_form(chance: random.Random, content: str) -> str:
+    """Set the variable in another way than ours."""
+    return chance.choice((f'{VARIABLE}="quiet splash"\n', f"{VARIABLE}='a b'\n", f"export {VARIABLE}=x\n"))
+
+
 def _by_words(content: str) -> list[str]:
     lines = (line for line in content.splitlines() if line and not line.startswith("#"))
     return [word for line in lines for word in line.rstrip('"').split()[1:]]
@@ -85,5 +103,15 @@ READERS = [
         },
         {"keys parted by blanks": _by_blank},
     ),
-    Reader("GRUB drop-in", render_drop_in, words_in, {}, {"quotes kept": _by_words}),
+    Reader(
+        "GRUB drop-in",
+        render_drop_in,
+        words_in,
+        {
+            "a line that is cut": Damage(_cut_line, lambda found: found == []),
+            "a quote that does not end": Damage(_quote_that_does_not_end, lambda found: found == []),
+            "another form": Damage(_another_form, lambda found: found == []),
+        },
+        {"quotes kept": _by_words},
+    ),
 ]
