@@ -13,7 +13,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Here live processes, sockets and clocks meet deadlines of seconds, and another machine's load can break one. Such a
 # test may fail once: the summary counts it as rerun and shows the failure. What fails twice has failed.
-LIVE = {"monitoring", "native", "pipeline", "runtime", "sim"}
+LIVE = {"chaos", "monitoring", "native", "pipeline", "runtime", "sim"}
 HERE = Path(__file__).parent
 
 

@@ -62,7 +62,7 @@ def test_drops_are_found_and_exit_1(make_writer: MakeWriter, feed: str) -> None:
 
 def test_missing_feed_is_one_line_and_exit_3(feed: str) -> None:
     code, report, errors = tally("--feed", feed, "--wait", "0")
-    assert (code, report) == (3, {})
+    assert (code, report["error"]["what"]) == (3, "no such feed")
     assert len(errors.splitlines()) == 1
     assert f"no such feed: /dev/shm/quietcore.{feed}" in errors
 

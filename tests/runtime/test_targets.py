@@ -87,7 +87,7 @@ def test_replayed_hops_are_no_latencies() -> None:
 
 
 STATUS = "Name:\tx\nvoluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t5\n"
-STAT = "cpu  9 9\ncpu0 {} 0 0 {} 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\n"
+STAT = "cpu  9 9 0 9 0 0 0 0 0 0\ncpu0 {} 0 0 {} 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\n"
 
 
 @pytest.fixture
