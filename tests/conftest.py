@@ -1,4 +1,4 @@
-"""A second chance for the tests that race against real time."""
+"""Which tests race against real time, and their second chance."""
 
 from __future__ import annotations
 
@@ -20,4 +20,5 @@ HERE = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(HERE).parts[0] in LIVE:
+            item.add_marker(pytest.mark.live)
             item.add_marker(pytest.mark.flaky(reruns=1))

@@ -388,7 +388,7 @@ def test_a_live_runtimes_heartbeat_is_deleted(
             again = guards(config, beat)
             heard(again, f"another guard has this account; found pid {guard.pid}, started")
             assert again.wait(20) == ExitCode.USAGE
-            run.until(lambda: json.loads(run.status_path.read_text())["orders"]["open"] >= 1)
+            run.until(lambda: run.status()["orders"]["open"] >= 1)
             for damage in (beat.unlink, lambda: os.truncate(beat, 0), lambda: beat.write_bytes(b"x" * 9000)):
                 damage()
 

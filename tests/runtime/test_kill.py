@@ -31,18 +31,13 @@ from quietcore.shortage import LEAST_FILES
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 
 
-def status_of(run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(run.status_path.read_text())
-    return found
-
-
 def goes_on(run: Run, venue: FakeVenue) -> None:
     sent = len(venue.created)
     run.until(lambda: len(venue.created) > sent + 2)
 
 
 def stays_off(run: Run, venue: FakeVenue, seconds: float = 1.0) -> None:
-    run.until(lambda: status_of(run)["killed"] != "")
+    run.until(lambda: run.status()["killed"] != "")
     sent = len(venue.created)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -73,7 +68,6 @@ def test_kill_on_a_full_a_read_only_and_a_lost_disk(
         page = tmp_path / "heartbeat"
         try:
             run.ready()
-            run.until(run.status_path.exists)
             goes_on(run, venue)
             # A signal alone, as `kill -USR1` sends it.
             run.process.send_signal(signal.SIGUSR1)
@@ -127,7 +121,7 @@ def test_kill_on_a_full_a_read_only_and_a_lost_disk(
             sent = len(venue.created)
             try:
                 second.ready()
-                second.until(lambda: status_of(second)["pid"] == second.process.pid)
+                second.until(lambda: second.status()["pid"] == second.process.pid)
                 stays_off(second, venue, 2.0)
                 assert len(venue.created) == sent
                 disk.read_only(False)
@@ -156,7 +150,7 @@ def test_kill_without_a_descriptor_and_of_a_stopped_process(
         words = ["--file", str(tmp_path / "kill"), "--status", str(run.status_path)]
         try:
             run.ready()
-            run.until(lambda: run.status_path.exists() and status_of(run)["orders"]["open"] >= 1)
+            run.until(lambda: run.status()["orders"]["open"] >= 1)
             # Whatever is free from here on is beyond the limit.
             used = len(list(Path(f"/proc/{run.process.pid}/fd").iterdir()))
             soft, hard = resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE)
@@ -170,7 +164,7 @@ def test_kill_without_a_descriptor_and_of_a_stopped_process(
             assert {order["orderStatus"] for order in venue.orders.values()} == {"Cancelled"}
             resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
             assert main(["clear", *words]) == 0
-            run.until(lambda: status_of(run)["killed"] == "" and status_of(run)["orders"]["open"] >= 1)
+            run.until(lambda: run.status()["killed"] == "" and run.status()["orders"]["open"] >= 1)
             # No memory beyond what is mapped now.
             pages = int(Path(f"/proc/{run.process.pid}/statm").read_text().split()[0])
             room = resource.prlimit(run.process.pid, resource.RLIMIT_AS)
@@ -180,16 +174,16 @@ def test_kill_without_a_descriptor_and_of_a_stopped_process(
             assert outcome(capsys)["nothing_open"] is True
             resource.prlimit(run.process.pid, resource.RLIMIT_AS, room)
             assert main(["clear", *words]) == 0
-            run.until(lambda: status_of(run)["killed"] == "" and status_of(run)["orders"]["open"] >= 1)
+            run.until(lambda: run.status()["killed"] == "" and run.status()["orders"]["open"] >= 1)
             # A process that is stopped takes the kill when it goes on; until then nobody says that it is done.
             run.process.send_signal(signal.SIGSTOP)
             assert main(["kill", *words, "--timeout", "1"]) == 3
             assert main(["clear", *words]) == 3
             run.process.send_signal(signal.SIGCONT)
             stays_off(run, venue)
-            run.until(lambda: status_of(run)["orders"]["open"] == 0)
+            run.until(lambda: run.status()["orders"]["open"] == 0)
             assert main(["clear", *words]) == 0
-            run.until(lambda: status_of(run)["killed"] == "" and status_of(run)["orders"]["open"] >= 1)
+            run.until(lambda: run.status()["killed"] == "" and run.status()["orders"]["open"] >= 1)
             # Without descriptors it ends in order when it is told to.
             used = len(list(Path(f"/proc/{run.process.pid}/fd").iterdir()))
             resource.prlimit(run.process.pid, resource.RLIMIT_NOFILE, (used - 8, hard))

@@ -137,6 +137,11 @@ class Run:
         out, errors = self.process.communicate(timeout=110)
         return self.process.returncode, out, errors
 
+    def status(self) -> dict[str, Any]:
+        """Return what it last wrote; from READY on there is one."""
+        found: dict[str, Any] = json.loads(self.status_path.read_text())
+        return found
+
     def until(self, condition: Any, seconds: float = 30.0) -> None:
         end = time.monotonic() + seconds
         while not condition():
@@ -180,7 +185,9 @@ def test_from_tick_to_fill_and_to_the_report(
         run = Run(tmp_path, feed, venue, words=["--json"])
         runs.append(run)
         run.ready()
-        run.until(lambda: run.status_path.exists() and len(venue.created) >= 3)
+        first = run.status()  # READY comes with it: who waits for the one reads the other
+        assert (first["pid"], first["final"]) == (run.process.pid, False)
+        run.until(lambda: len(venue.created) >= 3)
         live = shown(run.status_path)
         # The writer is a thread of this test: put off in mid-write, it leaves its book busy for a moment.
         run.until(lambda: (live.update(shown(run.status_path)) or live["feeds"][feed]["books"]["LIVE"]) == 1)
@@ -195,7 +202,7 @@ def test_from_tick_to_fill_and_to_the_report(
     final = json.loads(out)
     assert code == 0, errors
     assert seconds < 2.0
-    assert final == json.loads(run.status_path.read_text())
+    assert final == run.status()
     assert final["final"] is True
     assert final["ticks"]["dropped"] == 0
     assert final["compiled_since_ready"] == 0
@@ -225,9 +232,9 @@ def test_it_goes_over_to_a_ring_that_was_made_again(
             run = Run(tmp_path, feed, venue)
             runs.append(run)
             run.ready()
-            run.until(lambda: run.status_path.exists() and venue.created)
+            run.until(lambda: venue.created)
         with Market(make_writer(capacity=65536)):
-            run.until(lambda: json.loads(run.status_path.read_text())["feed_state"]["attachments"] == 2)
+            run.until(lambda: run.status()["feed_state"]["attachments"] == 2)
             created = len(venue.created)
             run.until(lambda: len(venue.created) > created)
             assert run.end()[0] == 0
@@ -251,26 +258,21 @@ def test_orders_go_by_websocket_at_the_elected_endpoint(
         )
         runs.append(run)
         run.ready()
-
-        def status() -> dict[str, Any]:
-            found: dict[str, Any] = json.loads(run.status_path.read_text())
-            return found
-
-        run.until(lambda: run.status_path.exists() and status()["endpoints"]["switches"] >= 1)
+        run.until(lambda: run.status()["endpoints"]["switches"] >= 1)
         run.until(lambda: venue.by_socket >= 3)
-        endpoints = status()["endpoints"]
+        endpoints = run.status()["endpoints"]
         assert (endpoints["rest"], endpoints["websocket"]) == (venue.url, venue.websocket_url)
         assert endpoints["addresses"] == {"127.0.0.1": "127.0.0.1"}
-        threads = {thread["tid"]: thread for thread in status()["threads"]}
+        threads = {thread["tid"]: thread for thread in run.status()["threads"]}
         # Helpers have the name of the thread that made them.
         assert threads.pop(run.process.pid)["name"] == "runtime"
         assert [thread["allowed"] for thread in threads.values() if thread["name"] == "gateway"] == [str(cpu)]
-        assert status()["pinned"]["gateway"] is True
+        assert run.status()["pinned"]["gateway"] is True
         venue.no_trade_socket = True
         venue.call(venue.drop_trade_sockets)
         run.until(lambda: len(venue.created) > venue.by_socket)
         venue.no_trade_socket = False
-        run.until(lambda: status()["order_entry"]["by_rest"] >= 1)
+        run.until(lambda: run.status()["order_entry"]["by_rest"] >= 1)
         by_socket = venue.by_socket
         run.until(lambda: venue.by_socket > by_socket)
         code, out, errors, _ = run.end()
@@ -292,12 +294,6 @@ def test_parameters_are_taken_at_sighup(
         run = Run(tmp_path, feed, venue, words=["--json"])
         runs.append(run)
         run.ready()
-
-        def strategy() -> dict[str, Any]:
-            found: dict[str, Any] = json.loads(run.status_path.read_text())["strategy"]
-            return found
-
-        run.until(lambda: run.status_path.exists())
         config = tmp_path / "runtime.toml"
         good = config.read_text()
         config.write_text(good.replace("fast = 2", "fast = 9"))
@@ -305,8 +301,8 @@ def test_parameters_are_taken_at_sighup(
         run.until(lambda: run.process.poll() is None and '"warnings": []' not in run.status_path.read_text())
         config.write_text(good.replace("fast = 2", "fast = 3"))
         run.process.send_signal(signal.SIGHUP)
-        run.until(lambda: strategy()["parameter_swaps"] == 1)
-        assert strategy()["parameters"]["fast_alpha"] == 0.5
+        run.until(lambda: run.status()["strategy"]["parameter_swaps"] == 1)
+        assert run.status()["strategy"]["parameters"]["fast_alpha"] == 0.5
         code, out, errors, seconds = run.end()
     assert code == 0, errors
     assert seconds < 2.0

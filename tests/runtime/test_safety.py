@@ -276,10 +276,10 @@ def test_kill_and_clear_of_a_running_runtime(make_writer: MakeWriter, feed: str,
             config = tmp_path / "runtime.toml"
             assert f'kill_file = "{tmp_path}/kill"' in config.read_text()
             run.ready()
-            run.until(lambda: run.status_path.exists() and len(venue.created) >= 1)
+            run.until(lambda: len(venue.created) >= 1)
             words = ["--file", str(tmp_path / "kill"), "--status", str(run.status_path)]
             assert main(["kill", *words, "--reason", "too hot"]) == 0
-            status = json.loads(run.status_path.read_text())
+            status = run.status()
             assert status["killed"].endswith("too hot")
             assert status["orders"]["open"] == 0
             sent = len(venue.created)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.runtime.conftest import MakeWriter
@@ -134,12 +132,7 @@ def test_the_runtime_cancels_what_is_open_and_says_why_it_ends(
         run = Run(tmp_path, feed, venue)
         try:
             run.ready()
-
-            def resting() -> bool:
-                found: dict[str, Any] = json.loads(run.status_path.read_text())
-                return bool(found["orders"]["open"])
-
-            run.until(lambda: run.status_path.exists() and resting())
+            run.until(lambda: run.status()["orders"]["open"])
             market.stop()
             os.truncate(f"/dev/shm/quietcore.{feed}", 4096)
             code, _, errors = run.result()

@@ -1,7 +1,7 @@
 """The runtime: puts feed, strategy thread and gateway thread together, and takes them apart within two seconds.
 
 Order of the start: everything is compiled, threads get their small stacks, memory is touched and locked, the
-private stream is up; only then READY, and only then may an order go out.
+private stream is up; only then may an order go out, and with the first status comes READY.
 """
 
 from __future__ import annotations
@@ -137,6 +137,7 @@ class Runtime:
             if await self._until_stopped(self._connect()):
                 loop.add_signal_handler(signal.SIGHUP, self._reload)
                 self._take_off()
+                await self._say_ready()
                 await self._watch()
         finally:
             process.notify("STOPPING=1")
@@ -244,7 +245,7 @@ class Runtime:
         return True
 
     def _take_off(self) -> None:
-        """Start the loop, lock memory, say READY, allow orders."""
+        """Start the loop, lock memory, allow orders."""
         self.protections.arm()
         self._begin_to_beat()
         self.thread.start()
@@ -256,8 +257,13 @@ class Runtime:
         self.desk.trade()
         if self.follower is not None:
             self.follower.start()
-        what = f"{self.symbol.name} of feed {self.config.feed}, mode {self.config.mode}"
-        process.notify(f"READY=1\nSTATUS=trading {what}")
+
+    async def _say_ready(self) -> None:
+        """Write the first status, then say READY: who waits for the one reads this run's own, not an earlier one's."""
+        await self._look_around()
+        if not self._stop.is_set():
+            what = f"{self.symbol.name} of feed {self.config.feed}, mode {self.config.mode}"
+            process.notify(f"READY=1\nSTATUS=trading {what}")
 
     # running
 
