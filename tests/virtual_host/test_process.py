@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,9 @@ def start_stand_in(host: Places, cwd: Path, name: str = "qemu-stand-in") -> subp
     shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
     found = subprocess.Popen([str(program), "60"], cwd=cwd)
     host.pid_file.write_text(f"{found.pid}\n")
+    end = time.monotonic() + 10
+    while not Path(f"/proc/{found.pid}/cmdline").read_bytes() and time.monotonic() < end:
+        time.sleep(0.01)  # it is empty while the program is loaded
     return found
 
 

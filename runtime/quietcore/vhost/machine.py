@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from quietcore.errors import ExitCode, QuietcoreError
+from quietcore.vhost import stale_code
 from quietcore.vhost.monitor import SOCKET_NAME
 from quietcore.vhost.programs import which
 from quietcore.vhost.recipe import DATA_MAC, MANAGEMENT_MAC
@@ -164,6 +165,7 @@ def arguments(
         *("-chardev", "file,id=console,path=console.log"),
         *("-serial", "chardev:console"),
         *("-qmp", f"unix:{SOCKET_NAME},server=on,wait=off"),
+        *stale_code.arguments(accelerator),
         *("-drive", "if=pflash,unit=1,format=qcow2,file=firmware.qcow2"),
         *(
             "-drive",

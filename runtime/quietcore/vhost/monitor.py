@@ -20,15 +20,16 @@ class Monitor:
     Raises QuietcoreError when qemu refuses a command, does not answer in time, or is not there.
     """
 
-    def __init__(self, folder: Path, *, timeout: float = 120.0) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, timeout: float = 120.0, name: str = SOCKET_NAME) -> None:
+        self._path = folder / name
+        self._events: list[str] = []
         self._timeout = timeout
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout)
         # A socket's path holds 107 bytes, a checkout's may be longer: go through a descriptor of the folder.
         folder_descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
         try:
-            self._socket.connect(f"/proc/self/fd/{folder_descriptor}/{SOCKET_NAME}")
+            self._socket.connect(f"/proc/self/fd/{folder_descriptor}/{name}")
         except OSError as error:
             self._socket.close()
             raise self._silent(error) from error
@@ -58,7 +59,7 @@ class Monitor:
     def _silent(self, error: OSError) -> QuietcoreError:
         return QuietcoreError(
             "qemu does not answer on its monitor",
-            where=str(self._folder / SOCKET_NAME),
+            where=str(self._path),
             found=f"nothing within {self._timeout:.0f} s"
             if isinstance(error, TimeoutError)
             else error.strerror,
@@ -77,7 +78,7 @@ class Monitor:
         return message
 
     def command(self, execute: str, **arguments: object) -> object:
-        """Run a QMP command and return its result; events in between are skipped."""
+        """Run a QMP command and return its result; events in between are kept for `taken_events`."""
         request: dict[str, object] = {"execute": execute}
         if arguments:
             request["arguments"] = arguments
@@ -87,12 +88,19 @@ class Monitor:
             raise self._silent(error) from error
         while True:
             message = self._receive()
+            if "event" in message:
+                self._events = [*self._events[-99:], str(message["event"])]
             if "error" in message:
                 raise QuietcoreError(
                     f"qemu refused {execute}", found=message["error"].get("desc"), code=ExitCode.UNKNOWN
                 )
             if "return" in message:
                 return message["return"]
+
+    def taken_events(self) -> list[str]:
+        """Return the names of the events that came since the last call, the oldest first, at most the last hundred."""
+        taken, self._events = self._events, []
+        return taken
 
     def human(self, line: str) -> str:
         """Run a command of qemu's human monitor, which alone knows snapshots; return what it printed."""

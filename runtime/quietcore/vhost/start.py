@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from quietcore.errors import ExitCode, QuietcoreError
-from quietcore.vhost import accelerator, image, machine, process, programs, record, ssh
+from quietcore.vhost import accelerator, image, machine, process, programs, record, ssh, stale_code
 from quietcore.vhost.machine import Shape
 from quietcore.vhost.monitor import Monitor
 from quietcore.vhost.places import Places
@@ -116,6 +116,8 @@ class Start:
                     raise
             else:
                 break
+        if self.choice.accelerator == "tcg":
+            stale_code.start(self.host.folder, self.host.qemu_log)
         ssh.write_configuration(self.host, self.port, self.image.host_key.read_text(encoding="utf-8"))
 
     def _restore(self) -> record.Info | None:
