@@ -66,7 +66,9 @@ def flush(folder: Path) -> None:
             debugger.connect(f"/proc/self/fd/{folder_descriptor}/{DEBUGGER_SOCKET}")
         finally:
             os.close(folder_descriptor)
-        for request, answered in (("?", b"$T"), ("s", b"$T"), ("D", b"$OK")):
+        # GDB's remote serial protocol: $data#checksum, each request acknowledged by a plus sign before its answer.
+        # Asked first, so that the stop that a debugger's coming causes is not taken for the end of the step.
+        for request, answered in (("?", b"+$T"), ("s", b"+$T"), ("D", b"+$OK")):
             packet = f"${request}#{sum(request.encode()) % 256:02x}"
             debugger.sendall(packet.encode())
             _until(debugger, answered)
@@ -74,7 +76,7 @@ def flush(folder: Path) -> None:
 
 
 def _until(debugger: socket.socket, wanted: bytes) -> None:
-    """Read to the end of the packet that begins so (GDB's remote serial protocol: $data#checksum)."""
+    """Read to the end of the packet that begins so."""
     said = b""
     while not re.search(re.escape(wanted) + rb"[^#]*#..", said):
         more = debugger.recv(4096)
