@@ -11,18 +11,15 @@ It costs the guest about a second.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from quietcore.errors import QuietcoreError
 from quietcore.vhost.monitor import Monitor
 
 MONITOR_SOCKET = "watch.sock"
@@ -119,22 +116,9 @@ class Watch:
             self._say(f"{why}; its translated code was thrown away")
 
 
-def watch(folder: Path, say: Say) -> None:
-    """Watch the qemu of a folder until it ends."""
-    with contextlib.suppress(QuietcoreError), Monitor(folder, name=MONITOR_SOCKET) as monitor:
-        looks = Watch(folder, monitor, say)
-        while True:
-            looks.look()
-            time.sleep(PAUSE_SECONDS)
-
-
 def start(folder: Path, log: Path) -> None:
     """Start a process that watches the qemu of a folder until that ends; what it has to say goes to the log."""
     # In a session of its own, so that a Ctrl-C meant for who started the host does not end it; nobody waits for it.
-    command = ["setsid", "--fork", sys.executable, "-m", "quietcore.vhost.stale_code", str(folder)]
+    command = ["setsid", "--fork", sys.executable, "-m", "quietcore.vhost.emulator_watch", str(folder)]
     with log.open("ab") as out:
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=True)
-
-
-if __name__ == "__main__":
-    watch(Path(sys.argv[1]), lambda line: print(f"quietcore: {line}", flush=True))
