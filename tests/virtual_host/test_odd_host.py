@@ -1,8 +1,10 @@
 """Odd states of a real kernel: CPUs off line, a target that refuses, a key that is absent, a closed umask, cgroup v1.
 
-Needs a host that is not tuned yet: `quietcore vhost up --name NAME`, QUIETCORE_VHOST=NAME, pytest -m mutates_host.
-The library under test is copied there; what holds is read by plain shell. Debian 12 (kernel 6.1, systemd 252) can take
-CPU 0 off line with `cpu0_hotplug` on its command line; kernels from 6.5 on cannot.
+Needs a host that is not tuned yet: `quietcore vhost up --name NAME --threads 2`, QUIETCORE_VHOST=NAME,
+pytest -m mutates_host; tests/virtual_host/on_a_new_host does it all. The library under test is copied there; what
+holds is read by plain shell. Debian 12 (kernel 6.1, systemd 252) can take CPU 0 off line with `cpu0_hotplug` on its
+command line, on Intel's processors, which is what an emulated one with two threads a core says it is; kernels from
+6.5 on cannot.
 """
 
 import json
