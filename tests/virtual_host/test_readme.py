@@ -27,9 +27,10 @@ def test_it_is_ten_lines_at_most() -> None:
     assert 5 <= len(adopting_lines()) <= 10
 
 
-@pytest.mark.virtual_host
+@pytest.mark.mutates_host
 @pytest.mark.slow
-# Five plays: minutes each, and twice that where another emulated host runs beside.
+# Five plays of the whole site: minutes each, and twice that where another emulated host runs beside. `make proof` runs
+# them (readme-lines): as a part of `make test` they were a third of it.
 @pytest.mark.timeout(3600)
 def test_the_lines_work_on_a_host(booted_host: vhost.Info, inventory: dict[str, Any], tmp_path: Path) -> None:
     """Plan, check and diff, apply, apply with reboot: on a host that is already so, nothing changes."""
