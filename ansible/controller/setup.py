@@ -180,7 +180,7 @@ def make_venv() -> None:
     if stamp.exists() and stamp.read_text() == key.hexdigest():
         return
     if VENV.exists():
-        say("the lock changed: the virtual environment is made anew")
+        say("the lock changed: the virtual environment is made again")
         shutil.rmtree(VENV)
     say(f"virtual environment with Python {platform.python_version()} in .venv")
     # An activated virtual environment may be the very one that was just removed: ask the interpreter beneath it.

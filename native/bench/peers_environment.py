@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def ensure_peers(root: Path) -> Path:
-    """Return the interpreter of build/bench/venv, made anew where requirements-bench.lock has changed."""
+    """Return the interpreter of build/bench/venv, made again where requirements-bench.lock has changed."""
     lock = root / "requirements-bench.lock"
     venv = root / "build/bench/venv"
     stamp = venv / "quietcore-bench"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import shlex
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-RUN: dict[str, Any] = runpy.run_path(str(Path(__file__).resolve().parents[1] / "run"))
+ROOT = Path(__file__).resolve().parents[2]
+RUN: dict[str, Any] = runpy.run_path(str(ROOT / "tests/run"))
 Part = RUN["Part"]
 
 
@@ -23,8 +30,8 @@ def ended(part: Any, before: dict[str, str] | None = None) -> str:
         (Part(["true", "true"]), "passed"),
         (Part(["true", "false", "exit 3"]), "failed: false"),
         (Part(["true"], beside="true"), "passed"),
-        (Part(["true"], beside="exit 3"), "failed: exit 3"),
-        (Part(["false"], beside="exit 3"), "failed: false"),
+        (Part(["true"], beside="sh -c 'exit 3'"), "failed: sh -c 'exit 3'"),
+        (Part(["false"], beside="false"), "failed: false; false"),
         (Part(["true"], needs=("build",)), "passed"),
     ],
 )
@@ -44,7 +51,55 @@ def test_what_runs_beside_has_the_lowest_priority_and_is_shown_last(
     assert out.index("first") < out.index("priority 19")
 
 
+def collected(expression: str) -> set[str]:
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-m",
+        expression,
+        "tests/sim",
+        "tests/virtual_host",
+    ]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    return {line for line in done.stdout.splitlines() if "::" in line}
+
+
 def test_the_two_halves_of_the_python_tests_are_the_whole() -> None:
     part = RUN["PARTS"]["python"]
-    assert part.commands == [f"pytest -m 'live and {RUN['NO_HOST']}'"]
-    assert part.beside == f"pytest -m 'not live and {RUN['NO_HOST']}'"
+    halves = [collected(shlex.split(command)[2]) for command in (*part.commands, part.beside)]
+    assert all(halves)
+    assert not halves[0] & halves[1]
+    assert halves[0] | halves[1] == collected(RUN["NO_HOST"])
+
+
+def test_an_interrupt_ends_what_runs_beside(tmp_path: Path) -> None:
+    """Both are gone, with what they started, when it returns."""
+    code = (
+        f"import runpy; run = runpy.run_path({str(ROOT / 'tests/run')!r}); "
+        f"run['run']('part', run['Part'](['sleep 61'], beside='sleep 62'), {{}})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], start_new_session=True, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 30
+    while len(sleepers(process.pid)) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as the keyboard does
+    assert process.wait(timeout=30) != 0
+    assert sleepers(process.pid) == []
+
+
+def sleepers(session: int) -> list[str]:
+    """Return what sleeps in a session."""
+    done = subprocess.run(
+        ["ps", "-o", "stat=,args=", "-s", str(session)], capture_output=True, text=True, check=False
+    )
+    return [
+        line
+        for line in done.stdout.splitlines()
+        if "sleep 6" in line.partition(" ")[2] and line[0] != "Z" and "-c" not in line
+    ]

@@ -28,7 +28,7 @@ options:
     type: dict
     default: {}
   siblings_off:
-    description: Sets that keep one CPU of each of their cores; the siblings are to be taken off line.
+    description: Sets that keep one CPU of each of their cores; the siblings are to be taken offline.
     type: list
     elements: str
     choices: [feed, strategy, gateway]

@@ -109,7 +109,7 @@ def _holds(folder: Path, name: str, secret: bytes, seal: Callable[[str, str, byt
             return False
         return seal("decrypt", name, path.read_bytes()) == secret
     except (FileNotFoundError, CredentialError):
-        # Damaged, or sealed by another host's key: it is written anew.
+        # Damaged, or sealed by another host's key: it is written again.
         return False
 
 

@@ -14,14 +14,21 @@ from quietcore.errors import QuietcoreError
 from quietcore.vhost.monitor import Monitor
 from quietcore.vhost.stale_code import MONITOR_SOCKET, PAUSE_SECONDS, Say, Watch
 
+# qemu answers nothing while it writes a snapshot; that it is gone is seen at once, as a hang-up.
+_PATIENCE_SECONDS = 24 * 3600.0
+
 
 def watch(folder: Path, say: Say) -> None:
     """Look every two seconds until qemu is gone."""
-    with contextlib.suppress(QuietcoreError), Monitor(folder, name=MONITOR_SOCKET) as monitor:
+    with contextlib.suppress(QuietcoreError), _monitor(folder) as monitor:
         looks = Watch(folder, monitor, say)
         while True:
             looks.look()
             time.sleep(PAUSE_SECONDS)
+
+
+def _monitor(folder: Path) -> Monitor:
+    return Monitor(folder, timeout=_PATIENCE_SECONDS, name=MONITOR_SOCKET)
 
 
 if __name__ == "__main__":
