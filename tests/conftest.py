@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from quietcore import stop_signals
 
 # What a shell starts in the background ignores the keyboard's interrupt, and so would every program of a test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -15,6 +18,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # test may fail once: the summary counts it as rerun and shows the failure. What fails twice has failed.
 LIVE = {"chaos", "monitoring", "native", "pipeline", "runtime", "sim"}
 HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """A command that ends within pytest's process leaves signals ignored: the next test has them as they were."""
+    before = {number: signal.getsignal(number) for number in stop_signals.IGNORED_AT_THE_END}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -58,7 +58,8 @@ class FakeVenue:
         self.history: dict[str, dict[str, Any]] = {}  # orders that only the history has
         self.positions: list[dict[str, Any]] = []  # rows, instead of the one that follows from the fills
         self.price = ""  # what the ticker says, "" for none
-        self.refusal: tuple[int, str, dict[str, str]] | None = None  # answers every signed request
+        self.refusal: tuple[int, str, dict[str, str]] | None = None  # answers every signed request,
+        self.refused_path = ""  # or those of one path
         self.mute = False  # the private stream tells nothing
         self.deaf = False  # nor does it answer pings
         self.requests: list[tuple[float, str, str]] = []  # signed ones: when, path, payload
@@ -155,7 +156,7 @@ class FakeVenue:
     def _refusal(self, request: web.Request, payload: str) -> web.Response | None:
         headers = request.headers
         self.requests.append((time.monotonic(), request.path, payload))
-        if self.refusal is not None:
+        if self.refusal is not None and self.refused_path in ("", request.path):
             status, text, extra = self.refusal
             kind = "application/json" if text.startswith("{") else "text/html"
             return web.Response(status=status, text=text, headers=extra, content_type=kind)

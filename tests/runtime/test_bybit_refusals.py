@@ -18,7 +18,7 @@ from quietcore.execution.guard import Guard, Pulse
 from quietcore.venues.bybit import BybitHTTPClient, codes, linear
 from quietcore.venues.bybit.pauses import QUESTIONS, SHUT_OUT_SECONDS, Pauses, retry_after
 from quietcore.venues.bybit.private import BybitPrivateStream, handshake_trouble
-from quietcore.venues.bybit.rest import BybitRest, explain, judge
+from quietcore.venues.bybit.rest import BybitRest, answered_ms, explain, judge
 from quietcore.venues.interface import Endpoints, Nature, RefusedError, StreamDown, UncertainError
 
 PAGE = "<html><head><style>b{color:red}</style></head><body><h1>403 Forbidden</h1>\n<p>{}</p></body></html>"
@@ -239,6 +239,46 @@ def test_what_dictates_a_pause_and_for_whom() -> None:
     assert shut_out == [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, *6 * [SHUT_OUT_SECONDS]]
     now[0] += SHUT_OUT_SECONDS
     assert left() == 0.0
+
+
+@pytest.mark.parametrize("off", [-30.0, 0.0, 30.0])
+def test_a_pause_is_as_long_as_the_venue_means_it_whatever_this_hosts_clock_says(off: float) -> None:
+    venue_ms = 1_000_000_000
+    pauses = Pauses(lambda: 0.0, lambda: venue_ms / 1000 + off)
+    reset = {"X-Bapi-Limit-Reset-Timestamp": str(venue_ms + 700)}
+
+    def note(code: int, answered_ms: int = 0, status: int = 200, **headers: str) -> float:
+        return pauses.note(
+            "https://h:1",
+            "/a",
+            status=status,
+            code=code,
+            headers={**reset, **{name.replace("_", "-"): value for name, value in headers.items()}},
+            why="",
+            answered_ms=answered_ms,
+        )
+
+    date = email.utils.formatdate(venue_ms / 1000, usegmt=True)
+    assert note(10006, venue_ms) == pytest.approx(0.7), "REST: time of the answer"
+    assert note(10006, Timenow=str(venue_ms)) == pytest.approx(0.7), "order entry: its header"
+    assert note(10018, Date=date) == pytest.approx(0.7)
+    later = email.utils.formatdate(venue_ms / 1000 + 20, usegmt=True)
+    assert note(0, status=429, Date=date, Retry_After=later) == pytest.approx(20.0)
+    assert note(10006, Timenow="soon", Date="Fri, 99 Foo") == pytest.approx(max(0.7 - off, 0.0) or 1.0)
+
+
+def test_the_time_of_an_answer() -> None:
+    assert answered_ms(b'{"retCode":10006,"retMsg":"","time":1672738134824}') == 1672738134824
+    for content in (
+        b"",
+        b"<html>",
+        b"[]",
+        b'{"retCode":1}',
+        b'{"time":"1"}',
+        b'{"time":1e400}',
+        b'{"time":null}',
+    ):
+        assert answered_ms(content) == 0
 
 
 def test_one_pause_for_all_requests_to_a_host() -> None:

@@ -485,3 +485,48 @@ def test_a_stream_that_answers_no_ping_is_given_up(monkeypatch: pytest.MonkeyPat
 
     desk, _ = play(story)
     assert any("mute: no word" in line for line in desk.warnings)
+
+
+# the kill switch, thrown again and cleared while the venue wants no sweep
+
+
+def no_sweep(fake: FakeVenue, seconds: float) -> None:
+    """Refuse to cancel all, and ask for a pause."""
+    reset = str(int((time.time() + seconds) * 1000))
+    text = json.dumps({"retCode": 10006, "retMsg": "Too many visits", "time": int(time.time() * 1000)})
+    fake.refusal = (200, text, {"X-Bapi-Limit-Reset-Timestamp": reset})
+    fake.refused_path = "/v5/order/cancel-all"
+
+
+def test_a_second_kill_cancels_at_once_though_the_first_ones_sweep_sits_out_a_pause() -> None:
+    async def story(desk: Desk, fake: FakeVenue) -> None:
+        no_sweep(fake, 30.0)
+        desk.gateway.kill()
+        await desk.until(lambda: any(path == fake.refused_path for _, path, _ in fake.requests))
+        desk.gateway.clear()
+        desk.emit()
+        await acknowledged(desk)
+        began = time.monotonic()
+        desk.gateway.kill()
+        assert (await desk.settled()).state is State.CANCELLED
+        assert time.monotonic() - began < 5.0
+        asked = [path for _, path, _ in fake.requests if path == fake.refused_path]
+        assert len(asked) == 1, "the venue's pause is kept"
+
+    play(story, default="rest")
+
+
+def test_orders_after_a_clear_are_let_alone_by_the_sweep_of_the_kill_before() -> None:
+    async def story(desk: Desk, fake: FakeVenue) -> None:
+        no_sweep(fake, 0.5)
+        desk.gateway.kill()
+        await desk.until(lambda: any(path == fake.refused_path for _, path, _ in fake.requests))
+        desk.gateway.clear()
+        fake.refusal = None
+        desk.emit()
+        await acknowledged(desk)
+        await asyncio.sleep(2.0)
+        assert not desk.order().state.final
+        assert fake.cancel_alls == 0
+
+    play(story, default="rest")

@@ -19,6 +19,7 @@ import msgspec
 from quietcore.sim.accounts import whims
 from quietcore.sim.authentication import Authenticator, Credentials
 from quietcore.sim.book import Book
+from quietcore.sim.clock import Clock
 from quietcore.sim.externals import External
 from quietcore.sim.faults import Fault, Faults
 from quietcore.sim.instruments import Instrument, bybit_page
@@ -71,7 +72,7 @@ class SimulatedVenue:
         self.chance = chance
         self.book = Book(SYMBOL)
         self.loop = asyncio.get_running_loop()
-        self.faults, self.statistics = Faults(self.now_ms), Statistics()
+        self.faults, self.statistics = Faults(Clock.of(self.now_ms)), Statistics()
         self.refusals = Refusals(self.faults, self.statistics)
         self.last_price: Decimal | None = None
         self.exchange = Exchange(
@@ -81,7 +82,7 @@ class SimulatedVenue:
             prefix=1,
             whims=whims(self.faults, KEY),
         )
-        limits = RateLimits(Rates(50, 0), self.now_ms, self.statistics)
+        limits = RateLimits(Rates(50, 0), Clock.of(self.now_ms), self.statistics)
         self.entry = OrderEntry(KEY, self.exchange, limits, self.faults, self.tell, self.statistics)
         self.queries = Queries(
             self.exchange,

@@ -13,6 +13,7 @@ from tests.pipeline import derived
 from tests.pipeline.reference_book import Reference
 from tests.sim.harness import ask, run, simulator, until
 
+from quietcore.sim.clock import Clock
 from quietcore.sim.pacing import Pacer
 from quietcore.sim.replay import Phase
 from quietcore.sim.source import recorded
@@ -120,7 +121,10 @@ def test_restamping_covers_the_snapshot(tmp_path: Path) -> None:
 
     async def test() -> None:
         async with (
-            simulator(derived.save(lines, tmp_path / "r"), now_ms=lambda: 1_900_000_000_000) as (_, session),
+            simulator(derived.save(lines, tmp_path / "r"), clock=Clock.of(lambda: 1_900_000_000_000)) as (
+                _,
+                session,
+            ),
             session.ws_connect(STREAMS) as socket,
         ):
             first = json.loads(str((await socket.receive()).data))["data"]

@@ -24,6 +24,7 @@ from tests.sim.harness import (
 )
 
 from quietcore.sim.authentication import Credentials
+from quietcore.sim.clock import Clock
 from quietcore.sim.faults import Fault
 from quietcore.sim.rate_limits import (
     ADDRESS_BAN_MS,
@@ -41,7 +42,7 @@ LOW = {**ORDER, "price": "50000", "timeInForce": "PostOnly"}
 
 def test_rates_roll_and_tell_when_there_is_room() -> None:
     now = [1000]
-    limits = RateLimits(Rates(3, 0), lambda: now[0])
+    limits = RateLimits(Rates(3, 0), Clock.of(lambda: now[0]))
     assert limits.charge("create", 2) == Quota(3, 1, 1000)
     now[0] = 1400
     assert limits.charge("create") == Quota(3, 0, 2000)
@@ -55,9 +56,21 @@ def test_rates_roll_and_tell_when_there_is_room() -> None:
     assert limits.refused == 1
 
 
+def test_limits_do_not_last_longer_where_the_time_of_day_is_set_back() -> None:
+    now, steady = [1_000_000], [0]
+    limits = RateLimits(Rates(1, 0), Clock(lambda: now[0], lambda: steady[0]))
+    limits.charge("create")
+    now[0], steady[0] = now[0] - 600_000, 400
+    with pytest.raises(RateLimitedError) as refused:
+        limits.charge("create")
+    assert refused.value.quota == Quota(1, 0, 400_600), "room in 600 ms, told by the clock as it now is"
+    steady[0] = 1000
+    limits.charge("create")
+
+
 def test_an_address_that_asks_too_often_is_shut_out() -> None:
     now = [0]
-    limits = AddressLimits(lambda: now[0], limit=5)
+    limits = AddressLimits(Clock.of(lambda: now[0]), limit=5)
     assert [limits.allows("a") for _ in range(6)] == [True] * 5 + [False]
     now[0] = ADDRESS_BAN_MS - 1
     assert (limits.allows("a"), limits.allows("b")) == (False, True)

@@ -22,6 +22,7 @@ from tests.sim.harness import (
     told,
 )
 
+from quietcore.sim.clock import Clock
 from quietcore.sim.faults import Fault, Faults
 from quietcore.sim.rate_limits import Rates
 from quietcore.sim.source import generated
@@ -130,10 +131,10 @@ def test_a_reset_is_told_and_who_comes_before_it_is_counted() -> None:
 
 def test_faults_for_a_time_end_with_it_and_those_of_an_account_are_its_own() -> None:
     now = [0]
-    faults = Faults(lambda: now[0])
+    faults = Faults(Clock.of(lambda: now[0]))
     faults.arm(Fault.CLOCK_SKEW, account="a", seconds=2)
     assert [faults.strikes(Fault.CLOCK_SKEW, one) for one in ("a", "b", "a")] == [True, False, True]
-    assert (faults.ends_ms(Fault.CLOCK_SKEW, "a"), faults.ends_ms(Fault.CLOCK_SKEW, "b")) == (2000, 0)
+    assert (faults.left_ms(Fault.CLOCK_SKEW, "a"), faults.left_ms(Fault.CLOCK_SKEW, "b")) == (2000, 0)
     now[0] = 2000
     assert not faults.strikes(Fault.CLOCK_SKEW, "a")
     assert faults.state() == {"armed": {}, "until": {}, "happened": {"clock-skew": 2}}

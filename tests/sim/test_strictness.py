@@ -13,6 +13,7 @@ from tests.sim.harness import ask, get, opened, over_socket, post, run, signed, 
 
 from quietcore.sim import cursors, queries
 from quietcore.sim.book import Book
+from quietcore.sim.clock import Clock
 from quietcore.sim.faults import Fault, Faults
 from quietcore.sim.instruments import Instrument
 from quietcore.sim.liquidity import Liquidity
@@ -41,13 +42,13 @@ class Desk:
 
     def __init__(self) -> None:
         self.now = NOW
-        self.statistics, self.faults = Statistics(), Faults(lambda: self.now)
+        self.statistics, self.faults = Statistics(), Faults(Clock.of(lambda: self.now))
         books = {name: Book(name) for name in LISTED}
         for book in books.values():
             book.bids.apply([("99.9", "1000")])
             book.asks.apply([("100.1", "1000")])
         self.exchange = Exchange(LISTED, Liquidity(books.get), lambda: self.now, prefix=7)
-        limits = RateLimits(UNLIMITED, lambda: self.now)
+        limits = RateLimits(UNLIMITED, Clock.of(lambda: self.now))
         self.told: list[Report] = []
         self.entry = OrderEntry("key", self.exchange, limits, self.faults, self.told.append, self.statistics)
         self.queries = Queries(self.exchange, lambda: self.now, self.statistics)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import signal
 import sys
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     reserve = Reserve()  # before anything else takes descriptors
     import uvloop
 
-    from quietcore import config
+    from quietcore import config, stop_signals
     from quietcore.execution import exclusive, guard_report, heartbeat
     from quietcore.execution.guard import Guard, Pulse, prove
     from quietcore.execution.guard_pulse import HeartbeatPulse
@@ -106,13 +105,11 @@ def run(arguments: argparse.Namespace) -> int:
     async def main() -> int:
         venue = order_venue(settings.venue.name, endpoints, credentials, f"{arguments.config}: venue.name")
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        try:
-            return await (once if arguments.once else watch)(venue, stop)
-        finally:
-            await venue.close()
+        with stop_signals.heard(stop.set):
+            try:
+                return await (once if arguments.once else watch)(venue, stop)
+            finally:
+                await venue.close()
 
     held = None
     if not arguments.once:

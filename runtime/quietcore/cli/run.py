@@ -13,6 +13,7 @@ files that QUIETCORE_API_KEY_FILE and QUIETCORE_API_SECRET_FILE name.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import signal
@@ -73,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
     import uvloop
 
+    from quietcore import stop_signals
     from quietcore.execution.process import keep_memory_secret
     from quietcore.execution.runtime import Runtime
     from quietcore.observe.status import default_path
@@ -92,7 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
             seconds=arguments.seconds,
             warn=warn,
         )
-        return await runtime.run()
+        try:
+            return await runtime.run()
+        finally:  # the report is still to be written
+            stop_signals.ignore(asyncio.get_running_loop())
 
     status = uvloop.run(main())
     if arguments.json:

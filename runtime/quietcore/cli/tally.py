@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from quietcore import stop_signals
 from quietcore.errors import ExitCode, QuietcoreError
 
 if TYPE_CHECKING:
@@ -53,12 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
         stopped = True
 
     # First of all: told to end while it still loads, waits or compiles, it reports what there is.
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in stop_signals.NUMBERS:
+        signal.signal(number, stop)
     try:
         follower = follow(arguments, lambda: stopped)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    finally:  # the report is still to be written
+        stop_signals.ignore()
     report = follower.report(arguments.levels)
     if arguments.json:
         json.dump(report, sys.stdout)

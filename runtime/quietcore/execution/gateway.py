@@ -91,6 +91,7 @@ class Gateway:
         self._stream_number = 0
         self._losses_said: set[str] = set()
         self._sweeping: asyncio.Task[None] | None = None
+        self._switched = asyncio.Event()  # the kill switch was thrown or cleared
         self._trading = False
         self._stopping = False
         self._stream_trouble = Trouble("", nature=Nature.PASSING)
@@ -139,9 +140,7 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self.ledger.open():
-                    for order in self.ledger.open():
-                        if not order.cancel_wanted:
-                            self._start(self._cancel(order))
+                    self._cancel_open()
                     # Fates arrive by the stream; looking again is cheaper than missing one.
                     await asyncio.sleep(0.005)
         for order in self.ledger.open():
@@ -185,9 +184,12 @@ class Gateway:
                 self.ledger.sent(order)
                 self._start(self._place(order))
         else:
-            for order in self.ledger.open():
-                if not order.cancel_wanted:
-                    self._start(self._cancel(order))
+            self._cancel_open()
+
+    def _cancel_open(self) -> None:
+        for order in self.ledger.open():
+            if not order.cancel_wanted:
+                self._start(self._cancel(order))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -309,21 +311,23 @@ class Gateway:
     def kill(self) -> None:
         """Send nothing from now on, and cancel everything that is open in the symbol, until all of it is gone."""
         self._account.killed(True)
+        self._switched.set()
+        self._cancel_open()  # now, though a sweep of an earlier kill may still sit out a pause
         if self._sweeping is None or self._sweeping.done():
             self._sweeping = asyncio.create_task(self._sweep())
             self._tasks.add(self._sweeping)
             self._sweeping.add_done_callback(self._ended)
 
     def clear(self) -> None:
-        """Allow orders again."""
+        """Allow orders again; what is open from now on is let alone."""
         self._account.killed(False)
+        self._switched.set()
 
     async def _sweep(self) -> None:
         delay = ASK_FIRST_SECONDS
-        while True:
-            for order in self.ledger.open():
-                if not order.cancel_wanted:
-                    self._start(self._cancel(order))
+        while self._account.is_killed:
+            self._switched.clear()
+            self._cancel_open()
             wait = 0.0
             try:
                 await self.venue.cancel_all(self.ledger.symbol)
@@ -332,8 +336,12 @@ class Gateway:
             except (RefusedError, UncertainError) as error:
                 wait = error.trouble.wait
                 self.standing.unanswered(error, NO_CANCEL_ALL)
-            await asyncio.sleep(max(delay, wait))
-            delay = min(2 * delay, ASK_MOST_SECONDS)
+            # A pause that the venue asked for is kept whoever throws the switch; our own ends where somebody does.
+            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._switched.wait()
+            delay = ASK_FIRST_SECONDS if self._switched.is_set() else min(2 * delay, ASK_MOST_SECONDS)
 
     # fates
 

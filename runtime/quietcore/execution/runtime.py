@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from quietcore import stop_signals
 from quietcore.bridge.compiled import CompileCounter
 from quietcore.bridge.scale import Step
 from quietcore.bridge.segment import Segment, attach
@@ -131,8 +132,7 @@ class Runtime:
         self.protections.start()
         # Until here nothing is sent: another signal during it simply ends the process.
         self._prepare(loop)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        stop_signals.hear(loop, self._stop.set)
         try:
             if await self._until_stopped(self._connect()):
                 loop.add_signal_handler(signal.SIGHUP, self._reload)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from quietcore import stop_signals
 from quietcore.errors import QuietcoreError
 from quietcore.execution.process import notify
 
@@ -59,9 +59,13 @@ async def serve(application: web.Application, host: str, port: int, what: str) -
     ``what`` is said on standard error with the address, once it listens; READY=1 goes to the service manager.
     """
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    with stop_signals.heard(stop.set):
+        await _serve_until(stop, application, host, port, what)
+
+
+async def _serve_until(
+    stop: asyncio.Event, application: web.Application, host: str, port: int, what: str
+) -> None:
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:

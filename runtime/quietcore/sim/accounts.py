@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from quietcore.sim.authentication import Authenticator, Credentials
+from quietcore.sim.clock import Clock
 from quietcore.sim.faults import Fault, Faults
 from quietcore.sim.hub import Client, Hub
 from quietcore.sim.instruments import Instrument
@@ -37,7 +38,7 @@ class Account:
         instruments: Mapping[str, Instrument],
         liquidity: Liquidity,
         faults: Faults,
-        now_ms: Callable[[], int],
+        clock: Clock,
         *,
         rates: Rates = UNLIMITED,
         institutional: bool = False,
@@ -46,6 +47,7 @@ class Account:
         statistics: Statistics | None = None,
     ) -> None:
         statistics = statistics or Statistics()
+        now_ms = clock.now_ms
         self.key = credentials.key
         self.authenticator = Authenticator(credentials, now_ms)
         self.hub = Hub(stall_limit=stall_limit)
@@ -59,7 +61,7 @@ class Account:
             prefix=prefix,
             whims=whims(faults, self.key),
         )
-        self.limits = RateLimits(rates, now_ms, statistics)
+        self.limits = RateLimits(rates, clock, statistics)
         self.entry = OrderEntry(self.key, self.exchange, self.limits, faults, self.tell, statistics)
         self.queries = Queries(
             self.exchange,

@@ -28,12 +28,12 @@ import argparse
 import asyncio
 import json
 import logging
-import signal
 import sys
 from pathlib import Path
 
 import uvloop
 
+from quietcore import stop_signals
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.sim.authentication import Credentials
 from quietcore.sim.generate import PUSH_MS
@@ -143,22 +143,20 @@ def run(arguments: argparse.Namespace) -> int:
             delay_ms=_count(arguments, "delay"),
         )
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        async with running(venue, address, tls) as simulator:
-            _say_ready(simulator, as_json=arguments.json)
-            notify("READY=1")
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({simulator.replay, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if simulator.replay.done():
-                simulator.replay.result()  # a recording that broke off ends the simulator, with its one line
-                if not arguments.json:
-                    print("quietcore sim: everything was sent; still serving", flush=True)
-                await stopping
-            stopping.cancel()
-            notify("STOPPING=1")
-            _say_end(venue, as_json=arguments.json)
+        with stop_signals.heard(stop.set):
+            async with running(venue, address, tls) as simulator:
+                _say_ready(simulator, as_json=arguments.json)
+                notify("READY=1")
+                stopping = asyncio.create_task(stop.wait())
+                await asyncio.wait({simulator.replay, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if simulator.replay.done():
+                    simulator.replay.result()  # a recording that broke off ends the simulator, with its one line
+                    if not arguments.json:
+                        print("quietcore sim: everything was sent; still serving", flush=True)
+                    await stopping
+                stopping.cancel()
+                notify("STOPPING=1")
+                _say_end(venue, as_json=arguments.json)
         return ExitCode.OK
 
     return uvloop.run(serve())

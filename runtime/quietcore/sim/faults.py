@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import enum
-import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-
-def wall_ms() -> int:
-    """Return UTC in ms."""
-    return time.time_ns() // 1_000_000
+from quietcore.sim.clock import Clock
 
 
 class Fault(enum.Enum):
@@ -57,7 +52,7 @@ class Fault(enum.Enum):
 class Faults:
     """Armed faults, by kind, of all accounts or of one, and how often each has happened."""
 
-    now_ms: Callable[[], int] = wall_ms
+    clock: Clock = field(default_factory=Clock)
     armed: Counter[tuple[Fault, str]] = field(default_factory=Counter)
     until_ms: dict[tuple[Fault, str], int] = field(default_factory=dict)
     happened: Counter[Fault] = field(default_factory=Counter)
@@ -65,7 +60,7 @@ class Faults:
     def arm(self, fault: Fault, count: int = 1, account: str = "", *, seconds: float = 0.0) -> None:
         """Let a fault happen `count` more times, or to all within `seconds`; `account`: of this key only."""
         if seconds > 0:
-            self.until_ms[(fault, account)] = self.now_ms() + int(seconds * 1000)
+            self.until_ms[(fault, account)] = self.clock.steady_ms() + int(seconds * 1000)
         else:
             self.armed[(fault, account)] += count
 
@@ -83,25 +78,28 @@ class Faults:
                 self.armed[key] -= 1
                 if not self.armed[key]:
                     del self.armed[key]
-            elif self.until_ms.get(key, 0) <= self.now_ms():
+            elif self.until_ms.get(key, 0) <= self.clock.steady_ms():
                 self.until_ms.pop(key, None)
                 continue
             self.happened[fault] += 1
             return True
         return False
 
-    def ends_ms(self, fault: Fault, account: str = "") -> int:
-        """Return until when a fault goes on that was armed for a time, 0 where it was not."""
-        return max(self.until_ms.get((fault, account), 0), self.until_ms.get((fault, ""), 0))
+    def left_ms(self, fault: Fault, account: str = "") -> int:
+        """Return how long a fault goes on that was armed for a time, 0 where it was not."""
+        until = max(self.until_ms.get((fault, account), 0), self.until_ms.get((fault, ""), 0))
+        return max(until - self.clock.steady_ms(), 0)
 
     def state(self) -> dict[str, dict[str, int]]:
         """Return counts by name, for `/sim/state`; `until`: venue ms."""
         waiting: Counter[str] = Counter()
         for (fault, _), count in self.armed.items():
             waiting[fault.value] += count
-        now = self.now_ms()
+        now = self.clock.steady_ms()
         return {
             "armed": {name: count for name, count in waiting.items() if count},
-            "until": {fault.value: end for (fault, _), end in self.until_ms.items() if end > now},
+            "until": {
+                fault.value: self.clock.told(end) for (fault, _), end in self.until_ms.items() if end > now
+            },
             "happened": {fault.value: count for fault, count in self.happened.items()},
         }

@@ -102,8 +102,8 @@ class OrderEntry:
                 raise Reject(10001, f"params error: request must hold 1 to {BATCH_LIMIT} orders")
             cost = len(entries) if isinstance(entries, list) else 1
             if self._strikes(Fault.RATE_LIMIT):
-                end_ms = self._faults.ends_ms(Fault.RATE_LIMIT, self.key)
-                raise RateLimitedError(self._limits.pause(operation, end_ms))
+                left_ms = self._faults.left_ms(Fault.RATE_LIMIT, self.key)
+                raise RateLimitedError(self._limits.pause(operation, left_ms))
             quota = self._limits.charge(operation, cost)
             if operation == CANCEL_ALL:
                 answer = self._cancel_all(request)

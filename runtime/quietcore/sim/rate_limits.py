@@ -7,10 +7,11 @@ of its own, charged by order. An address that exceeds its limit is shut out for 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from quietcore.sim.clock import Clock
 from quietcore.sim.refusal import Reject
 from quietcore.sim.statistics import Statistics
 
@@ -60,23 +61,21 @@ class RateLimitedError(Reject):
 
 
 class Window:
-    """Requests within the last `length_ms`."""
+    """Requests within the last `length_ms`, of a steady clock."""
 
     def __init__(self, limit: int, length_ms: int) -> None:
         self.limit, self.length_ms = limit, length_ms
         self._at: deque[int] = deque()
 
-    def charge(self, now_ms: int, cost: int) -> Quota | None:
-        """Count `cost` requests and return what is left; None, and nothing counted, where they do not fit."""
+    def charge(self, now_ms: int, cost: int) -> int | None:
+        """Count `cost` requests and return how many are left; None, and nothing counted, where they do not fit."""
         at = self._at
         while at and at[0] <= now_ms - self.length_ms:
             at.popleft()
         if len(at) + cost > self.limit:
             return None
         at.extend([now_ms] * cost)
-        return Quota(
-            self.limit, self.limit - len(at), now_ms if len(at) < self.limit else self.free_ms(now_ms)
-        )
+        return self.limit - len(at)
 
     def free_ms(self, now_ms: int) -> int:
         """Return when one more request will fit."""
@@ -86,20 +85,20 @@ class Window:
 class RateLimits:
     """The buckets of one account."""
 
-    def __init__(self, rates: Rates, now_ms: Callable[[], int], statistics: Statistics | None = None) -> None:
+    def __init__(self, rates: Rates, clock: Clock, statistics: Statistics | None = None) -> None:
         self.rates = rates
         self.refused = 0
-        self._now_ms = now_ms
+        self._clock = clock
         self._statistics = statistics or Statistics()
         self._buckets: dict[str, Window] = {}
-        self._resets: dict[str, int] = {}  # when a bucket that refused has room again, as it was told
+        self._resets: dict[str, int] = {}  # when a bucket that refused has room again, by the steady clock
 
-    def pause(self, bucket: str, end_ms: int) -> Quota:
-        """Return what the headers of a refusal on command tell: nothing is left until `end_ms`, or for a second."""
-        now = self._now_ms()
+    def pause(self, bucket: str, left_ms: int) -> Quota:
+        """Return what the headers of a refusal on command tell: nothing is left for so long, 0: for a second."""
+        now = self._clock.steady_ms()
         self._note_early(bucket, now)
-        self._resets[bucket] = end_ms if end_ms > now else now + SECOND_MS
-        return Quota(self.rates.orders, 0, self._resets[bucket])
+        self._resets[bucket] = now + (left_ms or SECOND_MS)
+        return Quota(self.rates.orders, 0, self._clock.told(self._resets[bucket]))
 
     def _note_early(self, bucket: str, now_ms: int) -> None:
         if now_ms < self._resets.get(bucket, 0):
@@ -113,14 +112,15 @@ class RateLimits:
         window = self._buckets.get(bucket)
         if window is None:
             window = self._buckets[bucket] = Window(limit, SECOND_MS)
-        now = self._now_ms()
+        now = self._clock.steady_ms()
         self._note_early(bucket, now)
-        quota = window.charge(now, cost)
-        if quota is None:
+        left = window.charge(now, cost)
+        reset_ms = self._clock.told(window.free_ms(now))
+        if left is None:
             self.refused += 1
             self._resets[bucket] = window.free_ms(now)
-            raise RateLimitedError(Quota(limit, 0, window.free_ms(now)))
-        return quota
+            raise RateLimitedError(Quota(limit, 0, reset_ms))
+        return Quota(limit, left, reset_ms)
 
 
 class AddressLimits:
@@ -128,13 +128,13 @@ class AddressLimits:
 
     def __init__(
         self,
-        now_ms: Callable[[], int],
+        clock: Clock,
         *,
         limit: int = ADDRESS_REQUESTS,
         ban_ms: int = ADDRESS_BAN_MS,
         statistics: Statistics | None = None,
     ) -> None:
-        self._now_ms, self._limit, self._ban_ms = now_ms, limit, ban_ms
+        self._clock, self._limit, self._ban_ms = clock, limit, ban_ms
         self._statistics = statistics or Statistics()
         self._windows: dict[str, Window] = {}
         self._banned: dict[str, int] = {}
@@ -143,7 +143,7 @@ class AddressLimits:
         """Count a request; False where the address is shut out (HTTP 403)."""
         if not self._limit:
             return True
-        now = self._now_ms()
+        now = self._clock.steady_ms()
         if self._banned.get(address, 0) > now:
             self._statistics.early["HTTP 403 of the address"] += 1
             return False
@@ -156,4 +156,4 @@ class AddressLimits:
     @property
     def banned(self) -> Mapping[str, int]:
         """Addresses shut out, and until when (venue ms)."""
-        return self._banned
+        return {address: self._clock.told(end) for address, end in self._banned.items()}

@@ -43,7 +43,7 @@ HANDSHAKES = {Fault.HANDSHAKE_403: 403, Fault.HANDSHAKE_429: 429, Fault.HANDSHAK
 
 @dataclass
 class Pause:
-    """A refusal that said until when nobody should ask."""
+    """A refusal that said until when nobody should ask; ``until_ms``: of the steady clock."""
 
     until_ms: int
     kind: str
@@ -74,7 +74,7 @@ class Refusals:
         `query`: it is no order request; `handshake`: it asks for a WebSocket.
         """
         faults = self._faults
-        now = faults.now_ms()
+        now = faults.clock.steady_ms()
         pause = self._pauses.get(address)
         if pause is not None and now < pause.until_ms:
             self._statistics.early[pause.kind] += 1
@@ -88,8 +88,7 @@ class Refusals:
                 raise self._page(status, title)
         for fault, status in RETRY_AFTER.items():
             if faults.strikes(fault):
-                end = self._pause(fault, address)
-                seconds = max(1, math.ceil((end - now) / 1000))
+                seconds = max(1, math.ceil((self._pause(fault, address) - now) / 1000))
                 raise HttpRefusal(
                     status,
                     '{"code":-1003,"msg":"Too many requests; please slow down."}',
@@ -99,10 +98,11 @@ class Refusals:
         for fault, (code, message) in RESET.items():
             if (query or fault is Fault.ADDRESS_RATE) and faults.strikes(fault):
                 end = self._pause(fault, address)
-                raise Reject(code, message, reset_headers(end))
+                raise Reject(code, message, reset_headers(faults.clock.told(end)))
 
     def _pause(self, fault: Fault, address: str) -> int:
-        end = max(self._faults.ends_ms(fault), self._faults.now_ms() + USUAL_PAUSE_MS)
+        left = max(self._faults.left_ms(fault), USUAL_PAUSE_MS)
+        end = self._faults.clock.steady_ms() + left
         self._pauses[address] = Pause(end, fault.value)
         return end
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +12,8 @@ from aiohttp import web
 
 from quietcore.sim.accounts import Account, Accounts
 from quietcore.sim.authentication import Credentials
-from quietcore.sim.faults import Faults, wall_ms
+from quietcore.sim.clock import HOST_CLOCK, Clock
+from quietcore.sim.faults import Faults
 from quietcore.sim.frames import Frame, Refused
 from quietcore.sim.hub import Client, Hub
 from quietcore.sim.liquidity import Liquidity
@@ -43,7 +43,7 @@ class Venue:
         hold: bool = False,
         restamp: bool = True,
         loops: int | None = 1,
-        now_ms: Callable[[], int] = wall_ms,
+        clock: Clock = HOST_CLOCK,
         stall_limit: float = 30.0,
         rates: Rates = UNLIMITED,
         address_limit: int = 0,
@@ -52,13 +52,13 @@ class Venue:
     ) -> None:
         self.source = source
         self.delay_ms = delay_ms
-        self.now_ms = now_ms
+        now_ms = self.now_ms = clock.now_ms
         self.hub = Hub(stall_limit=stall_limit)
         self.guests = Hub(stall_limit=stall_limit)  # private connections, whoever they turn out to be
-        self.faults = Faults(now_ms)
+        self.faults = Faults(clock)
         self.statistics = Statistics()
         self.refusals = Refusals(self.faults, self.statistics)
-        self.address_limits = AddressLimits(now_ms, limit=address_limit, statistics=self.statistics)
+        self.address_limits = AddressLimits(clock, limit=address_limit, statistics=self.statistics)
         self.away_until = 0.0  # loop time until which nothing is served
         self.replay = Replay(
             source,
@@ -79,7 +79,7 @@ class Venue:
         self.accounts = Accounts(
             [
                 Account(
-                    *(one, source.instruments, liquidity, self.faults, now_ms),
+                    *(one, source.instruments, liquidity, self.faults, clock),
                     rates=rates,
                     institutional=institutional,
                     stall_limit=stall_limit,

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import sys
 import time
 from typing import Any, Final, cast
@@ -21,6 +20,7 @@ from typing import Any, Final, cast
 import uvloop
 from aiohttp import WSMsgType, web
 
+from quietcore import stop_signals
 from quietcore.errors import ExitCode
 from quietcore.histogram import summary
 from quietcore.sim.instruments import Instrument, bybit_page
@@ -213,10 +213,7 @@ def main() -> int:
 
     async def until_told() -> None:
         task = asyncio.ensure_future(serve(arguments.symbols))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
+        with stop_signals.heard(task.cancel), contextlib.suppress(asyncio.CancelledError):
             await task
 
     uvloop.run(until_told())

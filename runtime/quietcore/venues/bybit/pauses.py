@@ -3,8 +3,9 @@
 What dictates a pause: `Retry-After` (seconds or a date, RFC 9110 10.2.3) with 429, 403, 418 or 503; an address that is
 shut out, 403 or 10018, until `X-Bapi-Limit-Reset-Timestamp`; and the account's rate, 10006 with that header, for one
 bucket: an order operation has one of its own, so that orders that were too many delay no cancel, and all questions
-share one. Where no time is named, pauses begin short and double, up to the ten minutes for which Bybit shuts addresses
-out (bybit-exchange.github.io/docs/v5/rate-limit): orders may be open meanwhile.
+share one. A moment that the venue names is compared with its own clock, which its answer tells too: this host's may be
+off, or step. Where no time is named, pauses begin short and double, up to the ten minutes for which Bybit shuts
+addresses out (bybit-exchange.github.io/docs/v5/rate-limit): orders may be open meanwhile.
 """
 
 from __future__ import annotations
@@ -71,23 +72,24 @@ class Pauses:
         code: int,
         headers: Mapping[str, str],
         why: str,
-        offset_ms: int = 0,
+        answered_ms: int = 0,
     ) -> float:
         """Take what a refusal dictates, and return it in seconds, 0 for none.
 
-        ``offset_ms``: the venue's clock less ours.
+        ``answered_ms``: the venue's clock as the answer tells it, 0 where it does not.
         """
         host = host_of(url)
-        named = retry_after(headers, self._wall())
+        now = answered_at(headers, answered_ms) or self._wall()
+        named = retry_after(headers, now)
         if named is not None and (status in DICTATING or status >= 500):
             return self._pause_host(host, named, why)
         if code in RATE_CODES:
-            seconds = min(self._until_reset(headers, offset_ms), RATE_MOST_SECONDS)
+            seconds = min(until_reset(headers, now), RATE_MOST_SECONDS)
             if seconds:
                 self._buckets[host, bucket] = Pause(self._clock() + seconds, why)
             return seconds or RATE_SECONDS
         if code in ADDRESS_CODES or (status == 403 and TOO_FREQUENT in why.lower()):
-            until = self._until_reset(headers, offset_ms)
+            until = until_reset(headers, now)
             return self._pause_host(host, until or self._doubled(host, SHUT_OUT_FIRST_SECONDS), why)
         if status in DICTATING:
             return self._pause_host(host, self._doubled(host, FIRST_SECONDS), why)
@@ -105,13 +107,36 @@ class Pauses:
             self._hosts[host] = Pause(until, why)
         return seconds
 
-    def _until_reset(self, headers: Mapping[str, str], offset_ms: int) -> float:
-        try:
-            reset = int(headers.get("X-Bapi-Limit-Reset-Timestamp") or 0)
-        except ValueError:
-            reset = 0
-        seconds = (reset - offset_ms) / 1000 - self._wall()
-        return min(max(seconds, 0.0), MOST_SECONDS)
+
+def answered_at(headers: Mapping[str, str], answered_ms: int) -> float:
+    """Return when the venue answered, UTC seconds of its own clock; 0 where the answer does not say.
+
+    By what the answer itself holds, else by the headers `Timenow` (ms) and `Date` (RFC 9110 6.6.1).
+    """
+    told = answered_ms or milliseconds(headers, "Timenow")
+    if told > 0:
+        return told / 1000
+    date = http_date(headers.get("Date") or "")
+    return 0.0 if date is None else date
+
+
+def until_reset(headers: Mapping[str, str], now: float) -> float:
+    """Return the seconds until the limit's reset, 0 where none is named or it is over."""
+    return min(max(milliseconds(headers, "X-Bapi-Limit-Reset-Timestamp") / 1000 - now, 0.0), MOST_SECONDS)
+
+
+def milliseconds(headers: Mapping[str, str], name: str) -> int:
+    """Return a header that counts milliseconds, 0 where it does not."""
+    text = (headers.get(name) or "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 16 else 0
+
+
+def http_date(text: str) -> float | None:
+    """Return a date of HTTP in UTC seconds, None where it is none."""
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
@@ -123,8 +148,5 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     text = (headers.get("Retry-After") or "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), MOST_SECONDS)
-    try:
-        at = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None
-    return min(max(at.timestamp() - now, 0.0), MOST_SECONDS)
+    at = http_date(text)
+    return None if at is None else min(max(at - now, 0.0), MOST_SECONDS)

@@ -47,7 +47,14 @@ class Answer(msgspec.Struct):
     retExtInfo: Any = None  # noqa: N815
 
 
+class Answered(msgspec.Struct):
+    """When: in the envelope of answers that refuse, too."""
+
+    time: int = 0
+
+
 DECODER = msgspec.json.Decoder(Answer)
+TIME_DECODER = msgspec.json.Decoder(Answered)
 
 
 class RateLimit(NamedTuple):
@@ -221,7 +228,7 @@ class BybitRest:
                 code=code,
                 headers=received,
                 why=error.trouble.found,
-                offset_ms=self.clock_offset_ms,
+                answered_ms=answered_ms(content),
             )
             error.trouble = error.trouble._replace(wait=wait)
             raise
@@ -239,6 +246,14 @@ def paused(seconds: float, why: str) -> Trouble:
     """Return why a request was not sent: the venue has asked for a pause."""
     meaning = f"the venue wants no request for another {seconds:.1f} s"
     return Trouble(why, meaning, Nature.PASSING, codes.LATER, seconds)
+
+
+def answered_ms(content: bytes) -> int:
+    """Return the venue's clock in an answer, UTC ms; 0 where it does not tell."""
+    try:
+        return TIME_DECODER.decode(content).time
+    except msgspec.DecodeError:
+        return 0
 
 
 def judge(status: int, content: bytes, written_ns: int) -> tuple[Any, int]:
