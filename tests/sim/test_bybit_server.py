@@ -415,7 +415,7 @@ def test_messages_are_held_back_by_a_distance() -> None:
         ):
             asked = time.monotonic()
             assert (await ask(socket, {"op": "ping"}))["ret_msg"] == "pong"
-            assert time.monotonic() - asked >= 0.08
+            assert time.monotonic() - asked >= 0.079, "a timer of the loop counts whole milliseconds"
 
     run(test)
 
