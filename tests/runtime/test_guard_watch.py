@@ -31,7 +31,7 @@ from quietcore.execution.guard_pulse import HeartbeatPulse
 from quietcore.execution.heartbeat import Heartbeat
 from quietcore.execution.identity import process_start
 from quietcore.execution.reserve import Reserve, allocate
-from quietcore.venues.interface import UncertainError
+from quietcore.venues.interface import Nature, Trouble, UncertainError
 
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 OURS = "q0123456789abcdef-7"
@@ -313,6 +313,53 @@ def test_a_venue_that_is_away_at_the_start_is_asked_until_it_answers(monkeypatch
         proving = asyncio.create_task(prove(watch.venue, "venue", 10, watch.said.append))
         await asyncio.wait_for(proving, 5)
         assert watch.venue.armed == [10]
+
+    asyncio.run(story())
+
+
+def test_a_guard_that_is_needed_goes_on_though_the_venue_refuses_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused now, a clock that jumped or a key that is looked up elsewhere, may be taken when it counts."""
+    refusal = Trouble("10002 invalid request", nature=Nature.ACCESS)
+
+    async def story() -> None:
+        watch = Watch(monkeypatch)
+        needed = [True]
+
+        def refuse(times: int) -> None:
+            watch.venue.errors = [UncertainError(refusal.found, 0, refusal) for _ in range(times)]
+
+        refuse(6)
+        await asyncio.wait_for(prove(watch.venue, "venue", 0, watch.said.append, lambda: needed[0]), 10)
+        assert [line.split(":")[0] for line in watch.said] == ["venue does not answer yet", "venue answers"]
+        refuse(6)
+        needed[0] = False
+        with pytest.raises(UncertainError, match="10002"):
+            await asyncio.wait_for(prove(watch.venue, "venue", 0, watch.said.append, lambda: needed[0]), 10)
+        assert len(watch.venue.errors) == 3, "nobody needs it: three are enough to say that the key is wrong"
+
+    asyncio.run(story())
+
+
+def test_it_is_needed_from_a_runtimes_first_beat_until_everything_of_it_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        watch = Watch(monkeypatch)
+        async with watch.watching():
+            await watch.until(lambda: watch.guard.done)
+            assert not watch.guard.needed, "there was no runtime"
+            watch.pulse = Pulse.ALIVE
+            await watch.until(lambda: watch.guard.needed)
+            watch.venue.errors = [UncertainError("away")] * 3
+            watch.pulse = Pulse.STOPPED
+            await watch.until(lambda: watch.guard.counts.failures)
+            assert watch.guard.needed, "it fires, and is not done"
+            await watch.until(lambda: watch.guard.done)
+            assert not watch.guard.needed
+            watch.pulse = Pulse.ALIVE
+            await watch.until(lambda: watch.guard.needed)
+            watch.pulse = Pulse.ENDED
+            await watch.until(lambda: not watch.guard.needed)
 
     asyncio.run(story())
 

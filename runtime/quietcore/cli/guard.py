@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
         pulse = HeartbeatPulse(path, settings.guard.timeout)
         guard = Guard(venue, pulse, say, report, why=pulse.why, reserve=reserve)
         proving = asyncio.create_task(
-            prove(venue, settings.venue.rest, settings.guard.disconnect_cancel, say)
+            prove(venue, settings.venue.rest, settings.guard.disconnect_cancel, say, lambda: guard.needed)
         )
         proving.add_done_callback(lambda task: stop.set() if failed(task) else None)
         beating = asyncio.create_task(beat_for_the_manager())

@@ -73,6 +73,7 @@ class Guard:
     ) -> None:
         self.counts = GuardCounts()
         self.armed = False
+        self.needed = False  # a runtime is alive, or has stopped and not everything of it is cancelled
         self.done = False  # after firing: nothing is open, nothing can arrive
         self._venue, self._pulse, self._say, self._report = venue, pulse, say, report
         self._why, self._reserve = why, reserve
@@ -92,11 +93,11 @@ class Guard:
                     self._say("runtime is alive: armed")
                     if self._reserve is not None:
                         self._reserve.fill()
-                self.armed, self.done = True, False
+                self.armed, self.needed, self.done = True, True, False
             elif pulse is Pulse.ENDED:
                 if self.armed:
                     self._say("runtime ended in good order: not armed")
-                self.armed, self.done = False, True
+                self.armed, self.needed, self.done = False, False, True
                 await self._look_again()
             elif not self.done:
                 await self.fire(stop)
@@ -135,7 +136,7 @@ class Guard:
                     self._say("stopped while cancelling: look at the venue for what is still open")
                     return
             delay = min(2 * delay, SWEEP_MOST_SECONDS)
-        self.done = True
+        self.done, self.needed = True, False
         self._say(f"nothing is open any more ({self.counts.sweeps} sweeps)")
 
     async def _look_again(self) -> None:
@@ -203,11 +204,14 @@ class Guard:
         return None if still_open else began
 
 
-async def prove(venue: OrderVenue, where: str, window: int, say: Warn) -> None:
+async def prove(
+    venue: OrderVenue, where: str, window: int, say: Warn, needed: Callable[[], bool] = lambda: False
+) -> None:
     """See that the key may look, and arm the venue's own switch (``window`` seconds; 0: not); wait where it is away.
 
-    A venue that cannot be reached now is no reason not to watch. Raises RefusedError or UncertainError where it refuses
-    the key, the address or the clock, three times in a row.
+    A venue that cannot be reached now is no reason not to watch, and while the guard is ``needed`` nothing is: what is
+    refused now may be taken when it counts. Raises RefusedError or UncertainError where it is not needed, and the venue
+    refuses the key, the address or the clock, three times in a row.
     """
     delay = PROVE_FIRST_SECONDS
     said = False
@@ -219,7 +223,7 @@ async def prove(venue: OrderVenue, where: str, window: int, say: Warn) -> None:
         except UncertainError as error:
             trouble = error.trouble
             refused = refused + 1 if trouble.nature is Nature.ACCESS else 0
-            if refused >= PROVE_REFUSED_MOST:
+            if refused >= PROVE_REFUSED_MOST and not needed():
                 raise
             if not said:
                 said = True
