@@ -132,6 +132,21 @@ def test_a_part_that_fails_is_not_recorded(root: Path, capsys: pytest.CaptureFix
     assert not (root / "tests/proofs/counted.json").exists()
 
 
+def test_the_other_parts_of_a_failed_proof_are_run_where_that_is_asked_for(root: Path) -> None:
+    command = "echo $QUIETCORE_PART >> ran; test $QUIETCORE_PART != 1"
+    lines = [
+        f"command = '''{command}'''" if "echo $QUIETCORE" in line else line for line in TOML.splitlines()
+    ]
+    (root / "tests/proofs.toml").write_text("\n".join(lines))
+    assert proof.main(["counted"], root) == 1
+    assert ran(root) == ["0", "1"]
+    assert proof.main(["counted", "--keep-going"], root) == 1
+    assert ran(root) == ["0", "1", "1", "2"]
+    assert [
+        part["part"] for part in json.loads((root / "tests/proofs/counted.json").read_text())["parts"]
+    ] == [0, 2]
+
+
 def test_inputs_that_change_while_it_runs_are_not_recorded(root: Path) -> None:
     text = TOML.replace('command = "true"', 'command = "echo >> runtime/quietcore/deep.py"')
     (root / "tests/proofs.toml").write_text(text)

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     reserve = Reserve()  # before anything else takes descriptors
     import uvloop
 
-    from quietcore import config, stop_signals
+    from quietcore import config, loop_errors, stop_signals
     from quietcore.execution import exclusive, guard_report, heartbeat
     from quietcore.execution.guard import Guard, Pulse, prove
     from quietcore.execution.guard_pulse import HeartbeatPulse
@@ -105,6 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
     async def main() -> int:
         venue = order_venue(settings.venue.name, endpoints, credentials, f"{arguments.config}: venue.name")
         stop = asyncio.Event()
+        loop_errors.tell(asyncio.get_running_loop(), say)
         with stop_signals.heard(stop.set):
             try:
                 return await (once if arguments.once else watch)(venue, stop)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from quietcore import stop_signals
+from quietcore import loop_errors, stop_signals
 from quietcore.bridge.compiled import CompileCounter
 from quietcore.bridge.scale import Step
 from quietcore.bridge.segment import Segment, attach
@@ -125,6 +125,7 @@ class Runtime:
     async def run(self) -> dict[str, Any]:
         """Start, run until SIGTERM, SIGINT, the time limit or an error, stop; return the final status."""
         loop = asyncio.get_running_loop()
+        loop_errors.tell(loop, self.warn)
         # Before any other thread is there: a thread of the kill switch's takes this signal, and no other does.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
         loop.add_signal_handler(signal.SIGUSR1, self.protections.keeper.kill, BY_SIGNAL)

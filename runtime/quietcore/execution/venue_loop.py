@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import uvloop
 
+from quietcore import loop_errors
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.execution.process import Warn, name_thread, pin, planned_cpu
 
@@ -51,6 +52,7 @@ class VenueLoop:
         self.turns = 0  # of a busy-polling loop
         self._warn = warn
         self._loop = uvloop.new_event_loop()
+        loop_errors.tell(self._loop, lambda line: warn(f"{settings.name}: {line}"))
         self._running = threading.Event()
         self._stopping = False
         self._ended = False

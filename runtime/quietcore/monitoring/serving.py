@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from quietcore import stop_signals
+from quietcore import loop_errors, stop_signals
 from quietcore.errors import QuietcoreError
 from quietcore.execution.process import notify
 
@@ -59,6 +59,7 @@ async def serve(application: web.Application, host: str, port: int, what: str) -
     ``what`` is said on standard error with the address, once it listens; READY=1 goes to the service manager.
     """
     stop = asyncio.Event()
+    loop_errors.tell(asyncio.get_running_loop(), lambda line: print(line, file=sys.stderr, flush=True))
     with stop_signals.heard(stop.set):
         await _serve_until(stop, application, host, port, what)
 

@@ -33,7 +33,7 @@ from pathlib import Path
 
 import uvloop
 
-from quietcore import stop_signals
+from quietcore import loop_errors, stop_signals
 from quietcore.errors import ExitCode, QuietcoreError
 from quietcore.sim.authentication import Credentials
 from quietcore.sim.generate import PUSH_MS
@@ -143,6 +143,10 @@ def run(arguments: argparse.Namespace) -> int:
             delay_ms=_count(arguments, "delay"),
         )
         stop = asyncio.Event()
+        loop_errors.tell(
+            asyncio.get_running_loop(),
+            lambda line: print(f"quietcore sim: {line}", file=sys.stderr, flush=True),
+        )
         with stop_signals.heard(stop.set):
             async with running(venue, address, tls) as simulator:
                 _say_ready(simulator, as_json=arguments.json)
