@@ -20,10 +20,11 @@ from quietcore.bridge.follower import Follower, tick_counts
 from quietcore.bridge.segment import attach
 from quietcore.histogram import COUNT, MAXIMUM, NOT_COMPARABLE
 from quietcore.strategy import risk
-from quietcore.strategy.account import Account
+from quietcore.strategy.account import Account, put
 from quietcore.strategy.crossing import crossing
 from quietcore.strategy.intents import CANCEL, PLACE, Intent, IntentRing
 from quietcore.strategy.interface import Strategy
+from quietcore.strategy.loop import LEAVE
 from quietcore.strategy.thread import StrategyThread
 from quietcore.strategy.workspace import (
     HELD_BACK,
@@ -292,6 +293,56 @@ def test_leaves_a_dead_segment_whose_name_leads_elsewhere(make_writer: MakeWrite
     new = make_writer()  # renamed over the old one, which was never closed
     new.trade(2, 1)
     assert rig.thread.leave_if_replaced()
+    until(lambda: rig.thread.attachments == 2)
+    assert tick_counts(rig.read(2).counters)["trade"] == 2
+
+
+def test_an_order_to_leave_that_comes_late_does_not_leave_the_new_segment(
+    make_writer: MakeWriter, make_rig: MakeRig
+) -> None:
+    """Whoever gives it looks once a period, and the loop may have moved by then."""
+    make_writer()
+    rig = make_rig()
+    new = make_writer()
+    assert rig.thread.leave_if_replaced()
+    until(lambda: rig.thread.attachments == 2)
+    put(rig.thread._control.ctypes.data + LEAVE, 1)
+    new.trade(2, 1)
+    assert tick_counts(rig.read(1).counters)["trade"] == 1
+    assert rig.thread.attachments == 2
+
+
+def test_a_feed_that_is_away_is_no_loop_that_is_blocked(make_writer: MakeWriter, make_rig: MakeRig) -> None:
+    old = make_writer()
+    rig = make_rig()
+    old.trade(1, 1)
+    rig.read(1)
+    old.close()
+    for _ in range(3):
+        assert tick_counts(rig.picture().counters)["trade"] == 1
+    new = make_writer()
+    new.trade(2, 1)
+    until(lambda: rig.thread.attachments == 2)
+    assert tick_counts(rig.read(2).counters)["trade"] == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"x" * 64, b"x" * 4096, bytes(4096)])
+def test_a_file_in_the_place_of_the_ring_is_waited_out(
+    make_writer: MakeWriter, make_rig: MakeRig, content: bytes
+) -> None:
+    old = make_writer()
+    rig = make_rig()
+    old.trade(1, 1)
+    rig.read(1)
+    other = old.path.with_name(old.path.name + ".other")
+    other.write_bytes(content)
+    other.replace(old.path)
+    assert rig.thread.leave_if_replaced()
+    time.sleep(0.3)
+    assert tick_counts(rig.picture().counters)["trade"] == 1
+    assert len(rig.warnings) == (content == b"x" * 4096)
+    old.path.unlink()
+    make_writer().trade(2, 1)
     until(lambda: rig.thread.attachments == 2)
     assert tick_counts(rig.read(2).counters)["trade"] == 2
 

@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -38,7 +39,17 @@ PLANTED_MOST = 400  # scenarios in which a planted bug must show itself
 def one(seed: int) -> Outcome:
     """Play one scenario in a worker."""
     logging.disable(logging.CRITICAL)
-    return play(seed)
+    return played(seed)
+
+
+def played(seed: int, parts: Parts = Parts()) -> Outcome:
+    """Play one scenario; what it raises is what broke: an exception may not travel to another process, and end it."""
+    try:
+        return play(seed, parts)
+    except Exception as error:
+        outcome = Outcome(seed)
+        outcome.broken = "".join(traceback.format_exception(error, limit=-6))
+        return outcome
 
 
 def summary(outcomes: Iterable[Outcome]) -> dict[str, Any]:
@@ -67,7 +78,7 @@ def caught(parts: Parts, most: int = PLANTED_MOST) -> tuple[int, str]:
     """Return in which scenario a planted bug showed itself, and how; (0, "") where in none."""
     logging.disable(logging.CRITICAL)
     for seed in range(most):
-        outcome = play(seed, parts)
+        outcome = played(seed, parts)
         if outcome.broken:
             return seed + 1, outcome.broken
     return 0, ""

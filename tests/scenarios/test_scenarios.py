@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 
 import pytest
-from tests.scenarios import virtual_time
+from tests.scenarios import campaign, virtual_time
 from tests.scenarios.campaign import caught, share, summary
 from tests.scenarios.planted import PLANTED
-from tests.scenarios.story import FAULTS, play
+from tests.scenarios.story import FAULTS, Outcome, play
+
+from quietcore.sim.refusal import Reject
 
 COUNT = 250
 
@@ -90,3 +93,16 @@ def test_virtual_time_jumps_and_ends() -> None:
 
     with pytest.raises(RuntimeError, match="nothing is left to happen"):
         virtual_time.run(never())
+
+
+def test_what_a_scenario_raises_is_what_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may not end the process that plays it: the campaign would wait for that one for ever."""
+
+    def raises(seed: int, parts: object) -> Outcome:
+        raise Reject(10006, "nobody caught this")
+
+    monkeypatch.setattr(campaign, "play", raises)
+    outcome = pickle.loads(pickle.dumps(campaign.one(7)))
+    assert outcome.seed == 7
+    assert "nobody caught this" in outcome.broken
+    assert "in raises" in outcome.broken

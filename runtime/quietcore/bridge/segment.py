@@ -47,6 +47,10 @@ class NotThereYetError(QuietcoreError):
     """The segment is missing or half made: waiting may help."""
 
 
+class NotARingError(QuietcoreError):
+    """What lies there is no ring, or none of this boot: the feed handler's next start puts one in its place."""
+
+
 def feed_names() -> list[str]:
     """Return the names of the feeds that have a segment on this host, in order."""
     if not SHARED_MEMORY.is_dir():
@@ -250,7 +254,7 @@ def check(path: Path, memory: mmap.mmap, size: int) -> None:
     rebuild = "install feed handler and runtime of the same release, then restart the feed handler"
     restart = "restart the feed handler; it makes the ring anew"
     if magic != layout.MAGIC:
-        raise QuietcoreError(
+        raise NotARingError(
             "not a Quietcore ring",
             where=str(path),
             found=f"magic {magic:#018x}",
@@ -303,9 +307,9 @@ def check(path: Path, memory: mmap.mmap, size: int) -> None:
             (f"{name} ends at {end} of {size} bytes" for name, end in ends.items() if end > size), ""
         )
     if wrong:
-        raise QuietcoreError("ring with an impossible size", where=str(path), found=wrong, remedy=restart)
+        raise NotARingError("ring with an impossible size", where=str(path), found=wrong, remedy=restart)
     if bytes(header["boot_id"]) != boot_id():
-        raise QuietcoreError(
+        raise NotARingError(
             "ring of another boot",
             where=str(path),
             found=str(uuid.UUID(bytes=bytes(header["boot_id"]))),

@@ -12,7 +12,7 @@ import numpy as np
 
 from quietcore.bridge.follow import begin
 from quietcore.bridge.ring import FIRST, NEXT, word_at
-from quietcore.bridge.segment import NotThereYetError, Segment, Symbol, attach
+from quietcore.bridge.segment import NotARingError, NotThereYetError, Segment, Symbol, attach
 from quietcore.bridge.truncation import shortened, truncated_error
 from quietcore.errors import ExitCode, QuietcoreError, named
 from quietcore.execution.process import THREAD_STACK_BYTES, Warn, name_thread, pin
@@ -112,10 +112,14 @@ class StrategyThread:
 
     # memory
 
-    def _make_workspace(self, segment: Segment) -> Workspace:
+    def _make_workspace(self, segment: Segment, old: Workspace | None = None) -> Workspace:
         workspace = Workspace(segment.ring.symbols, segment.ring.depth, self.strategy.state.dtype)
         workspace.state[:] = self.strategy.state
-        self._picture = workspace.twin()
+        for name in ("counters", "ledger", "emitted", "hops", "buckets", "state") if old is not None else ():
+            getattr(workspace, name)[:] = getattr(old, name)
+        picture = workspace.twin()
+        picture.block[:] = workspace.block  # somebody may look at it before the loop has made one
+        self._picture = picture
         self._desk = Desk(
             ring=segment.ring,
             books=workspace.books,
@@ -169,13 +173,9 @@ class StrategyThread:
                 remedy="restart the runtime: it converts its limits again",
                 code=ExitCode.UNKNOWN,
             )
-        old = self.workspace
         self._watch_for_truncation(segment)
         self.segment, self.symbol = segment, symbol
-        workspace = self._make_workspace(segment)
-        for name in ("counters", "ledger", "emitted", "hops", "buckets", "state"):
-            getattr(workspace, name)[:] = getattr(old, name)
-        self.workspace = workspace
+        self.workspace = self._make_workspace(segment, self.workspace)
         self.attachments += 1
         self._begin(0)
 
@@ -226,7 +226,8 @@ class StrategyThread:
                 segment = self._next_segment()
                 if segment is None:
                     break
-                self._move(segment)
+                if segment is not self.segment:
+                    self._move(segment)
         except QuietcoreError as error:
             self.error = error
         except Exception as error:  # of a strategy, or for want of memory: it is no end in good order
@@ -241,20 +242,37 @@ class StrategyThread:
             self._ended()
 
     def _next_segment(self) -> Segment | None:
-        """Wait for the segment that replaces ours; None when stopped meanwhile."""
+        """Wait for the segment that replaces ours; None when stopped meanwhile.
+
+        Ours itself where it is neither replaced nor closed: whoever sent the loop away meant the one before it.
+        """
         put(self._control.ctypes.data + LEAVE, 0)
         said = ""
         while not self.stopping:
+            self._answer()
             try:
                 if self.segment.replaced():
                     return attach(self.segment.feed)
+                if not self.segment.closed:
+                    return self.segment
             except NotThereYetError:
                 pass
-            except OSError as error:  # no descriptor, no memory: that may pass
-                if said != (said := named(error)):
+            except (
+                OSError,
+                NotARingError,
+            ) as error:  # no descriptor, no memory, a file in its place: that may pass
+                if said != (said := named(error) if isinstance(error, OSError) else str(error)):
                     self._warn(f"the feed's new ring cannot be attached yet: {said}")
             time.sleep(ATTACH_POLL_SECONDS)
         return None
+
+    def _answer(self) -> None:
+        """Make the picture that was asked for, in the loop's place: a feed that is away is no loop that is blocked."""
+        address = self._control.ctypes.data
+        wanted = word_at(address + PICTURE_WANTED)
+        if wanted != word_at(address + PICTURE_DONE):
+            self._picture.block[:] = self.workspace.block
+            put(address + PICTURE_DONE, wanted)
 
     def leave_if_replaced(self) -> bool:
         """Send the loop to the feed's new segment, where the old one is dead and its name leads elsewhere."""
