@@ -48,7 +48,8 @@ HEDGE_WORDS = ("hedge mode", "one-way")
 def rest(venue: SimulatedVenue, symbol: str) -> None:
     """Let an order of another program rest in the account."""
     words = {"category": "linear", "symbol": symbol, "side": "Buy", "orderType": "Limit", "qty": "0.01"}
-    order = venue.exchange.create({**words, "price": "950", "orderLinkId": f"{FOREIGN}-{symbol}"})
+    link = f"{FOREIGN}-{symbol}-{venue.now_ms()}"  # it may do so again
+    order = venue.exchange.create({**words, "price": "950", "orderLinkId": link})
     venue.external_lots += order.quantity  # it may fill
     venue.tell(venue.exchange.activate(order))
 
