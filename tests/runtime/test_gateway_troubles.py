@@ -530,3 +530,20 @@ def test_orders_after_a_clear_are_let_alone_by_the_sweep_of_the_kill_before() ->
         assert fake.cancel_alls == 0
 
     play(story, default="rest")
+
+
+def test_a_stream_that_may_be_mute_is_given_up_where_nobody_says_what_an_order_came_to() -> None:
+    async def story(desk: Desk, fake: FakeVenue) -> None:
+        fake.mute = True
+        text = json.dumps({"retCode": 10006, "retMsg": "Too many visits", "time": int(time.time() * 1000)})
+        reset = str(int((time.time() + 30) * 1000))
+        fake.refusal = (200, text, {"X-Bapi-Limit-Reset-Timestamp": reset})
+        fake.refused_path = "/v5/order/realtime"
+        desk.emit()
+        await acknowledged(desk)
+        began = time.monotonic()
+        await desk.until(lambda: not desk.ready)
+        assert time.monotonic() - began < 4.0
+
+    desk, _ = play(story, default="rest")
+    assert any("mute: order run-0 is not told of" in line for line in desk.warnings)

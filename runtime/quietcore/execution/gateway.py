@@ -43,6 +43,7 @@ LIFETIME_MARGIN_SECONDS = 1.0
 LISTEN_AGAIN_SECONDS = 1.0
 # An order that the venue took is told of by the private stream within this time, or the stream is mute.
 WORD_SECONDS = 2.0
+SUSPECT_SECONDS = 1.0  # within which the venue says what an order came to that was not told of
 AGREE_AGAIN_SECONDS = 1.0  # between agreements that messages which cannot be read ask for
 LOSSES_SAID = 8  # reasons of one outage of the private stream
 TURN = 64  # intents taken before others get the loop
@@ -472,17 +473,29 @@ class Gateway:
             self._start(self._suspect(order, number))
 
     async def _suspect(self, order: Order, number: int) -> None:
-        """Give the private stream up where the venue knows an order that it has not told of."""
-        try:
-            update = await self.venue.query(self.ledger.symbol, order.client_id)
-        except UncertainError as error:
-            self.standing.unanswered(error)
-            return
-        if update is not None and not order.heard and number == self._stream_number:
-            self.ledger.apply(update)
-            self._give_up_stream(
-                f"mute: order {order.client_id} is {update.fate.value}, and it has not told so"
-            )
+        """Give the private stream up where the venue knows an order that it has not told of, or does not say."""
+        reason, loop = "", asyncio.get_running_loop()
+        end = loop.time() + SUSPECT_SECONDS
+        while not reason and not order.heard and number == self._stream_number:
+            try:
+                update = await self.venue.query(self.ledger.symbol, order.client_id)
+            except UncertainError as error:
+                self.standing.unanswered(error)
+                left = end - loop.time()
+                if left <= 0 or error.trouble.wait > left:
+                    reason = (
+                        f"order {order.client_id} is not told of, and the venue does not say what it came to"
+                    )
+                else:
+                    await asyncio.sleep(max(error.trouble.wait, ASK_FIRST_SECONDS))
+            else:
+                if update is None:
+                    return
+                reason = f"order {order.client_id} is {update.fate.value}, and it has not told so"
+                if not order.heard and number == self._stream_number:
+                    self.ledger.apply(update)
+        if reason and not order.heard and number == self._stream_number:
+            self._give_up_stream(f"mute: {reason}")
 
     async def _look(self, order: Order) -> None:
         delay = ASK_FIRST_SECONDS
