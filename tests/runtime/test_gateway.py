@@ -412,12 +412,12 @@ def test_kill_cancels_everything_and_holds_until_cleared() -> None:
         desk.emit()
         await desk.until(lambda: "run-0" in desk.ledger.orders and desk.order().acknowledged)
         fake.call(lambda: resting(fake, "by-hand"))
-        desk.gateway.kill()
+        desk.gateway.sweep.kill()
         assert (await desk.settled()).state is State.CANCELLED
         await desk.until(lambda: fake.orders["by-hand"]["orderStatus"] == "Cancelled")
         desk.emit()
         assert (await desk.settled(1)).reason == "withheld"
-        desk.gateway.clear()
+        desk.gateway.sweep.clear()
         desk.emit()
         await desk.until(lambda: len(fake.created) == 2)
 

@@ -128,9 +128,9 @@ def test_an_order_that_is_forgotten_while_it_is_cancelled_becomes_final(
         await acknowledged(desk)
         fake.orders.clear()
         fake.position = Decimal("0.004")
-        desk.gateway.kill()
+        desk.gateway.sweep.kill()
         assert (await desk.settled()).state is State.CANCELLED
-        desk.gateway.clear()
+        desk.gateway.sweep.clear()
         await desk.until(lambda: desk.account.position == 4)
         await desk.until(lambda: desk.ready)
 
@@ -501,13 +501,13 @@ def no_sweep(fake: FakeVenue, seconds: float) -> None:
 def test_a_second_kill_cancels_at_once_though_the_first_ones_sweep_sits_out_a_pause() -> None:
     async def story(desk: Desk, fake: FakeVenue) -> None:
         no_sweep(fake, 30.0)
-        desk.gateway.kill()
+        desk.gateway.sweep.kill()
         await desk.until(lambda: any(path == fake.refused_path for _, path, _ in fake.requests))
-        desk.gateway.clear()
+        desk.gateway.sweep.clear()
         desk.emit()
         await acknowledged(desk)
         began = time.monotonic()
-        desk.gateway.kill()
+        desk.gateway.sweep.kill()
         assert (await desk.settled()).state is State.CANCELLED
         assert time.monotonic() - began < 5.0
         asked = [path for _, path, _ in fake.requests if path == fake.refused_path]
@@ -519,9 +519,9 @@ def test_a_second_kill_cancels_at_once_though_the_first_ones_sweep_sits_out_a_pa
 def test_orders_after_a_clear_are_let_alone_by_the_sweep_of_the_kill_before() -> None:
     async def story(desk: Desk, fake: FakeVenue) -> None:
         no_sweep(fake, 0.5)
-        desk.gateway.kill()
+        desk.gateway.sweep.kill()
         await desk.until(lambda: any(path == fake.refused_path for _, path, _ in fake.requests))
-        desk.gateway.clear()
+        desk.gateway.sweep.clear()
         fake.refusal = None
         desk.emit()
         await acknowledged(desk)

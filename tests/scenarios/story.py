@@ -523,9 +523,9 @@ class Story:
     async def _switch_off(self, process: Process) -> None:
         """Throw the kill switch; when it is done nothing is open, and nothing goes out until it is cleared."""
         self.outcome.kill_switch += 1
-        process.gateway.kill()
+        process.gateway.sweep.kill()
         async with asyncio.timeout(SETTLE_SECONDS):
-            while not process.gateway._sweeping.done():
+            while process.gateway.sweep.running:
                 self._wish(process)
                 await asyncio.sleep(0.05)
         sent = len(process.link.sent)
@@ -536,7 +536,7 @@ class Story:
             self.check_venue()
         demand(len(process.link.sent) == sent, "an order went out after the kill switch")
         self.quiet_from = None
-        process.gateway.clear()
+        process.gateway.sweep.clear()
 
     async def _guard(self) -> None:
         """The runtime is dead: the guard fires, and from its word on nothing is open, ever."""

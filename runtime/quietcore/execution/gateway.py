@@ -18,7 +18,8 @@ from quietcore.execution.leftovers import Leftovers
 from quietcore.execution.orders import Order, OrderLedger
 from quietcore.execution.process import Warn
 from quietcore.execution.reconciliation import Reconciler
-from quietcore.execution.standing import NO_CANCEL, NO_CANCEL_ALL, Standing
+from quietcore.execution.standing import NO_CANCEL, Standing
+from quietcore.execution.sweep import Sweep
 from quietcore.histogram import Histogram
 from quietcore.strategy.account import Account
 from quietcore.strategy.intents import PLACE, Intent, IntentRing
@@ -84,6 +85,7 @@ class Gateway:
         self.standing = Standing(venue, ledger.symbol, warn, self._say_ready, self._start)
         self._leftovers = Leftovers(venue, ledger, self.standing, warn, self._start)
         self.rivals = self._leftovers.rivals
+        self.sweep = Sweep(venue, ledger, account, self.standing, warn, self._cancel_open, self._start)
         self._reconciler = Reconciler(
             venue, ledger, warn, now_ms, self.standing.unanswered, self._unknown_kind
         )
@@ -91,8 +93,6 @@ class Gateway:
         self._break = ""  # why the private stream is given up
         self._stream_number = 0
         self._losses_said: set[str] = set()
-        self._sweeping: asyncio.Task[None] | None = None
-        self._switched = asyncio.Event()  # the kill switch was thrown or cleared
         self._trading = False
         self._stopping = False
         self._stream_trouble = Trouble("", nature=Nature.PASSING)
@@ -306,43 +306,6 @@ class Gateway:
                 return
             await asyncio.sleep(delay)
             delay = min(2 * delay, ASK_MOST_SECONDS)
-
-    # the kill switch
-
-    def kill(self) -> None:
-        """Send nothing from now on, and cancel everything that is open in the symbol, until all of it is gone."""
-        self._account.killed(True)
-        self._switched.set()
-        self._cancel_open()  # now, though a sweep of an earlier kill may still sit out a pause
-        if self._sweeping is None or self._sweeping.done():
-            self._sweeping = asyncio.create_task(self._sweep())
-            self._tasks.add(self._sweeping)
-            self._sweeping.add_done_callback(self._ended)
-
-    def clear(self) -> None:
-        """Allow orders again; what is open from now on is let alone."""
-        self._account.killed(False)
-        self._switched.set()
-
-    async def _sweep(self) -> None:
-        delay = ASK_FIRST_SECONDS
-        while self._account.is_killed:
-            self._switched.clear()
-            self._cancel_open()
-            wait = 0.0
-            try:
-                await self.venue.cancel_all(self.ledger.symbol)
-                if not await self.venue.open_orders(self.ledger.symbol) and not self.ledger.open():
-                    return
-            except (RefusedError, UncertainError) as error:
-                wait = error.trouble.wait
-                self.standing.unanswered(error, NO_CANCEL_ALL)
-            # A pause that the venue asked for is kept whoever throws the switch; our own ends where somebody does.
-            await asyncio.sleep(wait)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._switched.wait()
-            delay = ASK_FIRST_SECONDS if self._switched.is_set() else min(2 * delay, ASK_MOST_SECONDS)
 
     # fates
 

@@ -72,7 +72,7 @@ class GatewayThread:
     def kill(self) -> None:
         """Send nothing any more, cancel everything; called in any thread."""
         self._killed = True
-        self.loop.tell(self.gateway.kill)
+        self.loop.tell(self.gateway.sweep.kill)
 
     def clear(self) -> None:
         """Allow orders again; called in any thread."""
@@ -80,7 +80,7 @@ class GatewayThread:
 
         def clear() -> None:
             if not self._killed:  # since then
-                self.gateway.clear()
+                self.gateway.sweep.clear()
 
         self.loop.tell(clear)
 
