@@ -65,13 +65,28 @@ class Books:
         """Break every connection and be away for a while; orders stay."""
         self.ask(f"/sim/restart?seconds={seconds}", {})
 
-    def _signed(self, path: str, query: str) -> Any:
+    def _signed(self, path: str, query: str = "", body: dict[str, Any] | None = None) -> Any:
         now = time.time_ns() // 1_000_000 + self.clock_off_ms
-        headers = signing.headers(Credentials(KEY, SECRET.encode()), now, query)
-        answer = self.ask(f"{path}?{query}", headers=headers)
+        signed = query if body is None else json.dumps(body)
+        headers = signing.headers(Credentials(KEY, SECRET.encode()), now, signed)
+        answer = self.ask(f"{path}?{query}" if query else path, body, headers)
         if answer["retCode"]:
             raise OSError(f"{path}: {answer['retMsg']}")
         return answer["result"]
+
+    def cancel_all(self) -> None:
+        """Cancel what is open, as somebody does by hand in the same account."""
+        self._signed("/v5/order/cancel-all", body={"category": "linear", "symbol": self.symbol})
+
+    def execute(self, quantity: Decimal, price: Decimal) -> None:
+        """Execute what no order of the account asked for; a negative quantity is sold."""
+        wish = {"type": "BlockTrade", "symbol": self.symbol, "side": "Buy" if quantity > 0 else "Sell"}
+        self.ask("/sim/executions", {**wish, "qty": str(abs(quantity)), "price": str(price), "account": KEY})
+
+    def bid(self) -> Decimal:
+        """Return the venue's own best bid."""
+        found = self.ask(f"/v5/market/tickers?category=linear&symbol={self.symbol}")
+        return Decimal(found["result"]["list"][0]["bid1Price"])
 
     def open_orders(self) -> list[str]:
         """Return the client ids of what is open."""

@@ -89,7 +89,9 @@ def order_sent_again() -> None:
     replace("quietcore.venues.bybit.trade_stream:BybitOrderEntry.send", make)
 
 
-@planted("nothing is asked after a lost stream", "private stream replies lost", "private stream refused")
+@planted(
+    "nothing is asked after a lost stream", "orders and position change while the private stream is away"
+)
 def no_reconciliation() -> None:
     """It believes that nothing happened while the private stream was away."""
 

@@ -125,8 +125,10 @@ class Line:
             asyncio.create_task(self._pump(link, Way.DOWN, target, writer, None)),
         ]
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait(pumps, timeout=0.2)
+            # Told to end with the proxy, it ends in order: asyncio's own callback reports a cancelled task as an error.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(pumps, timeout=0.2)
         finally:
             for pump in pumps:
                 pump.cancel()

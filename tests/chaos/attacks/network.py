@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from decimal import Decimal
 
 from tests.chaos.attack import (
     CATALOGUE,
@@ -105,6 +106,26 @@ def network_attack(line: str, damage: str) -> Attack:
 for name in LINES:
     for damage_name in DAMAGES:
         CATALOGUE.add(network_attack(name, damage_name))
+
+
+@attack("orders and position change while the private stream is away", recover=25.0)
+def changed_meanwhile(p: Pipeline, chance: random.Random) -> None:
+    """Somebody cancels what rests and moves the position by hand: no message of the stream tells of it later."""
+    resting(p)
+    line, mark = p.proxy.lines["private stream"], p.runtime.mark()
+    line.refused = True
+    line.cut(Cut.RESET)
+    try:
+        p.said(p.runtime, r"(?i)private stream", mark, LINE_SECONDS)
+        p.books.cancel_all()
+        position = p.moment().position
+        p.books.execute(BY_HAND if position <= 0 else -BY_HAND, p.books.bid())
+        time.sleep(chance.uniform(0.5, 3.0))
+    finally:
+        line.heal()
+
+
+BY_HAND = Decimal("0.001")
 
 
 @attack("every line reset", recover=25.0)
