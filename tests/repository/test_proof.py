@@ -130,6 +130,7 @@ def test_a_part_that_fails_is_not_recorded(root: Path, capsys: pytest.CaptureFix
     assert proof.main(["counted"], root) == 1
     assert "FAILED with status 1" in capsys.readouterr().out
     assert not (root / "tests/proofs/counted.json").exists()
+    assert json.loads((root / "build/log/proof-counted-0.log").read_text()) == {"part": 0}
 
 
 def test_the_other_parts_of_a_failed_proof_are_run_where_that_is_asked_for(root: Path) -> None:
